@@ -1,0 +1,116 @@
+#include "memory/guest_memory.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+
+namespace alcove::memory {
+
+Result<GuestMemory> GuestMemory::create(std::span<const RegionSpec> specs) {
+  uint64_t total = 0;
+  for (const RegionSpec& spec : specs) total += spec.size;
+
+  GuestMemory memory;
+  memory.fd_ = UniqueFd(memfd_create("alcove guest memory", MFD_CLOEXEC));
+  if (!memory.fd_ || ftruncate(memory.fd_.get(), static_cast<off_t>(total)) != 0) {
+    return fail(ErrorCode::internal, "memory_size",
+                fmt::format("the host cannot provide {} MiB of memory: {}", total >> 20, strerror(errno)),
+                "choose a smaller memory size");
+  }
+  uint64_t offset = 0;
+  for (const RegionSpec& spec : specs) {
+    void* host = mmap(nullptr, spec.size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, memory.fd_.get(),
+                      static_cast<off_t>(offset));
+    if (host == MAP_FAILED) {
+      return fail(ErrorCode::internal, "memory_size",
+                  fmt::format("the host cannot map {} MiB of memory: {}", spec.size >> 20, strerror(errno)),
+                  "choose a smaller memory size");
+    }
+    memory.regions_.push_back(
+        {spec.guest_address, spec.size, static_cast<std::byte*>(host), offset, spec.read_only});
+    offset += spec.size;
+  }
+  return memory;
+}
+
+GuestMemory::GuestMemory(GuestMemory&& other) noexcept { *this = std::move(other); }
+
+GuestMemory& GuestMemory::operator=(GuestMemory&& other) noexcept {
+  std::swap(fd_, other.fd_);
+  std::swap(regions_, other.regions_);
+  std::swap(observer_, other.observer_);
+  return *this;
+}
+
+GuestMemory::~GuestMemory() {
+  for (const Region& region : regions_) munmap(region.host, region.size);
+}
+
+uint64_t GuestMemory::total_size() const {
+  uint64_t total = 0;
+  for (const Region& region : regions_) total += region.size;
+  return total;
+}
+
+const Region* GuestMemory::find(uint64_t address, uint64_t size) const {
+  for (const Region& region : regions_) {
+    if (address < region.guest_address) return nullptr;
+    const uint64_t offset = address - region.guest_address;
+    if (offset < region.size) return size <= region.size - offset ? &region : nullptr;
+  }
+  return nullptr;
+}
+
+bool GuestMemory::read(uint64_t address, std::span<std::byte> out) const {
+  const std::byte* from = host_range(address, out.size());
+  if (!from) return false;
+  std::memcpy(out.data(), from, out.size());
+  return true;
+}
+
+bool GuestMemory::write(uint64_t address, std::span<const std::byte> in, bool force) {
+  const Region* region = find(address, in.size());
+  if (!region || (region->read_only && !force)) return false;
+  std::byte* to = region->host + (address - region->guest_address);
+  const bool one_access = in.size() <= 8 && std::has_single_bit(in.size()) &&
+                          reinterpret_cast<uintptr_t>(to) % in.size() == 0;
+  if (!one_access) {
+    std::memcpy(to, in.data(), in.size());
+  } else {
+    uint64_t value = 0;
+    std::memcpy(&value, in.data(), in.size());
+    switch (in.size()) {
+      case 1: __atomic_store_n(reinterpret_cast<uint8_t*>(to), value, __ATOMIC_RELEASE); break;
+      case 2: __atomic_store_n(reinterpret_cast<uint16_t*>(to), value, __ATOMIC_RELEASE); break;
+      case 4: __atomic_store_n(reinterpret_cast<uint32_t*>(to), value, __ATOMIC_RELEASE); break;
+      default: __atomic_store_n(reinterpret_cast<uint64_t*>(to), value, __ATOMIC_RELEASE); break;
+    }
+  }
+  mark_written(address, in.size());
+  return true;
+}
+
+void GuestMemory::discard(uint64_t address, uint64_t size) {
+  const Region* region = find(address, size);
+  if (!region) return;
+  const uint64_t offset = address - region->guest_address;
+  const uint64_t first = (offset + kPageSize - 1) & ~(kPageSize - 1);
+  const uint64_t last = (offset + size) & ~(kPageSize - 1);
+  if (first >= last) return;
+  fallocate(fd_.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(region->file_offset + first),
+            static_cast<off_t>(last - first));
+  mark_written(region->guest_address + first, last - first);
+}
+
+uint64_t GuestMemory::resident_size() const {
+  struct stat status {};
+  if (fstat(fd_.get(), &status) != 0) return 0;
+  return static_cast<uint64_t>(status.st_blocks) * 512;
+}
+
+}  // namespace alcove::memory
