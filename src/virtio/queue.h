@@ -1,0 +1,111 @@
+// A split virtqueue, seen from the device (virtio 1.2, section 2.7).
+//
+// All distrust of the guest's rings lives here: every index, length, flag and address is read once and checked;
+// a chain that is handed out lies wholly in guest memory, ends, and has its readable part before its writable.
+// What the chain's buffers hold remains hostile.
+#pragma once
+
+#include <alcove/error.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <expected>
+#include <optional>
+#include <span>
+#include <sys/uio.h>
+#include <vector>
+
+#include "memory/guest_memory.h"
+
+namespace alcove::virtio {
+
+class Interrupts;
+
+// What the driver did wrong with its ring. The device answers with Interrupts::needs_reset() and stops serving.
+enum class QueueError { available_index, head_index, descriptor_index, descriptor_loop, descriptor_flags,
+                        indirect_table, address, length };
+
+// One piece of a buffer in host memory, with the guest's address that it stands for.
+struct Slice {
+  std::byte* host = nullptr;
+  uint64_t guest_address = 0;
+  uint32_t size = 0;
+};
+
+// A request that the driver made available: device-readable bytes, then device-writable bytes. Must be given
+// back with Queue::push() exactly once, unless the device is deactivated.
+class Chain {
+ public:
+  // Copies from the readable part at `offset`; returns how many bytes there were, at most out.size().
+  size_t read(size_t offset, std::span<std::byte> out) const;
+  // Copies to the writable part at `offset`; returns how many bytes fitted.
+  size_t write(size_t offset, std::span<const std::byte> in);
+
+  uint64_t readable_size() const { return readable_size_; }
+  uint64_t writable_size() const { return writable_size_; }
+  std::span<const Slice> readable() const { return {slices_.data(), readable_count_}; }
+  std::span<const Slice> writable() const { return std::span(slices_).subspan(readable_count_); }
+
+  // For readv/writev: `size` bytes at `offset` of one part; as much as there is.
+  std::vector<iovec> readable_vectors(uint64_t offset, uint64_t size) const;
+  std::vector<iovec> writable_vectors(uint64_t offset, uint64_t size) const;
+
+  uint16_t head() const { return head_; }
+
+ private:
+  friend class Queue;
+  uint16_t head_ = 0;
+  size_t readable_count_ = 0;
+  uint64_t readable_size_ = 0, writable_size_ = 0;
+  std::vector<Slice> slices_;
+};
+
+struct QueueAddresses {
+  uint64_t descriptors = 0;
+  uint64_t driver = 0;  // The available ring.
+  uint64_t device = 0;  // The used ring.
+};
+
+// Used by one thread at a time.
+class Queue {
+ public:
+  // Fails if a ring does not lie wholly in guest memory or is misaligned, or the size is no power of two up to
+  // 32768.
+  static Result<std::unique_ptr<Queue>> create(memory::GuestMemory& memory, uint16_t size, QueueAddresses addresses,
+                                               bool event_index, unsigned index, Interrupts& interrupts);
+
+  // The next chain, nothing when the ring is empty, or what the driver did wrong.
+  std::expected<std::optional<Chain>, QueueError> pop();
+
+  // Gives the chain back with `written` bytes written to its writable part (marks them written in guest
+  // memory), without telling the guest; notify() tells it, if it wants to be told.
+  void push(const Chain& chain, uint32_t written);
+  void notify();
+
+  // Asks the driver to notify for new buffers (true), or not to bother (false). After true, pop() must be tried
+  // once more.
+  void set_wants_notifications(bool wants);
+
+  uint16_t size() const { return size_; }
+  // Positions in the rings, for save and restore.
+  uint16_t next_available() const { return next_available_; }
+  uint16_t next_used() const { return next_used_; }
+
+ private:
+  Queue() = default;
+  memory::GuestMemory* memory_ = nullptr;
+  Interrupts* interrupts_ = nullptr;
+  QueueAddresses addresses_;
+  std::byte* descriptors_ = nullptr;
+  std::byte* driver_ = nullptr;
+  std::byte* device_ = nullptr;
+  uint16_t size_ = 0;
+  unsigned index_ = 0;
+  bool event_index_ = false;
+  uint16_t next_available_ = 0;
+  uint16_t next_used_ = 0;
+  uint16_t signalled_used_ = 0;
+  bool signalled_valid_ = false;
+};
+
+}  // namespace alcove::virtio
