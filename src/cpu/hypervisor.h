@@ -45,8 +45,8 @@ class Vcpu {
  public:
   virtual ~Vcpu() = default;
 
-  // Executes guest code; HLT waits inside for an interrupt. A processor other than the first begins by waiting
-  // for INIT and SIPI.
+  // Executes guest code; HLT waits inside for an interrupt. A processor other than the first begins by
+  // waiting for INIT and SIPI.
   virtual Exit run() = 0;
   // Makes run(), under way or next, return `kicked` soon. Any thread.
   virtual void kick() = 0;

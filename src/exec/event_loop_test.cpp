@@ -43,7 +43,8 @@ TEST(EventLoop, RunsTimersInTheOrderOfTheirTimesAndNotTheCancelled) {
   thread.loop().call([&] {
     const auto now = Clock::now();
     thread.loop().call_at(now + std::chrono::milliseconds(20), [&] { order.push_back(2), done = true; });
-    const auto cancelled = thread.loop().call_at(now + std::chrono::milliseconds(10), [&] { order.push_back(9); });
+    const auto cancelled =
+        thread.loop().call_at(now + std::chrono::milliseconds(10), [&] { order.push_back(9); });
     thread.loop().call_at(now + std::chrono::milliseconds(1), [&] { order.push_back(1); });
     thread.loop().cancel(cancelled);
   });

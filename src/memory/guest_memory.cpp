@@ -24,8 +24,8 @@ Result<GuestMemory> GuestMemory::create(std::span<const RegionSpec> specs) {
   }
   uint64_t offset = 0;
   for (const RegionSpec& spec : specs) {
-    void* host = mmap(nullptr, spec.size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, memory.fd_.get(),
-                      static_cast<off_t>(offset));
+    void* host = mmap(nullptr, spec.size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE,
+                      memory.fd_.get(), static_cast<off_t>(offset));
     if (host == MAP_FAILED) {
       return fail(ErrorCode::internal, "memory_size",
                   fmt::format("the host cannot map {} MiB of memory: {}", spec.size >> 20, strerror(errno)),
@@ -38,7 +38,9 @@ Result<GuestMemory> GuestMemory::create(std::span<const RegionSpec> specs) {
   return memory;
 }
 
-GuestMemory::GuestMemory(GuestMemory&& other) noexcept { *this = std::move(other); }
+GuestMemory::GuestMemory(GuestMemory&& other) noexcept {
+  *this = std::move(other);
+}
 
 GuestMemory& GuestMemory::operator=(GuestMemory&& other) noexcept {
   std::swap(fd_, other.fd_);
@@ -77,18 +79,26 @@ bool GuestMemory::write(uint64_t address, std::span<const std::byte> in, bool fo
   const Region* region = find(address, in.size());
   if (!region || (region->read_only && !force)) return false;
   std::byte* to = region->host + (address - region->guest_address);
-  const bool one_access = in.size() <= 8 && std::has_single_bit(in.size()) &&
-                          reinterpret_cast<uintptr_t>(to) % in.size() == 0;
+  const bool one_access =
+      in.size() <= 8 && std::has_single_bit(in.size()) && reinterpret_cast<uintptr_t>(to) % in.size() == 0;
   if (!one_access) {
     std::memcpy(to, in.data(), in.size());
   } else {
     uint64_t value = 0;
     std::memcpy(&value, in.data(), in.size());
     switch (in.size()) {
-      case 1: __atomic_store_n(reinterpret_cast<uint8_t*>(to), value, __ATOMIC_RELEASE); break;
-      case 2: __atomic_store_n(reinterpret_cast<uint16_t*>(to), value, __ATOMIC_RELEASE); break;
-      case 4: __atomic_store_n(reinterpret_cast<uint32_t*>(to), value, __ATOMIC_RELEASE); break;
-      default: __atomic_store_n(reinterpret_cast<uint64_t*>(to), value, __ATOMIC_RELEASE); break;
+      case 1:
+        __atomic_store_n(reinterpret_cast<uint8_t*>(to), value, __ATOMIC_RELEASE);
+        break;
+      case 2:
+        __atomic_store_n(reinterpret_cast<uint16_t*>(to), value, __ATOMIC_RELEASE);
+        break;
+      case 4:
+        __atomic_store_n(reinterpret_cast<uint32_t*>(to), value, __ATOMIC_RELEASE);
+        break;
+      default:
+        __atomic_store_n(reinterpret_cast<uint64_t*>(to), value, __ATOMIC_RELEASE);
+        break;
     }
   }
   mark_written(address, in.size());
@@ -102,13 +112,13 @@ void GuestMemory::discard(uint64_t address, uint64_t size) {
   const uint64_t first = (offset + kPageSize - 1) & ~(kPageSize - 1);
   const uint64_t last = (offset + size) & ~(kPageSize - 1);
   if (first >= last) return;
-  fallocate(fd_.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(region->file_offset + first),
-            static_cast<off_t>(last - first));
+  fallocate(fd_.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+            static_cast<off_t>(region->file_offset + first), static_cast<off_t>(last - first));
   mark_written(region->guest_address + first, last - first);
 }
 
 uint64_t GuestMemory::resident_size() const {
-  struct stat status {};
+  struct stat status{};
   if (fstat(fd_.get(), &status) != 0) return 0;
   return static_cast<uint64_t>(status.st_blocks) * 512;
 }

@@ -105,9 +105,10 @@ class GuestMemory {
   template <class T>
   static T read_once(const std::byte* p) {
     if constexpr (sizeof(T) == 1 || sizeof(T) == 2 || sizeof(T) == 4 || sizeof(T) == 8) {
-      using Word = std::conditional_t<
-          sizeof(T) == 1, uint8_t,
-          std::conditional_t<sizeof(T) == 2, uint16_t, std::conditional_t<sizeof(T) == 4, uint32_t, uint64_t>>>;
+      using Word =
+          std::conditional_t<sizeof(T) == 1, uint8_t,
+                             std::conditional_t<sizeof(T) == 2, uint16_t,
+                                                std::conditional_t<sizeof(T) == 4, uint32_t, uint64_t>>>;
       Word word;
       if (reinterpret_cast<uintptr_t>(p) % sizeof(T) == 0) {
         word = __atomic_load_n(reinterpret_cast<const Word*>(p), __ATOMIC_RELAXED);

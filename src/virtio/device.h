@@ -16,9 +16,10 @@ namespace alcove::virtio {
 class Interrupts {
  public:
   virtual ~Interrupts() = default;
-  virtual void queue(unsigned index) = 0;   // Used buffers are there; Queue decides whether the guest wants this.
-  virtual void configuration() = 0;         // The device's configuration space changed.
-  virtual void needs_reset() = 0;           // The driver broke the protocol (section 2.1.1).
+  virtual void queue(
+      unsigned index) = 0;           // Used buffers are there; Queue decides whether the guest wants this.
+  virtual void configuration() = 0;  // The device's configuration space changed.
+  virtual void needs_reset() = 0;    // The driver broke the protocol (section 2.1.1).
 };
 
 // What a device works with from DRIVER_OK until it is reset.

@@ -1,18 +1,18 @@
 // A split virtqueue, seen from the device (virtio 1.2, section 2.7).
 //
-// All distrust of the guest's rings lives here: every index, length, flag and address is read once and checked;
-// a chain that is handed out lies wholly in guest memory, ends, and has its readable part before its writable.
-// What the chain's buffers hold remains hostile.
+// All distrust of the guest's rings lives here: every index, length, flag and address is read once and
+// checked; a chain that is handed out lies wholly in guest memory, ends, and has its readable part before its
+// writable. What the chain's buffers hold remains hostile.
 #pragma once
 
 #include <alcove/error.h>
 
+#include <sys/uio.h>
 #include <cstddef>
 #include <cstdint>
 #include <expected>
 #include <optional>
 #include <span>
-#include <sys/uio.h>
 #include <vector>
 
 #include "memory/guest_memory.h"
@@ -21,9 +21,18 @@ namespace alcove::virtio {
 
 class Interrupts;
 
-// What the driver did wrong with its ring. The device answers with Interrupts::needs_reset() and stops serving.
-enum class QueueError { available_index, head_index, descriptor_index, descriptor_loop, descriptor_flags,
-                        indirect_table, address, length };
+// What the driver did wrong with its ring. The device answers with Interrupts::needs_reset() and stops
+// serving.
+enum class QueueError {
+  available_index,
+  head_index,
+  descriptor_index,
+  descriptor_loop,
+  descriptor_flags,
+  indirect_table,
+  address,
+  length
+};
 
 // One piece of a buffer in host memory, with the guest's address that it stands for.
 struct Slice {
@@ -69,10 +78,11 @@ struct QueueAddresses {
 // Used by one thread at a time.
 class Queue {
  public:
-  // Fails if a ring does not lie wholly in guest memory or is misaligned, or the size is no power of two up to
-  // 32768.
-  static Result<std::unique_ptr<Queue>> create(memory::GuestMemory& memory, uint16_t size, QueueAddresses addresses,
-                                               bool event_index, unsigned index, Interrupts& interrupts);
+  // Fails if a ring does not lie wholly in guest memory or is misaligned, or the size is no power of two up
+  // to 32768.
+  static Result<std::unique_ptr<Queue>> create(memory::GuestMemory& memory, uint16_t size,
+                                               QueueAddresses addresses, bool event_index, unsigned index,
+                                               Interrupts& interrupts);
 
   // The next chain, nothing when the ring is empty, or what the driver did wrong.
   std::expected<std::optional<Chain>, QueueError> pop();
@@ -82,8 +92,8 @@ class Queue {
   void push(const Chain& chain, uint32_t written);
   void notify();
 
-  // Asks the driver to notify for new buffers (true), or not to bother (false). After true, pop() must be tried
-  // once more.
+  // Asks the driver to notify for new buffers (true), or not to bother (false). After true, pop() must be
+  // tried once more.
   void set_wants_notifications(bool wants);
 
   uint16_t size() const { return size_; }
