@@ -1,10 +1,14 @@
 # One folder of src/ is one static library. `alcove_module(cpu/soft DEPS cpu memory LINK fmt::fmt)` builds
 # libalcove_cpu_soft from the folder's *.cpp, a test program from its *_test.cpp and, with ALCOVE_FUZZ,
-# a fuzzer from each of its *_fuzz.cpp. DEPS names modules, LINK anything else.
+# a fuzzer from each of its *_fuzz.cpp. DEPS names modules, LINK anything else; RECURSE takes the sub-folders in.
 function(alcove_module path)
-  cmake_parse_arguments(arg "" "" "DEPS;LINK;EXCLUDE" ${ARGN})
+  cmake_parse_arguments(arg "RECURSE" "" "DEPS;LINK" ${ARGN})
   string(REPLACE "/" "_" name ${path})
-  file(GLOB sources CONFIGURE_DEPENDS *.cpp)
+  if(arg_RECURSE)
+    file(GLOB_RECURSE sources CONFIGURE_DEPENDS *.cpp)
+  else()
+    file(GLOB sources CONFIGURE_DEPENDS *.cpp)
+  endif()
   set(tests ${sources})
   set(fuzzers ${sources})
   list(FILTER tests INCLUDE REGEX "_test\\.cpp$")

@@ -6,25 +6,11 @@
 
 namespace alcove::cpu::soft {
 
-enum Flag : uint32_t {
-  kCf = 1u << 0,
-  kPf = 1u << 2,
-  kAf = 1u << 4,
-  kZf = 1u << 6,
-  kSf = 1u << 7,
-  kTf = 1u << 8,
-  kIf = 1u << 9,
-  kDf = 1u << 10,
-  kOf = 1u << 11,
-  kIopl = 3u << 12,
-  kNt = 1u << 14,
-  kRf = 1u << 16,
-  kVm = 1u << 17,
-  kAc = 1u << 18,
-  kVif = 1u << 19,
-  kVip = 1u << 20,
-  kId = 1u << 21,
-};
+using Flag = uint32_t;
+inline constexpr Flag kCf = 1u << 0, kPf = 1u << 2, kAf = 1u << 4, kZf = 1u << 6, kSf = 1u << 7,
+                      kTf = 1u << 8, kIf = 1u << 9, kDf = 1u << 10, kOf = 1u << 11, kIopl = 3u << 12,
+                      kNt = 1u << 14, kRf = 1u << 16, kVm = 1u << 17, kAc = 1u << 18, kVif = 1u << 19,
+                      kVip = 1u << 20, kId = 1u << 21;
 inline constexpr uint32_t kArithmeticFlags = kCf | kPf | kAf | kZf | kSf | kOf;
 
 // An operation leaves its result, sign-extended to 64 bits, and the carries out of the three bit positions
@@ -59,7 +45,7 @@ class Flags {
   void set_cf_of(bool cf, bool of) {
     carries_ = (carries_ & ~kTop) | (uint64_t{cf} << 63) | (uint64_t{cf != of} << 62);
   }
-  void set_zf(bool zf) { set_arithmetic_bits((arithmetic_bits() & ~uint32_t{kZf}) | (zf ? kZf : 0)); }
+  void set_zf(bool zf) { set_arithmetic_bits((arithmetic_bits() & ~kZf) | (zf ? kZf : 0)); }
 
   // A condition code as in Jcc, SETcc and CMOVcc (Intel SDM vol. 1, appendix B).
   bool condition(unsigned code) const {
@@ -114,7 +100,7 @@ class Flags {
   // The bits that are not arithmetic: TF IF DF IOPL NT RF VM AC VIF VIP ID.
   uint32_t system() const { return system_; }
   bool test(Flag flag) const { return system_ & flag; }
-  void set(Flag flag, bool on) { system_ = on ? system_ | flag : system_ & ~static_cast<uint32_t>(flag); }
+  void set(Flag flag, bool on) { system_ = on ? system_ | flag : system_ & ~flag; }
 
  private:
   static constexpr uint64_t kTop = uint64_t{3} << 62;
