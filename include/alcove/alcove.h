@@ -1,0 +1,17 @@
+// Everything: virtual machines on Linux hosts.
+#pragma once
+
+#include <alcove/boot_loader.h>
+#include <alcove/devices.h>
+#include <alcove/entropy.h>
+#include <alcove/error.h>
+#include <alcove/executor.h>
+#include <alcove/literals.h>
+#include <alcove/mac_address.h>
+#include <alcove/memory_balloon.h>
+#include <alcove/network.h>
+#include <alcove/platform.h>
+#include <alcove/serial_port.h>
+#include <alcove/storage.h>
+#include <alcove/virtual_machine.h>
+#include <alcove/virtual_machine_configuration.h>

@@ -1,0 +1,86 @@
+// The live counterparts of configured devices. They belong to their VirtualMachine, are reached through it,
+// and live as long as it does, also while it is stopped.
+//
+// Every member may be called from any thread. Completions are called exactly once, on the machine's executor.
+// What needs a running guest fails with invalid_virtual_machine_state unless the machine runs or is paused.
+#pragma once
+
+#include <alcove/error.h>
+#include <alcove/network.h>
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace alcove {
+
+template <class T = void>
+using Completion = std::move_only_function<void(Result<T>)>;
+
+class NetworkDevice {
+ public:
+  virtual ~NetworkDevice() = default;
+  virtual MACAddress mac_address() const = 0;
+
+  // IP addresses that the guest uses, as known from DHCP and from its packets, e.g. "10.0.2.15"; those of an
+  // interface that can be reached first. Empty while there are none.
+  virtual std::vector<std::string> addresses() const = 0;
+
+  // Those in effect, with the host ports that were chosen.
+  virtual std::vector<PortForward> port_forwards() const = 0;
+  // The result is the forward in effect: its host_port is never 0. Fails with network_error when the host's
+  // port is taken. Forwards added here end with the machine.
+  virtual void add_port_forward(PortForward forward, Completion<PortForward> completion) = 0;
+  // Takes one of port_forwards(). Connections that exist go on.
+  virtual void remove_port_forward(PortForward forward, Completion<> completion) = 0;
+};
+
+// What the guest's driver reports of its memory; in bytes, or counted since it booted. A guest may leave out
+// any.
+struct MemoryBalloonStatistics {
+  uint64_t current_memory_size = 0;   // What the guest has at this moment: memory_size without the balloon.
+  uint64_t reported_free_memory = 0;  // Given back by free page reporting since the start; a running total.
+  std::optional<uint64_t> total_memory;
+  std::optional<uint64_t> free_memory;
+  std::optional<uint64_t> available_memory;  // For new applications without swapping.
+  std::optional<uint64_t> disk_caches;
+  std::optional<uint64_t> swapped_in;
+  std::optional<uint64_t> swapped_out;
+  std::optional<uint64_t> major_faults;
+  std::optional<uint64_t> minor_faults;
+
+  bool operator==(const MemoryBalloonStatistics&) const = default;
+};
+
+class MemoryBalloonDevice {
+ public:
+  virtual ~MemoryBalloonDevice() = default;
+
+  // The memory that the guest is asked to make do with, in bytes; memory_size at each start. The setter
+  // rounds down to 1 MiB, then limits to minimum_allowed_memory_size()…memory_size. A request only: the guest
+  // follows when and as far as it can.
+  virtual uint64_t target_virtual_machine_memory_size() const = 0;
+  virtual void set_target_virtual_machine_memory_size(uint64_t bytes) = 0;
+
+  // Asks the guest; what it does not answer within a second stays empty.
+  virtual void statistics(Completion<MemoryBalloonStatistics> completion) = 0;
+};
+
+class SerialPort {
+ public:
+  virtual ~SerialPort() = default;
+
+  // The guest's latest output, up to 256 KiB, whatever the attachment; also after the machine stopped or its
+  // process died. Emptied at each start.
+  virtual std::string log() const = 0;
+  // How many bytes the guest has put out since the start: more than log().size() means that the log lost its
+  // beginning.
+  virtual uint64_t log_position() const = 0;
+
+  // The terminal's name ("/dev/pts/7"); empty for another attachment.
+  virtual std::string pseudo_terminal_path() const = 0;
+};
+
+}  // namespace alcove

@@ -1,0 +1,65 @@
+// Storage devices, and what backs them on the host.
+#pragma once
+
+#include <alcove/error.h>
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <string_view>
+#include <variant>
+
+namespace alcove {
+
+// How reads and writes of the guest reach the image.
+enum class DiskImageCachingMode {
+  automatic,  // The same as `cached`.
+  uncached,   // The image is opened with O_DIRECT: past the host's page cache. Not every file system can.
+  cached,     // preadv(2) and pwritev(2) through the host's page cache.
+};
+
+// What a guest's flush (and a write that asks for it) waits for.
+enum class DiskImageSynchronizationMode {
+  full = 1,  // fsync(2): data and metadata are on permanent media, the drive's own cache included.
+  fsync,     // fdatasync(2): the data, and the metadata needed to read it, have been given to the drive.
+  none,      // Nothing. After a failure of the host or of the machine's process the image may be unusable.
+};
+
+// Two machines that write one image destroy it. So the image is locked (an open file description lock, which
+// ends with the machine): exclusively by a writer, shared by readers.
+enum class DiskImageLockingMode {
+  automatic,
+  none,  // The caller makes sure itself.
+};
+
+// A disk image in a file: raw, byte for byte what the guest sees; sparse files are fine.
+struct DiskImageStorageDeviceAttachment {
+  std::filesystem::path path;  // A regular file or a block device; the length is a multiple of 512 bytes.
+  bool read_only = false;      // Opened for reading only, and the guest sees a write-protected disk.
+  DiskImageCachingMode caching_mode = DiskImageCachingMode::automatic;
+  DiskImageSynchronizationMode synchronization_mode = DiskImageSynchronizationMode::full;
+  DiskImageLockingMode locking_mode = DiskImageLockingMode::automatic;
+
+  bool operator==(const DiskImageStorageDeviceAttachment&) const = default;
+};
+
+using StorageDeviceAttachment = std::variant<DiskImageStorageDeviceAttachment>;
+
+// A virtio disk: /dev/vda, /dev/vdb… in the order of the list.
+struct VirtioBlockDeviceConfiguration {
+  // At most 20 bytes of printable ASCII without '/': Linux guests show it as /dev/disk/by-id/virtio-….
+  // Empty means none.
+  std::string block_device_identifier;
+  StorageDeviceAttachment attachment;
+  // Request queues, 1 to 64; 0 means one for each virtual CPU, up to 8.
+  uint16_t queue_count = 0;
+
+  // Tells whether a text may serve as block_device_identifier.
+  static Result<> validate_block_device_identifier(std::string_view identifier);
+
+  bool operator==(const VirtioBlockDeviceConfiguration&) const = default;
+};
+
+using StorageDeviceConfiguration = std::variant<VirtioBlockDeviceConfiguration>;
+
+}  // namespace alcove

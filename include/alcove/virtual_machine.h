@@ -1,0 +1,165 @@
+// A virtual machine: it lives in a process of its own (alcove-vm), this object steers it.
+#pragma once
+
+#include <alcove/devices.h>
+#include <alcove/error.h>
+#include <alcove/executor.h>
+#include <alcove/virtual_machine_configuration.h>
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace alcove {
+
+enum class VirtualMachineState {
+  stopped,
+  running,
+  paused,
+  error,  // It ended by a fault: VirtualMachine::error() says which. start() begins afresh.
+  starting,
+  pausing,
+  resuming,
+  stopping,
+  saving,
+  restoring,
+};
+std::string_view to_string(VirtualMachineState state);
+
+// What to call, on the machine's executor; every member is optional.
+struct VirtualMachineObserver {
+  std::function<void(VirtualMachineState)> state_changed;
+  std::function<void()> guest_did_stop;  // The guest shut itself down; the state is `stopped`.
+  std::function<void(const Error&)> did_stop_with_error;  // The state is `error`.
+  std::function<void()> guest_did_reboot;                 // The state stays `running`.
+  std::function<void(NetworkDevice&)> network_addresses_changed;
+  // The host side of a network device failed; the guest sees an unplugged cable.
+  std::function<void(NetworkDevice&, const Error&)> network_attachment_was_disconnected;
+};
+
+// Ends an observation when destroyed; after that none of its functions is called. Destroying it on another
+// thread waits for one that is being called. May outlive the machine.
+class [[nodiscard]] Observation {
+ public:
+  class Record;
+  Observation() = default;
+  explicit Observation(std::shared_ptr<Record> record) : record_(std::move(record)) {}
+  Observation(Observation&&) noexcept = default;
+  Observation& operator=(Observation&& other) noexcept;
+  ~Observation();
+
+ private:
+  std::shared_ptr<Record> record_;
+};
+
+struct VirtualMachineOptions {
+  // Where completions and observers are called; by default a thread of the machine's own.
+  std::shared_ptr<SerialExecutor> executor;
+  // The program that hosts the machine. By default: $ALCOVE_VM, else `alcove-vm` beside the running program,
+  // else where `alcove` was installed.
+  std::filesystem::path machine_program;
+};
+
+struct VirtualMachineStartOptions {
+  std::optional<BootLoader> boot_loader;  // Boots this once instead of the configuration's.
+};
+
+// One condition for running machines on this host.
+struct Prerequisite {
+  std::string name;        // "kvm", "machine program"…
+  bool satisfied = false;  // Whether it is met.
+  bool required = false;   // Whether machines need it at all; otherwise it makes them better.
+  std::string found;       // What is there: a version, a path, or what is missing.
+  std::string hint;        // How to mend it; empty if there is nothing to mend.
+
+  bool operator==(const Prerequisite&) const = default;
+};
+
+// Every member may be called from any thread. Completions are called exactly once, on the executor, never
+// inside the call that takes them. Between tasks on the executor, state() changes only by calls of start(),
+// pause()….
+//
+// | operation    | allowed from     | passes through | then                                             |
+// |--------------|------------------|----------------|--------------------------------------------------|
+// | start        | stopped, error   | starting       | running; after a failure stopped, or error if    |
+// |              |                  |                | the machine's process died                       |
+// | pause        | running          | pausing        | paused; running if that failed                   |
+// | resume       | paused           | resuming       | running; paused if that failed                   |
+// | stop         | running, paused  | stopping       | stopped                                          |
+// | request_stop | running          |                | stopped, when and if the guest shuts down        |
+//
+// A request in another state completes with invalid_virtual_machine_state. If the guest stops or the machine
+// fails while a request is under way, that completes with invalid_virtual_machine_state_transition.
+class VirtualMachine {
+ public:
+  // Checks the configuration (as validate(); the error is its first problem), copies it and duplicates the
+  // file descriptors in it. Nothing is started or opened yet, but pseudo terminals.
+  static Result<std::unique_ptr<VirtualMachine>> create(VirtualMachineConfiguration configuration,
+                                                        VirtualMachineOptions options = {});
+  // Ends the machine as stop() does, and waits for it. Requests under way complete with operation_cancelled.
+  // With the default executor every completion has been called on return (except when destroyed by one of its
+  // own completions); observers are no longer called.
+  ~VirtualMachine();
+  VirtualMachine(const VirtualMachine&) = delete;
+  VirtualMachine& operator=(const VirtualMachine&) = delete;
+
+  // Nothing if this host can run machines; else the first required prerequisite that is missing, and its
+  // cure.
+  static Result<> is_supported();
+  // Everything looked at, in a sensible order to print. May take a second.
+  static std::vector<Prerequisite> prerequisites();
+
+  const VirtualMachineConfiguration& configuration() const;
+  VirtualMachineState state() const;
+  // Why the state is `error`; nothing in other states.
+  std::optional<Error> error() const;
+
+  bool can_start() const;
+  bool can_pause() const;
+  bool can_resume() const;
+  bool can_stop() const;
+  bool can_request_stop() const;
+
+  // Opens and locks the files, makes the machine and lets its processors run; completes then, not when the
+  // guest has booted.
+  void start(Completion<> completion);
+  void start(VirtualMachineStartOptions options, Completion<> completion);
+  void pause(Completion<> completion);
+  void resume(Completion<> completion);
+  // Pulls the plug: the guest gets no chance to write what it holds in memory. Observers of guest_did_stop
+  // and did_stop_with_error are not called.
+  void stop(Completion<> completion);
+  // Presses the power button. Success means that the guest was told; it may take its time or ignore it.
+  Result<> request_stop();
+
+  // Waits, while the state is neither stopped nor error. Gives what ended the machine: nothing or the error.
+  // Not to be called on the executor, which would wait for itself.
+  Result<> wait_until_stopped() const;
+
+  Observation observe(VirtualMachineObserver observer);
+
+  // In the order of the configuration's lists.
+  const std::vector<NetworkDevice*>& network_devices() const;
+  const std::vector<MemoryBalloonDevice*>& memory_balloon_devices() const;
+  const std::vector<SerialPort*>& serial_ports() const;
+
+  // The machine's process; 0 while there is none.
+  int process_id() const;
+  // What executes the guest: "kvm" or "soft"; empty while stopped.
+  std::string hypervisor() const;
+  // Host memory that the machine's process takes at this moment, in bytes: shared pages count by their share
+  // (PSS). 0 while there is none.
+  uint64_t resident_memory_size() const;
+
+ private:
+  class Implementation;
+  explicit VirtualMachine(std::shared_ptr<Implementation> implementation);
+  std::shared_ptr<Implementation> implementation_;
+};
+
+}  // namespace alcove

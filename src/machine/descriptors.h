@@ -1,0 +1,47 @@
+// The files that a configuration refers to, already open. The application opens them and passes them to the
+// machine's process, which opens none itself.
+#pragma once
+
+#include <map>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "support/unique_fd.h"
+
+namespace alcove::machine {
+
+// By the path of their field:
+//
+//   boot_loader.kernel, boot_loader.initial_ramdisk   regular files, for reading, at offset 0
+//   storage_devices[N].attachment     the image: O_RDWR, or O_RDONLY if read_only; O_DIRECT if uncached;
+//   locked serial_ports[N].attachment.reading, .writing      what serves the port: a pipe, terminal, socket
+//   or file.
+//                                     Missing where the port has no attachment or that direction no handle.
+//                                     O_NONBLOCK may be set or not, and may belong to others: leave it as it
+//                                     is
+//   serial_ports[N].log               a LogRing (support/log_ring.h) for the port's output
+//   hypervisor.kvm                    /dev/kvm; missing where it can't be opened or the choice is `soft`
+class Descriptors {
+ public:
+  void add(std::string path, UniqueFd descriptor) {
+    descriptors_.insert_or_assign(std::move(path), std::move(descriptor));
+  }
+  // Gives the descriptor away; none if there is none, or it was taken already.
+  UniqueFd take(std::string_view path) {
+    auto found = descriptors_.find(path);
+    if (found == descriptors_.end()) return UniqueFd();
+    UniqueFd descriptor = std::move(found->second);
+    descriptors_.erase(found);
+    return descriptor;
+  }
+  bool contains(std::string_view path) const { return descriptors_.contains(path); }
+  size_t size() const { return descriptors_.size(); }
+  // Those not taken yet, in the order of their paths.
+  const std::map<std::string, UniqueFd, std::less<>>& all() const { return descriptors_; }
+
+ private:
+  std::map<std::string, UniqueFd, std::less<>> descriptors_;
+};
+
+}  // namespace alcove::machine

@@ -1,0 +1,86 @@
+// A virtual machine inside its process: made from a configuration and open files, driven by its owner.
+#pragma once
+
+#include <alcove/devices.h>
+#include <alcove/error.h>
+#include <alcove/virtual_machine_configuration.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "machine/descriptors.h"
+
+namespace alcove::machine {
+
+enum class StopReason {
+  power_off,  // The guest powered itself off.
+  halt,       // The guest can't go on but did not fail: e.g. all processors halted with interrupts off.
+};
+
+// What happens to a machine by itself. Called on the machine's threads, several at once; calls nothing of the
+// Machine but what is marked "any thread", and returns soon. Outlives the Machine.
+class MachineObserver {
+ public:
+  virtual ~MachineObserver() = default;
+  // The guest ended; no processor runs any more. Followed by no other call.
+  virtual void on_stopped(StopReason reason) = 0;
+  // The machine can't go on; no processor runs any more. Followed by no other call.
+  virtual void on_error(Error error) = 0;
+  // The guest restarted itself; the machine goes on.
+  virtual void on_reboot() = 0;
+  virtual void on_addresses_changed(size_t network_device) = 0;
+  // The host side of a network device failed.
+  virtual void on_network_error(size_t network_device, Error error) = 0;
+};
+
+// Control of one running network device. Any thread.
+class NetworkControl {
+ public:
+  virtual ~NetworkControl() = default;
+  // Gives the forward in effect, with the port chosen if `host_port` is 0.
+  virtual Result<PortForward> add_forward(const PortForward& forward) = 0;
+  virtual Result<> remove_forward(const PortForward& forward) = 0;
+  virtual std::vector<PortForward> forwards() const = 0;
+  virtual std::vector<std::string> addresses() const = 0;
+};
+
+// Not to be called from several threads at once, but for what is marked "any thread".
+class Machine {
+ public:
+  // Makes everything, runs nothing. Takes what it needs from `descriptors`; errors name the field.
+  static Result<std::unique_ptr<Machine>> create(VirtualMachineConfiguration configuration,
+                                                 Descriptors descriptors, MachineObserver& observer);
+  // Ends it as stop() does.
+  ~Machine();
+  Machine(const Machine&) = delete;
+  Machine& operator=(const Machine&) = delete;
+
+  Result<> start();  // Once. The processors run on return.
+  Result<> pause();  // No processor runs on return; repeated calls do nothing.
+  Result<> resume();
+  Result<> request_stop();  // Presses the ACPI power button.
+  // No processor runs and no device works on return; what the guest wrote is with the host. Final.
+  void stop();
+
+  std::string_view hypervisor() const;  // "kvm" or "soft". Any thread.
+
+  // By index in the configuration's network_devices.
+  NetworkControl& network(size_t index);
+  // Of the first memory balloon; `not_supported` without one.
+  Result<> set_balloon_target(uint64_t memory_size);  // Any thread.
+  // Asks the guest, and calls `completion` once, on any thread, within about a second.
+  void balloon_statistics(Completion<MemoryBalloonStatistics> completion);  // Any thread.
+  // The latest output of a port in the configuration's serial_ports. Any thread.
+  std::string serial_log(size_t index) const;
+
+ private:
+  class Implementation;
+  explicit Machine(std::unique_ptr<Implementation> implementation);
+  std::unique_ptr<Implementation> implementation_;
+};
+
+}  // namespace alcove::machine
