@@ -11,6 +11,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <expected>
+#include <memory>
 #include <optional>
 #include <span>
 #include <vector>
@@ -20,6 +21,10 @@
 namespace alcove::virtio {
 
 class Interrupts;
+
+// Longest indirect table. Section 2.7.5.3.1 forbids chains longer than the queue, but Linux sizes its tables
+// by the segments a device takes, not by the queue.
+inline constexpr uint32_t kMaximumChainLength = 1024;
 
 // What the driver did wrong with its ring. The device answers with Interrupts::needs_reset() and stops
 // serving.
@@ -84,7 +89,8 @@ class Queue {
                                                QueueAddresses addresses, bool event_index, unsigned index,
                                                Interrupts& interrupts);
 
-  // The next chain, nothing when the ring is empty, or what the driver did wrong.
+  // The next chain, nothing when the ring is empty, or what the driver did wrong; after an error always that
+  // error. No more chains than the queue's size are ever handed out and not yet given back.
   std::expected<std::optional<Chain>, QueueError> pop();
 
   // Gives the chain back with `written` bytes written to its writable part (marks them written in guest
@@ -92,8 +98,8 @@ class Queue {
   void push(const Chain& chain, uint32_t written);
   void notify();
 
-  // Asks the driver to notify for new buffers (true), or not to bother (false). After true, pop() must be
-  // tried once more.
+  // Asks the driver to notify for new buffers (true, as at first), or not to bother (false). After true,
+  // pop() must be tried once more: a driver need not notify for what it made available before.
   void set_wants_notifications(bool wants);
 
   uint16_t size() const { return size_; }
@@ -103,6 +109,12 @@ class Queue {
 
  private:
   Queue() = default;
+  uint16_t load(const std::byte* ring, uint64_t offset) const;
+  void store(uint64_t offset, uint16_t value);  // In the used ring.
+  bool is_empty(uint16_t available_index) const { return available_index == next_available_; }
+  std::expected<Chain, QueueError> read_chain(uint16_t head) const;
+  std::expected<std::optional<Chain>, QueueError> broken(QueueError error);
+
   memory::GuestMemory* memory_ = nullptr;
   Interrupts* interrupts_ = nullptr;
   QueueAddresses addresses_;
@@ -112,10 +124,12 @@ class Queue {
   uint16_t size_ = 0;
   unsigned index_ = 0;
   bool event_index_ = false;
+  bool wants_notifications_ = true;
   uint16_t next_available_ = 0;
   uint16_t next_used_ = 0;
-  uint16_t signalled_used_ = 0;
-  bool signalled_valid_ = false;
+  uint32_t unsignalled_ = 0;  // Chains pushed since the last notify().
+  unsigned in_flight_ = 0;
+  std::optional<QueueError> error_;
 };
 
 }  // namespace alcove::virtio
