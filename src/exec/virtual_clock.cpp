@@ -1,0 +1,109 @@
+#include "exec/virtual_clock.h"
+
+#include <pthread.h>
+
+namespace alcove::exec {
+
+HostClock::HostClock(const std::string& thread_name) : thread_([this] { serve(); }) {
+  pthread_setname_np(thread_.native_handle(), thread_name.substr(0, 15).c_str());
+}
+
+HostClock::~HostClock() {
+  {
+    std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  changed_.notify_all();
+  thread_.join();
+}
+
+Nanoseconds HostClock::now_locked() const {
+  return running_ ? base_ + (Host::now() - since_) : base_;
+}
+
+Nanoseconds HostClock::now() const {
+  std::lock_guard lock(mutex_);
+  return now_locked();
+}
+
+Nanoseconds HostClock::wall() const {
+  return std::chrono::system_clock::now().time_since_epoch();
+}
+
+void HostClock::pause() {
+  std::lock_guard lock(mutex_);
+  base_ = now_locked();
+  running_ = false;
+}
+
+void HostClock::resume() {
+  std::lock_guard lock(mutex_);
+  if (running_) return;
+  since_ = Host::now();
+  running_ = true;
+  changed_.notify_all();
+}
+
+void HostClock::erase(Alarm& alarm) {
+  std::erase_if(due_, [&](const auto& entry) { return entry.second == &alarm; });
+}
+
+void HostClock::set(Alarm& alarm, Nanoseconds when) {
+  std::lock_guard lock(mutex_);
+  erase(alarm);
+  if (due_.emplace(when, &alarm) == due_.begin()) changed_.notify_all();
+}
+
+void HostClock::clear(Alarm& alarm) {
+  std::lock_guard lock(mutex_);
+  erase(alarm);
+}
+
+void HostClock::remove(Alarm& alarm) {
+  std::unique_lock lock(mutex_);
+  erase(alarm);
+  changed_.wait(lock, [&] { return active_ != &alarm; });
+  erase(alarm);  // The callback may have set it again.
+}
+
+void HostClock::serve() {
+  std::unique_lock lock(mutex_);
+  while (!stopping_) {
+    if (!running_ || due_.empty()) {
+      changed_.wait(lock);
+      continue;
+    }
+    const Nanoseconds left = due_.begin()->first - now_locked();
+    if (left > Nanoseconds::zero()) {
+      changed_.wait_for(lock, std::min<Nanoseconds>(left, std::chrono::hours(1)));
+      continue;
+    }
+    active_ = due_.extract(due_.begin()).mapped();
+    lock.unlock();
+    active_->callback();
+    lock.lock();
+    active_ = nullptr;
+    changed_.notify_all();
+  }
+}
+
+void ManualClock::set(Alarm& alarm, Nanoseconds when) {
+  clear(alarm);
+  due_.emplace(when, &alarm);
+}
+
+void ManualClock::clear(Alarm& alarm) {
+  std::erase_if(due_, [&](const auto& entry) { return entry.second == &alarm; });
+}
+
+void ManualClock::advance(Nanoseconds by) {
+  const Nanoseconds end = now_ + by;
+  while (!due_.empty() && due_.begin()->first <= end) {
+    auto node = due_.extract(due_.begin());
+    now_ = std::max(now_, node.key());
+    node.mapped()->callback();
+  }
+  now_ = end;
+}
+
+}  // namespace alcove::exec

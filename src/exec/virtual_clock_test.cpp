@@ -1,0 +1,67 @@
+#include "exec/virtual_clock.h"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+
+namespace alcove::exec {
+namespace {
+
+using namespace std::chrono_literals;
+
+TEST(ManualClock, RunsEachTimerAtItsTime) {
+  ManualClock clock;
+  std::vector<std::pair<char, Nanoseconds>> log;
+  Timer a(clock, [&] { log.emplace_back('a', clock.now()); });
+  Timer b(clock, [&] { log.emplace_back('b', clock.now()); });
+  a.set(30ms);
+  b.set(10ms);
+  clock.advance(20ms);
+  EXPECT_EQ(log, (std::vector<std::pair<char, Nanoseconds>>{{'b', 10ms}}));
+  a.clear();
+  clock.advance(20ms);
+  EXPECT_EQ(log.size(), 1u);
+}
+
+TEST(HostClock, StandsStillWhilePaused) {
+  HostClock clock("test clock");
+  std::atomic<int> fired{0};
+  Timer timer(clock, [&] { ++fired; });
+  timer.set(1ms);
+  std::this_thread::sleep_for(20ms);
+  EXPECT_EQ(fired, 0);
+  EXPECT_EQ(clock.now(), 0ns);
+  clock.resume();
+  for (int i = 0; i < 1000 && fired == 0; ++i) std::this_thread::sleep_for(1ms);
+  EXPECT_EQ(fired, 1);
+  clock.pause();
+  const Nanoseconds stopped = clock.now();
+  std::this_thread::sleep_for(5ms);
+  EXPECT_EQ(clock.now(), stopped);
+}
+
+TEST(HostClock, TimerThatSetsItselfAgainCanBeDestroyed) {
+  HostClock clock("test clock");
+  clock.resume();
+  std::atomic<int> fired{0};
+  {
+    std::unique_ptr<Timer> timer;
+    Timer* self = nullptr;
+    std::atomic<bool> ready{false};
+    timer = std::make_unique<Timer>(clock, [&] {
+      while (!ready) std::this_thread::yield();
+      ++fired;
+      self->set(clock.now() + 100us);
+    });
+    self = timer.get();
+    ready = true;
+    timer->set(clock.now());
+    while (fired < 3) std::this_thread::yield();
+  }
+  const int after = fired;
+  std::this_thread::sleep_for(5ms);
+  EXPECT_EQ(fired, after);
+}
+
+}  // namespace
+}  // namespace alcove::exec
