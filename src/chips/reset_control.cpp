@@ -12,7 +12,7 @@ ResetControl::ResetControl(std::function<void()> reset) : reset_(std::move(reset
 
 bus::Access ResetControl::ResetPort::read(uint64_t, std::span<std::byte> data) {
   if (data.size() != 1) return bus::Access::bad_size;
-  data[0] = std::byte{owner.reset_type_};
+  data[0] = std::byte{owner.reset_type_.load()};
   return bus::Access::done;
 }
 

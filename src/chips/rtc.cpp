@@ -80,8 +80,8 @@ Rtc::Time Rtc::time() const {
 
 void Rtc::set_time(const Time& time) {
   using namespace std::chrono;
-  // The guest may have written anything: out-of-range fields are carried over, as sys_days does for days.
-  const year_month first = year(time.year) / std::clamp(time.month, 1, 12);
+  // The guest may have written anything. The years are those that 64 bits of nanoseconds hold.
+  const year_month first = year(std::clamp(time.year, 1900, 2199)) / std::clamp(time.month, 1, 12);
   const sys_days day = sys_days(first / 1) + days(std::clamp(time.day, 1, 31) - 1);
   const exec::Nanoseconds wanted =
       day.time_since_epoch() + hours(time.hour) + minutes(time.minute) + seconds(time.second);
