@@ -10,6 +10,7 @@
 #include "cpu/soft/mmu/tlb.h"
 #include "cpu/soft/x86/flags.h"
 #include "cpu/soft/x86/insn.h"
+#include "cpu/soft/x86/system_registers.h"
 #include "cpu/x86_state.h"
 
 namespace alcove::cpu::soft {
@@ -71,6 +72,37 @@ struct alignas(32) FpuState {
   uint32_t mxcsr = 0x1f80;
 };
 
+// An exception on its way: what raise() leaves for deliver_fault() (exceptions.h).
+struct Fault {
+  uint8_t vector = 0;
+  bool has_error_code = false;
+  uint32_t error_code = 0;
+  uint64_t address = 0;     // For CR2 if it is a page fault.
+  uint64_t debug_bits = 0;  // For DR6 if it is a debug exception.
+  bool is_trap = false;     // rip is behind the instruction that caused it: RF is not set.
+};
+
+// What event is being delivered, so that a fault on the way is combined with it (Intel SDM vol. 3, table
+// 6-5).
+enum class InDelivery : uint8_t {
+  nothing,
+  software,
+  external,
+  benign,
+  contributory,
+  page_fault,
+  double_fault
+};
+
+// Bits of Cpu::attention. The local APIC sets the first four; deliver_events() (exceptions.h) serves them.
+enum Attention : uint32_t {
+  kInterruptAttention = 1u << 0,  // The APIC may have an interrupt that can be taken.
+  kNmiAttention = 1u << 1,
+  kInitAttention = 1u << 2,
+  kStartupAttention = 1u << 3,  // SIPI
+  kEngineAttention = ~0xfu,     // The others belong to the engine.
+};
+
 // Code executes with this as its first parameter everywhere; members that the fast paths use come first.
 struct Cpu {
   // gpr[0..15] as Gpr; [kNoRegister] is always zero; [kRipRegister] the block's first instruction's RIP.
@@ -105,7 +137,16 @@ struct Cpu {
 
   // Set while the interrupt shadow of STI or MOV SS covers the next instruction.
   bool interrupt_shadow = false;
-  bool halted = false;
+  bool halted = false;            // In HLT: deliver_events() ends it.
+  bool wait_for_startup = false;  // After INIT, until SIPI.
+  bool nmi_blocked = false;       // Until the next IRET.
+  // Instructions must be run one at a time, between before_instruction() and after_instruction() (debug.h):
+  // RFLAGS.TF or an instruction breakpoint. Kept by update_debug_mode().
+  bool single_step = false;
+  uint32_t pending_debug = 0;  // DR6 bits of the traps to take after this instruction.
+  InDelivery in_delivery = InDelivery::nothing;
+  Fault fault;
+  SystemRegisters system;
 
   // Something other than the next block wants attention: an interrupt, a kick, a TLB or code flush asked for
   // by another processor. Checked between blocks; set from any thread (release), cleared by the owner.
