@@ -1,0 +1,95 @@
+#include <fmt/format.h>
+
+#include <string>
+
+#include "firmware/acpi_tables.h"
+#include "firmware/aml.h"
+#include "firmware/table.h"
+
+namespace alcove::firmware {
+
+using namespace aml;
+
+unsigned pci_interrupt(const BoardDescription& board, unsigned device, unsigned pin) {
+  return board.first_pci_interrupt + (device + pin) % board.pci_interrupt_count;
+}
+
+namespace {
+
+// 6.2.13: each entry maps one pin of one device to a global interrupt.
+Term pci_routing(const BoardDescription& board) {
+  Terms entries;
+  for (unsigned device = 1; device < 32; ++device) {
+    for (unsigned pin = 0; pin < 4; ++pin) {
+      entries.push_back(package({integer(device << 16 | 0xffff), integer(pin), integer(0),
+                                 integer(pci_interrupt(board, device, pin))}));
+    }
+  }
+  return package(entries);
+}
+
+// 6.2.11: whatever native PCI Express feature the guest asks for, it may have: no firmware runs beside it.
+Term operating_system_capabilities() {
+  return method(
+      "_OSC", 4,
+      {create_dword_field(argument(3), 0, "CDW1"),
+       if_else(equal(argument(0), uuid("33DB4D5B-1FF7-401C-9657-7441C03DD766")), {return_value(argument(3))},
+               {or_into(reference("CDW1"), integer(4), reference("CDW1")),  // Unknown UUID.
+                return_value(argument(3))})});
+}
+
+Term pci_root(const BoardDescription& board) {
+  Terms windows{word_bus_numbers(0, board.last_bus), io_port(0xcf8, 8), word_io_window(0x0000, 0x0cf7),
+                word_io_window(0x0d00, 0xffff),
+                dword_memory_window(static_cast<uint32_t>(board.memory_window32.first),
+                                    static_cast<uint32_t>(board.memory_window32.last))};
+  if (board.memory_window64.last > board.memory_window64.first) {
+    windows.push_back(qword_memory_window(board.memory_window64.first, board.memory_window64.last));
+  }
+  return device("PCI0",
+                {name("_HID", eisa_id("PNP0A08")), name("_CID", eisa_id("PNP0A03")), name("_SEG", integer(0)),
+                 name("_BBN", integer(0)), name("_UID", integer(0)), name("_CRS", resources(windows)),
+                 name("_PRT", pci_routing(board)), operating_system_capabilities()});
+}
+
+// What no device below PCI0 claims; without it Linux distrusts the ECAM range.
+Term motherboard(const BoardDescription& board) {
+  const auto ecam_size = static_cast<uint32_t>((board.last_bus + 1u) << 20);
+  return device("MBRD",
+                {name("_HID", eisa_id("PNP0C02")), name("_UID", integer(0)),
+                 name("_CRS", resources({fixed_memory(static_cast<uint32_t>(board.ecam_address), ecam_size),
+                                         io_port(board.pm_port, 16), io_port(0x80, 1), io_port(0x92, 1)}))});
+}
+
+Term serial_port(const SerialPortDescription& port, unsigned index) {
+  return device(fmt::format("COM{}", index + 1),
+                {name("_HID", eisa_id("PNP0501")), name("_UID", integer(index + 1)),
+                 name("_CRS", resources({io_port(port.port, 8), interrupt(port.irq)}))});
+}
+
+}  // namespace
+
+std::vector<uint8_t> build_dsdt(const BoardDescription& board) {
+  Terms devices{pci_root(board), motherboard(board),
+                device("RTC0", {name("_HID", eisa_id("PNP0B00")),
+                                name("_CRS", resources({io_port(0x70, 2), interrupt(8)}))}),
+                device("PIT0", {name("_HID", eisa_id("PNP0100")),
+                                name("_CRS", resources({io_port(0x40, 4), io_port(0x61, 1)}))})};
+  for (unsigned i = 0; i < board.serial_ports.size(); ++i) {
+    devices.push_back(serial_port(board.serial_ports[i], i));
+  }
+  for (unsigned cpu = 0; cpu < board.cpu_count; ++cpu) {
+    devices.push_back(
+        device(fmt::format("C{:03X}", cpu), {name("_HID", string("ACPI0007")), name("_UID", integer(cpu))}));
+  }
+  const Term sleep_type = integer(board.sleep_type_off);
+  const Term body[] = {scope("_SB", devices),
+                       name("_S5", package({sleep_type, sleep_type, integer(0), integer(0)}))};
+
+  std::vector<uint8_t> table = begin_table("DSDT", 2);
+  for (const Term& term : body) table.insert(table.end(), term.begin(), term.end());
+  finish_table(table);
+  return table;
+}
+
+}  // namespace alcove::firmware
