@@ -45,11 +45,53 @@ void store(Cpu& cpu, uint64_t address, const std::type_identity_t<T>& value) {
 // Checks that a later store of `size` bytes at `address` will not fault (page permissions, A and D bits).
 void probe_write(Cpu& cpu, uint64_t address, size_t size);
 
+// One atomic replacement on host memory, of any alignment; `expected` becomes what was found.
+template <class T>
+bool compare_exchange(void* host, T& expected, T desired) {
+  if constexpr (sizeof(T) == 16) {
+    auto low = static_cast<uint64_t>(expected);
+    auto high = static_cast<uint64_t>(expected >> 64);
+    bool done = false;
+    asm volatile("lock cmpxchg16b %[memory]"
+                 : [memory] "+m"(*static_cast<T*>(host)), "+a"(low), "+d"(high), "=@ccz"(done)
+                 : "b"(static_cast<uint64_t>(desired)), "c"(static_cast<uint64_t>(desired >> 64))
+                 : "memory");
+    expected = static_cast<T>(high) << 64 | low;
+    return done;
+  } else {
+    return __atomic_compare_exchange_n(static_cast<T*>(host), &expected, desired, false, __ATOMIC_SEQ_CST,
+                                       __ATOMIC_SEQ_CST);
+  }
+}
+
 // Reads, computes and writes back as one access: `operation` maps the old value to the new; returns the old.
 // Write permission is checked before anything is read. `locked` makes it atomic towards other processors and
-// devices for every alignment.
+// devices for every alignment; `operation` may then be called more than once.
 template <class T, class Operation>
-T modify(Cpu& cpu, uint64_t address, bool locked, Operation operation);
+T modify(Cpu& cpu, uint64_t address, bool locked, Operation operation) {
+  const TlbEntry& entry = cpu.tlb->entry(address);
+  void* host = nullptr;
+  if (entry.write_tag == wanted_tag(address, sizeof(T), cpu.tlb_generation)) [[likely]]
+    host = reinterpret_cast<void*>(address + entry.addend);
+  else if ((address & ~kPageMask) + sizeof(T) <= 4096)
+    host = writable_slow(cpu, address, sizeof(T));
+  T old;
+  if (!host) {
+    probe_write(cpu, address, sizeof(T));
+    old = load<T>(cpu, address);
+    store<T>(cpu, address, operation(old));
+    return old;
+  }
+  std::memcpy(&old, host, sizeof old);
+  if (locked) {
+    while (!compare_exchange<T>(host, old, operation(old))) {
+    }
+  } else {
+    const T value = operation(old);
+    std::memcpy(host, &value, sizeof value);
+  }
+  return old;
+}
 
 // Implicit supervisor accesses whatever the CPL: descriptor tables, TSS, interrupt stack frames.
 template <class T>

@@ -42,6 +42,9 @@ struct Insn {
   uint8_t modrm = 0;
   uint16_t offset = 0;    // From the block's first instruction.
   uint32_t selector = 0;  // Far pointers: the selector; ENTER: the nesting level.
+  // `reg` and `rm` as byte registers: where they are in Cpu::gpr, in bytes (AH is at 1 without REX).
+  uint8_t reg_byte = 0;
+  uint8_t rm_byte = 0;
 };
 
 }  // namespace alcove::cpu::soft

@@ -19,7 +19,7 @@ enum RowFlag : uint32_t {
   kEndsBlock = 1u << 5,   // Sets Cpu::rip, or changes what the following instructions mean.
   kStops = 1u << 6,       // Control never falls through to the next instruction (JMP, RET, HLT…).
   kBranch = 1u << 7,      // Relative branch: `immediate` is the displacement, the target may be chained.
-  kRep = 1u << 8,         // A string instruction: REP prefixes repeat it.
+  kRep = 1u << 8,         // A string instruction: REP prefixes repeat it (see ends_block).
   kPrivileged = 1u << 9,  // #GP(0) unless CPL 0.
   kSse = 1u << 10,        // #UD/#NM by CR0.EM, CR0.TS, CR4.OSFXSR, checked before the handler is called.
   kX87 = 1u << 11,        // #NM by CR0.EM/TS, checked before the handler is called; also pending #MF.
@@ -36,21 +36,30 @@ struct FlagEffects {
 };
 
 struct Row {
-  const char* mnemonic;  // Lower case, Intel syntax.
+  // Lower case, Intel syntax. "cbw|cwde|cdqe": by operand size 2, 4 and 8.
+  const char* mnemonic;
   // As the Intel SDM writes opcodes: prefixes (NP, 66, F3, F2) if they select the instruction, 0F, 0F 38 or
   // 0F 3A, opcode byte ("50+r" for eight registers, "70+cc" for sixteen conditions), then "/r", or "/0"…"/7",
   // then "mem" or "reg" if only that form exists; a full ModRM byte is written as one more opcode byte
   // ("0F 01 D0").
   const char* encoding;
   // Operands as in appendix A of the SDM (Eb, Ev, Gv, Iz, Ib, sIb (sign-extended byte), Jz, Jb, M, Mq, Ob,
-  // Ov, Sw, Cd, Dd, Vx, Wx, Wss, Wsd, Wq, Pq, Qq, Rv, AL, eAX, 1, CL, Xb, Yb, Ap…), comma-separated.
+  // Ov, Sw, Cd, Dd, Vx, Wx, Wss, Wsd, Wq, Pq, Qq, Rv, AL, eAX (at most 4 bytes), rAX, 1, CL, Xb, Yb, Ap…),
+  // comma- separated; Zb, Zv, Zq for the register in the opcode, ST(0) and ST(i) for x87. encoding.cpp has
+  // them all.
   const char* operands;
-  // Picks the handler from the decoded fields (size, register or memory form…).
+  // Picks the handler from the decoded fields (size, register or memory form…); null: such a form is #UD.
   Handler (*select)(const Insn&);
   uint32_t flags = 0;
   FlagEffects effects = {};
   const char* feature = nullptr;  // The CPUID feature that promises it ("sse4_1"); null: always there.
 };
+
+// Whether the instruction sets Cpu::rip and returns to the run loop. Repeated string instructions do: they
+// leave now and then, with Cpu::rip still at themselves, so that interrupts can be taken in between.
+inline bool ends_block(const Insn& insn) {
+  return (insn.row->flags & kEndsBlock) || ((insn.row->flags & kRep) && (insn.rep || insn.repne));
+}
 
 // The groups. Defined in table_general.cpp, table_system.cpp, table_x87.cpp, table_sse.cpp.
 std::span<const Row> general_rows();
