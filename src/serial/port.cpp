@@ -1,0 +1,292 @@
+#include "serial/port.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/epoll.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+
+namespace alcove::serial {
+namespace {
+
+constexpr size_t kChunk = 4096;
+constexpr std::chrono::milliseconds kRetry{200};
+
+// Writing to a pipe whose reader is gone must not end the process, whose signal dispositions are not ours.
+class NoBrokenPipeSignal {
+ public:
+  NoBrokenPipeSignal() {
+    sigemptyset(&pipe_);
+    sigaddset(&pipe_, SIGPIPE);
+    sigset_t pending;
+    sigpending(&pending);
+    was_pending_ = sigismember(&pending, SIGPIPE);
+    pthread_sigmask(SIG_BLOCK, &pipe_, &before_);
+  }
+  ~NoBrokenPipeSignal() {
+    const timespec none{};
+    if (!was_pending_) sigtimedwait(&pipe_, nullptr, &none);
+    pthread_sigmask(SIG_SETMASK, &before_, nullptr);
+  }
+
+ private:
+  sigset_t pipe_, before_;
+  bool was_pending_;
+};
+
+bool can_poll(int fd) {
+  UniqueFd epoll(epoll_create1(EPOLL_CLOEXEC));
+  epoll_event event{};
+  return epoll_ctl(epoll.get(), EPOLL_CTL_ADD, fd, &event) == 0;
+}
+
+// The master of a pty whose other end nobody has open reports a hang-up, but may be opened again.
+bool is_pty_master(int fd) {
+  int number;
+  return ioctl(fd, TIOCGPTN, &number) == 0;
+}
+
+}  // namespace
+
+Attachment Attachment::duplex(UniqueFd fd) {
+  UniqueFd other(fcntl(fd.get(), F_DUPFD_CLOEXEC, 3));
+  return {.reading = std::move(fd), .writing = std::move(other)};
+}
+
+Port::Port(exec::EventLoop& loop, PortOptions options) : loop_(loop), options_(options) {}
+
+Port::~Port() {
+  loop_.call([this] {
+    alive_.reset();
+    close(input_);
+    stop_writing();
+  });
+}
+
+void Port::post(void (Port::*work)()) {
+  loop_.post([this, work, alive = std::weak_ptr(alive_)] {
+    if (!alive.expired()) (this->*work)();
+  });
+}
+
+void Port::set_listener(Listener* listener) {
+  loop_.call([this, listener] {
+    listener_ = listener;
+    pump_input();
+  });
+}
+
+void Port::attach(Attachment attachment) {
+  loop_.call([&] {
+    close(input_);
+    pending_input_.clear();
+    stop_writing();
+    tell_writable();
+    open(input_, std::move(attachment.reading));
+    open(output_, std::move(attachment.writing));
+    {
+      std::lock_guard lock(mutex_);
+      writing_ = bool(output_.fd);
+    }
+    pump_input();
+  });
+}
+
+void Port::open(End& end, UniqueFd fd) {
+  end.fd = std::move(fd);
+  if (!end.fd) return;
+  struct stat status {};
+  fstat(end.fd.get(), &status);
+  end.socket = S_ISSOCK(status.st_mode);
+  end.pollable = can_poll(end.fd.get());
+  end.restore_blocking = false;
+  const int flags = fcntl(end.fd.get(), F_GETFL);
+  if (!end.socket && !(flags & O_NONBLOCK)) {
+    end.restore_blocking = fcntl(end.fd.get(), F_SETFL, flags | O_NONBLOCK) == 0;
+  }
+}
+
+void Port::close(End& end) {
+  unwatch(end);
+  if (end.retry) loop_.cancel(*end.retry);
+  end.retry.reset();
+  if (end.restore_blocking) {
+    fcntl(end.fd.get(), F_SETFL, fcntl(end.fd.get(), F_GETFL) & ~O_NONBLOCK);
+    end.restore_blocking = false;
+  }
+  end.fd.reset();
+}
+
+void Port::watch(End& end, uint32_t events) {
+  if (end.watched || end.retry) return;
+  end.watched = true;
+  loop_.watch(end.fd.get(), events, [this, &end, events](uint32_t ready) {
+    // Nothing but a hang-up on an end that is not read to its end of file: asking at once again would spin.
+    if (!(ready & events) && is_pty_master(end.fd.get())) return retry_later(end);
+    if (&end == &input_) {
+      pump_input();
+    } else {
+      flush();
+    }
+  });
+}
+
+void Port::unwatch(End& end) {
+  if (end.watched) loop_.unwatch(end.fd.get());
+  end.watched = false;
+}
+
+void Port::retry_later(End& end) {
+  unwatch(end);
+  if (end.retry) return;
+  end.retry = loop_.call_at(exec::Clock::now() + kRetry, [this, &end] {
+    end.retry.reset();
+    pollfd probe{.fd = end.fd.get(), .events = 0, .revents = 0};
+    if (poll(&probe, 1, 0) == 1 && (probe.revents & POLLHUP)) return retry_later(end);
+    if (&end == &input_) {
+      pump_input();
+    } else {
+      flush();
+    }
+  });
+}
+
+size_t Port::write(std::span<const std::byte> output) {
+  std::unique_lock lock(mutex_);
+  size_t taken = output.size();
+  if (writing_ && gave_up_) {
+    dropped_ += output.size();
+  } else if (writing_) {
+    taken = std::min(taken, options_.queue_size - queue_.size());
+    queue_.insert(queue_.end(), output.begin(), output.begin() + static_cast<ptrdiff_t>(taken));
+    refused_ |= taken < output.size();
+  }
+  log_.append(output.first(taken));
+  const bool must_post = writing_ && !queue_.empty() && !std::exchange(flush_posted_, true);
+  lock.unlock();
+  if (must_post) post(&Port::flush);
+  return taken;
+}
+
+void Port::flush() {
+  std::array<std::byte, kChunk> chunk;
+  while (true) {
+    size_t size;
+    {
+      std::lock_guard lock(mutex_);
+      size = std::min(queue_.size(), chunk.size());
+      std::copy_n(queue_.begin(), size, chunk.begin());
+      flush_posted_ = size > 0;
+    }
+    if (size == 0 || !output_.fd) {
+      unwatch(output_);
+      disarm_patience();
+      return tell_writable();
+    }
+    ssize_t written;
+    {
+      NoBrokenPipeSignal guard;
+      written = output_.socket ? send(output_.fd.get(), chunk.data(), size, MSG_DONTWAIT)
+                               : ::write(output_.fd.get(), chunk.data(), size);
+    }
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0 && errno == EAGAIN) {
+      arm_patience();
+      watch(output_, EPOLLOUT);
+      return tell_writable();
+    }
+    // A full disk or a pty without its other end may take bytes again later; anything else is closed for good.
+    const bool lost = written < 0 && (errno == ENOSPC || errno == EDQUOT || errno == EFBIG || errno == EIO);
+    if (written < 0 && !lost) return stop_writing(), tell_writable();
+    disarm_patience();
+    std::lock_guard lock(mutex_);
+    if (lost) dropped_ += size;
+    queue_.erase(queue_.begin(), queue_.begin() + static_cast<ptrdiff_t>(lost ? size : written));
+    gave_up_ = false;
+  }
+}
+
+void Port::stop_writing() {
+  close(output_);
+  disarm_patience();
+  std::lock_guard lock(mutex_);
+  dropped_ += queue_.size();
+  queue_.clear();
+  writing_ = gave_up_ = flush_posted_ = false;
+}
+
+void Port::tell_writable() {
+  {
+    std::lock_guard lock(mutex_);
+    if (!refused_ || (writing_ && !gave_up_ && queue_.size() > options_.queue_size / 2)) return;
+    refused_ = false;
+  }
+  if (listener_) listener_->writable();
+}
+
+void Port::arm_patience() {
+  if (patience_timer_) return;
+  patience_timer_ = loop_.call_at(exec::Clock::now() + options_.patience, [this] {
+    patience_timer_.reset();
+    {
+      std::lock_guard lock(mutex_);
+      gave_up_ = true;
+    }
+    tell_writable();
+  });
+}
+
+void Port::disarm_patience() {
+  if (patience_timer_) loop_.cancel(*patience_timer_);
+  patience_timer_.reset();
+}
+
+uint64_t Port::dropped() const {
+  std::lock_guard lock(mutex_);
+  return dropped_;
+}
+
+void Port::ready() {
+  if (stalled_.exchange(false)) post(&Port::pump_input);
+}
+
+void Port::deliver() {
+  if (!listener_ || pending_input_.empty()) return;
+  // Set first: the listener may have room again, and say so, before receive() has returned.
+  stalled_ = true;
+  const size_t taken = std::min(listener_->receive(pending_input_), pending_input_.size());
+  pending_input_.erase(pending_input_.begin(), pending_input_.begin() + static_cast<ptrdiff_t>(taken));
+  if (pending_input_.empty()) stalled_ = false;
+}
+
+void Port::pump_input() {
+  deliver();
+  if (!pending_input_.empty() || !listener_ || !input_.fd) return unwatch(input_);
+  // One read a turn, so that an endless source leaves the loop to others.
+  std::array<std::byte, kChunk> chunk;
+  const ssize_t size = input_.socket ? recv(input_.fd.get(), chunk.data(), chunk.size(), MSG_DONTWAIT)
+                                     : ::read(input_.fd.get(), chunk.data(), chunk.size());
+  if (size > 0) {
+    pending_input_.assign(chunk.begin(), chunk.begin() + size);
+    deliver();
+    if (!pending_input_.empty()) return unwatch(input_);
+  } else if (size < 0 && errno == EIO && is_pty_master(input_.fd.get())) {
+    return retry_later(input_);
+  } else if (size == 0 || (errno != EAGAIN && errno != EINTR)) {
+    return close(input_);
+  }
+  if (input_.pollable) {
+    watch(input_, EPOLLIN);
+  } else {
+    post(&Port::pump_input);
+  }
+}
+
+}  // namespace alcove::serial
