@@ -1,6 +1,7 @@
 #include "serial/port.h"
 
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -17,6 +18,7 @@ namespace alcove::serial {
 namespace {
 
 constexpr size_t kChunk = 4096;
+constexpr size_t kSureRoom = 256;
 constexpr std::chrono::milliseconds kRetry{200};
 
 // Writing to a pipe whose reader is gone must not end the process, whose signal dispositions are not ours.
@@ -53,6 +55,18 @@ bool is_pty_master(int fd) {
   return ioctl(fd, TIOCGPTN, &number) == 0;
 }
 
+// The same terminal or pipe with file status flags of its own, if the process may open it.
+UniqueFd reopen(int fd) {
+  const int access = fcntl(fd, F_GETFL) & O_ACCMODE;
+  return UniqueFd(
+      open(fmt::format("/proc/self/fd/{}", fd).c_str(), access | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
+}
+
+bool is_ready(int fd, short events) {
+  pollfd probe{.fd = fd, .events = events, .revents = 0};
+  return poll(&probe, 1, 0) == 1;
+}
+
 }  // namespace
 
 Attachment Attachment::duplex(UniqueFd fd) {
@@ -60,7 +74,8 @@ Attachment Attachment::duplex(UniqueFd fd) {
   return {.reading = std::move(fd), .writing = std::move(other)};
 }
 
-Port::Port(exec::EventLoop& loop, PortOptions options) : loop_(loop), options_(options) {}
+Port::Port(exec::EventLoop& loop, LogRing log, PortOptions options)
+    : loop_(loop), options_(options), log_(std::move(log)) {}
 
 Port::~Port() {
   loop_.call([this] {
@@ -102,14 +117,15 @@ void Port::attach(Attachment attachment) {
 void Port::open(End& end, UniqueFd fd) {
   end.fd = std::move(fd);
   if (!end.fd) return;
-  struct stat status {};
+  struct stat status{};
   fstat(end.fd.get(), &status);
   end.socket = S_ISSOCK(status.st_mode);
   end.pollable = can_poll(end.fd.get());
-  end.restore_blocking = false;
-  const int flags = fcntl(end.fd.get(), F_GETFL);
-  if (!end.socket && !(flags & O_NONBLOCK)) {
-    end.restore_blocking = fcntl(end.fd.get(), F_SETFL, flags | O_NONBLOCK) == 0;
+  end.may_block = end.pollable && !end.socket && !(fcntl(end.fd.get(), F_GETFL) & O_NONBLOCK);
+  if (!end.may_block || is_pty_master(end.fd.get())) return;
+  if (UniqueFd own = reopen(end.fd.get()); own) {
+    end.fd = std::move(own);
+    end.may_block = false;
   }
 }
 
@@ -117,10 +133,6 @@ void Port::close(End& end) {
   unwatch(end);
   if (end.retry) loop_.cancel(*end.retry);
   end.retry.reset();
-  if (end.restore_blocking) {
-    fcntl(end.fd.get(), F_SETFL, fcntl(end.fd.get(), F_GETFL) & ~O_NONBLOCK);
-    end.restore_blocking = false;
-  }
   end.fd.reset();
 }
 
@@ -175,6 +187,20 @@ size_t Port::write(std::span<const std::byte> output) {
   return taken;
 }
 
+ssize_t Port::write_to(const End& end, std::span<const std::byte> data) {
+  NoBrokenPipeSignal guard;
+  if (end.socket) return send(end.fd.get(), data.data(), data.size(), MSG_DONTWAIT);
+  if (end.may_block && !is_ready(end.fd.get(), POLLOUT)) return errno = EAGAIN, -1;
+  // A pipe or terminal that reports room has it for this much.
+  return ::write(end.fd.get(), data.data(), end.may_block ? std::min(data.size(), kSureRoom) : data.size());
+}
+
+ssize_t Port::read_from(const End& end, std::span<std::byte> data) {
+  if (end.socket) return recv(end.fd.get(), data.data(), data.size(), MSG_DONTWAIT);
+  if (end.may_block && !is_ready(end.fd.get(), POLLIN)) return errno = EAGAIN, -1;
+  return ::read(end.fd.get(), data.data(), data.size());
+}
+
 void Port::flush() {
   std::array<std::byte, kChunk> chunk;
   while (true) {
@@ -190,19 +216,15 @@ void Port::flush() {
       disarm_patience();
       return tell_writable();
     }
-    ssize_t written;
-    {
-      NoBrokenPipeSignal guard;
-      written = output_.socket ? send(output_.fd.get(), chunk.data(), size, MSG_DONTWAIT)
-                               : ::write(output_.fd.get(), chunk.data(), size);
-    }
+    const ssize_t written = write_to(output_, std::span(chunk).first(size));
     if (written < 0 && errno == EINTR) continue;
     if (written < 0 && errno == EAGAIN) {
       arm_patience();
       watch(output_, EPOLLOUT);
       return tell_writable();
     }
-    // A full disk or a pty without its other end may take bytes again later; anything else is closed for good.
+    // A full disk or a pty without its other end may take bytes again later; anything else is closed for
+    // good.
     const bool lost = written < 0 && (errno == ENOSPC || errno == EDQUOT || errno == EFBIG || errno == EIO);
     if (written < 0 && !lost) return stop_writing(), tell_writable();
     disarm_patience();
@@ -271,8 +293,7 @@ void Port::pump_input() {
   if (!pending_input_.empty() || !listener_ || !input_.fd) return unwatch(input_);
   // One read a turn, so that an endless source leaves the loop to others.
   std::array<std::byte, kChunk> chunk;
-  const ssize_t size = input_.socket ? recv(input_.fd.get(), chunk.data(), chunk.size(), MSG_DONTWAIT)
-                                     : ::read(input_.fd.get(), chunk.data(), chunk.size());
+  const ssize_t size = read_from(input_, chunk);
   if (size > 0) {
     pending_input_.assign(chunk.begin(), chunk.begin() + size);
     deliver();

@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "exec/event_loop.h"
-#include "serial/log_ring.h"
+#include "support/log_ring.h"
 #include "support/unique_fd.h"
 
 namespace alcove::serial {
@@ -28,8 +28,8 @@ class Listener {
 };
 
 // What a port reads from and writes to: pipes, sockets, terminals, pty masters, files; either may be missing.
-// One object for both directions is given as two descriptors (see duplex()). While attached, descriptors that
-// are not sockets are non-blocking; their mode is put back afterwards.
+// One object for both directions is given as two descriptors (see duplex()). They may be shared with other
+// processes: their flags stay as they are, whether O_NONBLOCK is set or not.
 struct Attachment {
   UniqueFd reading;
   UniqueFd writing;
@@ -38,15 +38,16 @@ struct Attachment {
 
 struct PortOptions {
   size_t queue_size = 64 * 1024;
-  // How long a writing end that takes nothing may hold the guest up. After that, output is dropped and counted
-  // until it takes bytes again.
+  // How long a writing end that takes nothing may hold the guest up. After that, output is dropped and
+  // counted until it takes bytes again.
   std::chrono::milliseconds patience{500};
 };
 
 // All members may be called from any thread. The loop must run for as long as the port lives.
 class Port {
  public:
-  explicit Port(exec::EventLoop& loop, PortOptions options = {});
+  // `log` keeps the latest output, whether anything is attached or not.
+  Port(exec::EventLoop& loop, LogRing log, PortOptions options = {});
   ~Port();
   Port(const Port&) = delete;
   Port& operator=(const Port&) = delete;
@@ -55,8 +56,8 @@ class Port {
   void set_listener(Listener* listener);
   // Takes the place of what was attached, from which nothing more is read; what it has not yet taken is lost.
   void attach(Attachment attachment);
-  // Guest output. Never blocks; returns how much was taken, less than offered only while the queue is full and
-  // patience lasts; Listener::writable() follows.
+  // Guest output. Never blocks; returns how much was taken, less than offered only while the queue is full
+  // and patience lasts; Listener::writable() follows.
   size_t write(std::span<const std::byte> output);
   // The listener has room for input again.
   void ready();
@@ -70,7 +71,7 @@ class Port {
     UniqueFd fd;
     bool pollable = false;
     bool socket = false;
-    bool restore_blocking = false;
+    bool may_block = false;  // Shared with others who want it to block, so ask poll() before each access.
     bool watched = false;
     std::optional<exec::EventLoop::TimerId> retry;
   };
@@ -80,6 +81,8 @@ class Port {
   void unwatch(End& end);
   void retry_later(End& end);
 
+  static ssize_t write_to(const End& end, std::span<const std::byte> data);
+  static ssize_t read_from(const End& end, std::span<std::byte> data);
   void flush();
   void stop_writing();
   void tell_writable();

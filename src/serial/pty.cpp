@@ -15,7 +15,8 @@ Result<Pty> open_pty() {
   termios mode{};
   if (!pty.master || grantpt(pty.master.get()) != 0 || unlockpt(pty.master.get()) != 0 ||
       ptsname_r(pty.master.get(), path, sizeof path) != 0 || tcgetattr(pty.master.get(), &mode) != 0) {
-    return fail(ErrorCode::internal, "", std::string("cannot open a pseudo-terminal: ") + std::strerror(errno),
+    return fail(ErrorCode::internal, "",
+                std::string("cannot open a pseudo-terminal: ") + std::strerror(errno),
                 "/dev/ptmx and /dev/pts must be there and below the limit in /proc/sys/kernel/pty/max");
   }
   cfmakeraw(&mode);
