@@ -1,0 +1,110 @@
+#include "boot/linux_boot.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "boot/file_bytes.h"
+#include "boot/file_kind.h"
+#include "boot/load_plan.h"
+
+namespace alcove::boot {
+
+namespace {
+
+constexpr auto kInvalid = ErrorCode::invalid_virtual_machine_configuration;
+constexpr std::string_view kKernel = "boot_loader.kernel";
+constexpr std::string_view kRamdisk = "boot_loader.initial_ramdisk";
+constexpr std::string_view kCommandLine = "boot_loader.command_line";
+
+// The kernel's bytes out of whatever it is packed in.
+Result<std::vector<std::byte>> read_kernel(int descriptor) {
+  Result<std::vector<std::byte>> bytes = read_file(descriptor, kKernel);
+  for (int depth = 0; bytes && depth < 2; ++depth) {
+    auto inside = decompress(*bytes, kKernel);
+    if (!inside) return std::unexpected(inside.error());
+    if (!*inside) break;
+    bytes = std::move(**inside);
+  }
+  return bytes;
+}
+
+Result<LoadPlan> plan_kernel(Bytes bytes, const memory::GuestMemory& memory) {
+  if (is_bzimage(bytes)) return plan_bzimage(bytes, memory);
+  if (is_elf(bytes)) return plan_vmlinux(bytes, memory);
+  FileKind kind = recognise(bytes);
+  return fail(kInvalid, std::string(kKernel),
+              kind.what.empty() ? "is not a Linux kernel"
+                                : fmt::format("is {}, not an x86-64 Linux kernel", kind.what),
+              kind.hint);
+}
+
+Result<> check_command_line(const std::string& command_line, uint64_t maximum) {
+  if (command_line.find('\0') != std::string::npos) {
+    return fail(kInvalid, std::string(kCommandLine), "contains a zero byte");
+  }
+  maximum = std::min<uint64_t>(maximum, kCommandLineMaximum);
+  if (command_line.size() > maximum) {
+    return fail(kInvalid, std::string(kCommandLine),
+                fmt::format("has {} bytes; this kernel takes {}", command_line.size(), maximum));
+  }
+  return {};
+}
+
+// As high as the kernel allows, so that it does not stand in the way.
+Result<RamdiskPlace> place_ramdisk(const memory::GuestMemory& memory, const LoadPlan& plan, uint64_t size) {
+  const memory::Region* low = memory.find(0, 1);
+  const uint64_t memory_end = low ? low->guest_address + low->size : 0;
+  const uint64_t top = std::min(plan.initrd_maximum + 1, memory_end);
+  const uint64_t bottom = (plan.end + memory::kPageSize - 1) & ~(memory::kPageSize - 1);
+  if (size > top || ((top - size) & ~(memory::kPageSize - 1)) < bottom) {
+    return fail(
+        kInvalid, "memory_size",
+        fmt::format("the initial RAM disk of {} MiB does not fit beside the kernel", (size >> 20) + 1),
+        "give the machine more memory");
+  }
+  return RamdiskPlace{(top - size) & ~(memory::kPageSize - 1), size};
+}
+
+Result<> load_ramdisk(memory::GuestMemory& memory, int descriptor, const RamdiskPlace& place) {
+  std::byte* host = memory.host_range(place.address, place.size);
+  if (!host) return fail(ErrorCode::internal, std::string(kRamdisk), "its place is not in memory");
+  const std::span<std::byte> bytes(host, place.size);
+  if (auto read = read_into(descriptor, kRamdisk, bytes); !read) return read;
+  memory.mark_written(place.address, place.size);
+  if (is_bzimage(bytes) || is_elf(bytes)) {
+    return fail(kInvalid, std::string(kRamdisk), "is a kernel or program, not an initial RAM disk");
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<LinuxEntry> load_linux(memory::GuestMemory& memory, const LinuxBootRequest& request) {
+  auto kernel = read_kernel(request.kernel);
+  if (!kernel) return std::unexpected(kernel.error());
+  const auto plan = plan_kernel(*kernel, memory);
+  if (!plan) return std::unexpected(plan.error());
+  if (auto line = check_command_line(request.command_line, plan->command_line_maximum); !line) {
+    return std::unexpected(line.error());
+  }
+  std::optional<RamdiskPlace> ramdisk;
+  if (request.initial_ramdisk >= 0) {
+    const auto size = file_size(request.initial_ramdisk, kRamdisk);
+    if (!size) return std::unexpected(size.error());
+    const auto place = place_ramdisk(memory, *plan, *size);
+    if (!place) return std::unexpected(place.error());
+    ramdisk = *place;
+    if (auto loaded = load_ramdisk(memory, request.initial_ramdisk, *place); !loaded) {
+      return std::unexpected(loaded.error());
+    }
+  }
+  for (const Segment& segment : plan->segments) {
+    if (!memory.write(segment.address, segment.bytes)) {
+      return fail(ErrorCode::internal, std::string(kKernel), "a segment's place is not in memory");
+    }
+  }
+  return write_boot_data(memory, *plan, request, ramdisk);
+}
+
+}  // namespace alcove::boot
