@@ -8,6 +8,8 @@
 #include <cstring>
 #include <type_traits>
 
+#include "cpu/soft/mmu/atomic.h"
+#include "cpu/soft/mmu/slow_path.h"
 #include "cpu/soft/mmu/tlb.h"
 #include "cpu/soft/x86/cpu.h"
 
@@ -45,59 +47,61 @@ void store(Cpu& cpu, uint64_t address, const std::type_identity_t<T>& value) {
 // Checks that a later store of `size` bytes at `address` will not fault (page permissions, A and D bits).
 void probe_write(Cpu& cpu, uint64_t address, size_t size);
 
-// One atomic replacement on host memory, of any alignment; `expected` becomes what was found.
-template <class T>
-bool compare_exchange(void* host, T& expected, T desired) {
-  if constexpr (sizeof(T) == 16) {
-    auto low = static_cast<uint64_t>(expected);
-    auto high = static_cast<uint64_t>(expected >> 64);
-    bool done = false;
-    asm volatile("lock cmpxchg16b %[memory]"
-                 : [memory] "+m"(*static_cast<T*>(host)), "+a"(low), "+d"(high), "=@ccz"(done)
-                 : "b"(static_cast<uint64_t>(desired)), "c"(static_cast<uint64_t>(desired >> 64))
-                 : "memory");
-    expected = static_cast<T>(high) << 64 | low;
-    return done;
-  } else {
-    return __atomic_compare_exchange_n(static_cast<T*>(host), &expected, desired, false, __ATOMIC_SEQ_CST,
-                                       __ATOMIC_SEQ_CST);
-  }
-}
-
 // Reads, computes and writes back as one access: `operation` maps the old value to the new; returns the old.
 // Write permission is checked before anything is read. `locked` makes it atomic towards other processors and
-// devices for every alignment; `operation` may then be called more than once.
+// devices for every alignment; `operation` may then be called more than once. T: unsigned, 1 to 16 bytes.
 template <class T, class Operation>
 T modify(Cpu& cpu, uint64_t address, bool locked, Operation operation) {
   const TlbEntry& entry = cpu.tlb->entry(address);
-  void* host = nullptr;
-  if (entry.write_tag == wanted_tag(address, sizeof(T), cpu.tlb_generation)) [[likely]]
-    host = reinterpret_cast<void*>(address + entry.addend);
-  else if ((address & ~kPageMask) + sizeof(T) <= 4096)
-    host = writable_slow(cpu, address, sizeof(T));
   T old;
-  if (!host) {
-    probe_write(cpu, address, sizeof(T));
-    old = load<T>(cpu, address);
-    store<T>(cpu, address, operation(old));
-    return old;
-  }
-  std::memcpy(&old, host, sizeof old);
-  if (locked) {
-    while (!compare_exchange<T>(host, old, operation(old))) {
+  if (entry.write_tag == wanted_tag(address, sizeof(T), cpu.tlb_generation)) [[likely]] {
+    void* const host = reinterpret_cast<void*>(address + entry.addend);
+    if (!locked) {
+      std::memcpy(&old, host, sizeof old);
+      const T desired = operation(old);
+      std::memcpy(host, &desired, sizeof desired);
+      return old;
     }
-  } else {
-    const T value = operation(old);
-    std::memcpy(host, &value, sizeof value);
+    if (within_cache_line(host, sizeof(T))) [[likely]] {
+      std::memcpy(&old, host, sizeof old);
+      while (!compare_exchange<T>(host, old, operation(old))) {
+      }
+      return old;
+    }
   }
+  const auto exchange = [](void* value, void* context) {
+    T in_and_out;
+    std::memcpy(&in_and_out, value, sizeof in_and_out);
+    in_and_out = (*static_cast<Operation*>(context))(in_and_out);
+    std::memcpy(value, &in_and_out, sizeof in_and_out);
+  };
+  modify_slow(cpu, address, sizeof(T), locked, &old, exchange, &operation);
   return old;
 }
 
 // Implicit supervisor accesses whatever the CPL: descriptor tables, TSS, interrupt stack frames.
 template <class T>
-T load_system(Cpu& cpu, uint64_t address);
+T load_system(Cpu& cpu, uint64_t address) {
+  Tlb& tlb = system_tlb(cpu);
+  const TlbEntry& entry = tlb.entry(address);
+  T value;
+  if (entry.read_tag == wanted_tag(address, sizeof(T), cpu.tlb_generation)) {
+    std::memcpy(&value, reinterpret_cast<const void*>(address + entry.addend), sizeof value);
+  } else {
+    load_with(cpu, tlb, address, &value, sizeof value);
+  }
+  return value;
+}
 template <class T>
-void store_system(Cpu& cpu, uint64_t address, const std::type_identity_t<T>& value);
+void store_system(Cpu& cpu, uint64_t address, const std::type_identity_t<T>& value) {
+  Tlb& tlb = system_tlb(cpu);
+  const TlbEntry& entry = tlb.entry(address);
+  if (entry.write_tag == wanted_tag(address, sizeof(T), cpu.tlb_generation)) {
+    std::memcpy(reinterpret_cast<void*>(address + entry.addend), &value, sizeof value);
+  } else {
+    store_with(cpu, tlb, address, &value, sizeof value);
+  }
+}
 
 // Linear address of a memory operand: segment base, base, index, displacement, truncated to the address size;
 // `size` bytes are checked against the segment's limit and type outside 64-bit mode. Non-canonical addresses

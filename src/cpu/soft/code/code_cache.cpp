@@ -1,0 +1,323 @@
+#include "cpu/soft/code/code_cache.h"
+
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <new>
+
+#include "cpu/soft/engine.h"
+#include "cpu/soft/x86/cpu.h"
+#include "cpu/soft/x86/decoder.h"
+
+namespace alcove::cpu::soft {
+namespace {
+
+constexpr size_t kSnapshotSize = 256;
+
+uint64_t page_hash(uint64_t linear) {
+  return (linear >> 12) * 0x9e37'79b9'7f4a'7c15 >> 51;
+}
+
+size_t bucket_of(uint64_t physical) {
+  return (physical ^ physical >> 12) % 8192;
+}
+
+void execute_device_not_available(Cpu& cpu, const Insn&) {
+  raise(cpu, kDeviceNotAvailable);
+}
+
+}  // namespace
+
+CodeCache::CodeCache(Engine& engine) : engine_(engine) {
+  void* arena =
+      mmap(nullptr, kArenaSize, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (arena == MAP_FAILED) std::abort();
+  arena_ = static_cast<std::byte*>(arena);
+}
+
+CodeCache::~CodeCache() {
+  munmap(arena_, kArenaSize);
+}
+
+void CodeCache::link(Block& from, int64_t distance, Block& to) {
+  if (!to.chains && to.count == 0) return;
+  if (!from.state || from.state != to.state || from.second_state || to.second_state) return;
+  if (from.mode != to.mode || from.mode.limited ||
+      to.physical - from.physical != static_cast<uint64_t>(distance))
+    return;
+  const size_t slot = from.distances[0] == Block::kNoDistance || from.distances[0] == distance ? 0 : 1;
+  from.distances[slot] = static_cast<int32_t>(distance);
+  from.followers[slot] = &to;
+}
+
+void CodeCache::update_mode(const Cpu& cpu) {
+  BlockMode mode;
+  mode.code_size = cpu.code_size;
+  mode.real_mode = cpu.real_mode() || cpu.virtual_8086();
+  mode.privileged = cpu.cpl == 0;
+  mode.user = cpu.cpl == 3;
+  mode.limited = cpu.code_size != 8 && cpu.segments[cs].limit != ~0u;
+  mode.no_fpu = cpu.cr0 >> 2 & 1;
+  mode.fpu_away = cpu.cr0 >> 3 & 1;
+  mode.sse = cpu.cr4 >> 9 & 1;
+  code_limit_ = cpu.segments[cs].limit;
+  if (mode == mode_ && mode_count_ != 0) return;
+  mode_ = mode;
+  size_t number = std::ranges::find(modes_.begin(), modes_.begin() + mode_count_, mode) - modes_.begin();
+  if (number == mode_count_) {
+    if (mode_count_ == modes_.size()) {
+      forget_translations();
+      mode_count_ = 0;
+      number = 0;
+    }
+    modes_[mode_count_++] = mode;
+  }
+  mode_number_ = number << 48;
+}
+
+void CodeCache::forget_translations() {
+  jumps_.fill({});
+  executed_pages_.fill(0);
+  fetches_.fill({});
+  for (LoneBlock& lone : lone_) lone.tag = ~uint64_t{0};
+  large_begin_ = ~uint64_t{0};
+  large_end_ = 0;
+}
+
+void CodeCache::forget_page(uint64_t linear) {
+  const uint64_t hash = page_hash(linear);
+  const bool executed = executed_pages_[hash / 64] >> (hash % 64) & 1;
+  const bool large = linear >= large_begin_ && linear < large_end_;
+  if (executed || large) {
+    forget_translations();
+    return;
+  }
+  for (LoneBlock& lone : lone_) lone.tag = ~uint64_t{0};
+  fetches_[(linear >> 12) % kFetches].tag = ~uint64_t{0};
+}
+
+void CodeCache::flush() {
+  arena_used_ = 0;
+  buckets_.fill(nullptr);
+  jumps_.fill({});
+  executed_pages_.fill(0);
+  ++flushes_;
+}
+
+template <class T>
+T* CodeCache::allocate(size_t count) {
+  static_assert(alignof(T) <= 8 && sizeof(T) % 8 == 0);
+  std::byte* place = arena_ + arena_used_;
+  arena_used_ += count * sizeof(T);
+  return new (place) T[count];
+}
+
+CodeCache::FetchEntry CodeCache::fetch_page(Cpu& cpu, uint64_t linear) {
+  const uint64_t tag = (linear & kPageMask) | cpu.tlb_generation[linear >> 63];
+  FetchEntry& entry = fetches_[(linear >> 12) % kFetches];
+  if (entry.tag == tag && entry.user == mode_.user) return entry;
+  if (cpu.long_mode() && !is_canonical(linear)) raise(cpu, kGeneralProtection, 0);
+  uint64_t page_size = 0;
+  const Mmu::Target target = engine_.mmu().fetch(cpu, linear & kPageMask, page_size);
+  if (page_size > memory::kPageSize) {
+    large_begin_ = std::min(large_begin_, linear & ~(page_size - 1));
+    large_end_ = std::max(large_end_, (linear | (page_size - 1)) + 1);
+  }
+  entry = {.tag = tag,
+           .user = mode_.user != 0,
+           .host = target.host,
+           .state = target.state,
+           .physical = target.physical};
+  return entry;
+}
+
+void CodeCache::remember(Cpu& cpu, uint64_t linear, Block* block) {
+  jumps_[jump_index(linear)] = {jump_tag(cpu, linear), block};
+  const uint64_t hash = page_hash(linear);
+  executed_pages_[hash / 64] |= uint64_t{1} << (hash % 64);
+}
+
+Block* CodeCache::find_slow(Cpu& cpu, uint64_t linear) {
+  const uint64_t offset = linear & ~kPageMask;
+  if (offset > memory::kPageSize - kMaximumInsnLength) {
+    const LoneBlock& lone = lone_[linear % kLone];
+    if (lone.tag == jump_tag(cpu, linear) && lone.block.mode == mode_ && lone.block.valid() &&
+        lone.block.second_generation ==
+            lone.block.second_state->code_generation.load(std::memory_order_acquire))
+      return &lone_[linear % kLone].block;
+  }
+  if (mode_.limited && cpu.rip > code_limit_) raise(cpu, kGeneralProtection, 0);
+
+  const FetchEntry page = fetch_page(cpu, linear);
+  if (!page.host) return build_uncached(cpu, linear);
+  const uint64_t physical = page.physical + offset;
+  Block* block = buckets_[bucket_of(physical)];
+  while (block && (block->physical != physical || block->mode != mode_ || !block->valid()))
+    block = block->next_in_bucket;
+  if (!block) block = build(cpu, linear, page);
+  if (mode_.limited && cpu.rip + block->length - 1 > code_limit_) return build_uncached(cpu, linear);
+  if (block->state && !block->second_state) remember(cpu, linear, block);
+  return block;
+}
+
+void CodeCache::apply_mode(Insn& insn) const {
+  const uint32_t flags = insn.row->flags;
+  constexpr uint32_t kChecked = kPrivileged | kProtected | kSse | kX87 | kMmx;
+  if (!(flags & kChecked)) return;
+  if ((flags & kProtected) && mode_.real_mode) {
+    insn.handler = execute_invalid_opcode;
+  } else if ((flags & kPrivileged) && !mode_.privileged) {
+    insn.handler = execute_general_protection;
+  } else if ((flags & kSse) && (mode_.no_fpu || !mode_.sse)) {
+    insn.handler = execute_invalid_opcode;
+  } else if ((flags & kMmx) && mode_.no_fpu) {
+    insn.handler = execute_invalid_opcode;
+  } else if ((flags & (kSse | kX87 | kMmx)) && mode_.fpu_away) {
+    insn.handler = execute_device_not_available;
+  } else if ((flags & kX87) && mode_.no_fpu) {
+    insn.handler = execute_device_not_available;
+  }
+}
+
+// Fills scratch_ and the block's count, length and `chains`; count is 0 if even the first instruction needs
+// more bytes.
+void CodeCache::decode_block(std::span<const uint8_t> bytes, Block& block) {
+  block.count = 0;
+  block.length = 0;
+  block.chains = true;
+  while (block.count < Block::kMaximumCount && block.length < bytes.size()) {
+    Insn& insn = scratch_[block.count];
+    insn = {};
+    const DecodeError error =
+        decode(bytes.subspan(block.length), static_cast<CodeMode>(mode_.code_size), block.length, insn);
+    if (error == DecodeError::needs_more_bytes) return;
+    if (error == DecodeError::none) apply_mode(insn);
+    block.length += insn.length;
+    ++block.count;
+    if (error != DecodeError::none || (insn.row->flags & (kEndsBlock | kStops | kBranch))) {
+      block.chains = error == DecodeError::none && (insn.row->flags & kBranch);
+      return;
+    }
+  }
+}
+
+uint32_t CodeCache::protect(PageState& state, uint64_t physical_page, uint64_t lines) {
+  const auto set_lines = [&](uint32_t more_bits) {
+    state.lock();
+    state.code_lines.fetch_or(lines, std::memory_order_seq_cst);
+    state.bits.fetch_or(more_bits, std::memory_order_seq_cst);
+    const bool is_protected = state.bits.load(std::memory_order_relaxed) & PageState::kProtected;
+    const uint32_t generation = state.code_generation.load(std::memory_order_relaxed);
+    state.unlock();
+    return std::pair(is_protected, generation);
+  };
+  auto [is_protected, generation] = set_lines(0);
+  if (!is_protected) {
+    Shared& shared = engine_.shared();
+    shared.world.exclusively(&engine_.member(), [&] {
+      for (Engine* engine : shared.engines) engine->mmu().drop_write_tags(physical_page);
+      generation = set_lines(PageState::kProtected).second;
+    });
+  }
+  return generation;
+}
+
+Block* CodeCache::build(Cpu& cpu, uint64_t linear, const FetchEntry& page) {
+  const uint64_t offset = linear & ~kPageMask;
+  const size_t available = std::min<size_t>(memory::kPageSize - offset, kSnapshotSize);
+  std::array<uint8_t, kSnapshotSize> snapshot, watched;
+  Block block{.state = page.state, .physical = page.physical + offset, .mode = mode_};
+  do {
+    // Only now it is known which bytes count: watch them, and look whether they are still the same.
+    std::memcpy(snapshot.data(), page.host + offset, available);
+    decode_block({snapshot.data(), available}, block);
+    if (block.count == 0) return build_crossing(cpu, linear);
+    block.generation = protect(*page.state, page.physical, PageState::lines(offset, block.length));
+    std::memcpy(watched.data(), page.host + offset, block.length);
+  } while (std::memcmp(snapshot.data(), watched.data(), block.length) != 0);
+
+  if (arena_used_ + sizeof(Block) + block.count * sizeof(Insn) > kArenaSize) flush();
+  block.instructions = allocate<Insn>(block.count);
+  std::copy_n(scratch_.begin(), block.count, block.instructions);
+  Block*& bucket = buckets_[bucket_of(block.physical)];
+  block.next_in_bucket = bucket;
+  bucket = allocate<Block>(1);
+  *bucket = block;
+  return bucket;
+}
+
+Block* CodeCache::build_crossing(Cpu& cpu, uint64_t linear) {
+  const uint64_t offset = linear & ~kPageMask;
+  const uint64_t first_part = memory::kPageSize - offset;
+  const uint64_t second_linear =
+      cpu.code_size == 8 ? linear + first_part : static_cast<uint32_t>(linear + first_part);
+  const FetchEntry first = fetch_page(cpu, linear);
+  const FetchEntry second = fetch_page(cpu, second_linear);
+  if (!first.host || !second.host) return build_uncached(cpu, linear);
+
+  LoneBlock& lone = lone_[linear % kLone];
+  lone.tag = ~uint64_t{0};
+  lone.block = {.state = first.state, .physical = first.physical + offset, .mode = mode_};
+  lone.block.second_state = second.state;
+  std::array<uint8_t, kMaximumInsnLength> bytes;
+  lone.block.generation = protect(*first.state, first.physical, PageState::lines(offset, first_part));
+  lone.block.second_generation =
+      protect(*second.state, second.physical, PageState::lines(0, kMaximumInsnLength - first_part));
+  std::memcpy(bytes.data(), first.host + offset, first_part);
+  std::memcpy(bytes.data() + first_part, second.host, kMaximumInsnLength - first_part);
+  lone.instruction = decode_one(bytes);
+  lone.block.count = 1;
+  lone.block.length = lone.instruction.length;
+  lone.block.instructions = &lone.instruction;
+  lone.tag = jump_tag(cpu, linear);
+  return &lone.block;
+}
+
+Insn CodeCache::decode_one(std::span<const uint8_t> bytes) const {
+  Insn insn;
+  const DecodeError error = decode(bytes, static_cast<CodeMode>(mode_.code_size), 0, insn);
+  if (error == DecodeError::none) apply_mode(insn);
+  return insn;
+}
+
+// Reads code byte for byte as far as it goes; the number of bytes that the code segment holds.
+size_t CodeCache::copy_code(Cpu& cpu, uint64_t linear, std::span<uint8_t> out) {
+  size_t count = out.size();
+  if (mode_.limited) count = std::min<uint64_t>(count, uint64_t{code_limit_} - cpu.rip + 1);
+  for (size_t i = 0; i < count; ++i) {
+    const uint64_t address = cpu.code_size == 8 ? linear + i : static_cast<uint32_t>(linear + i);
+    // The second page is looked at only if the instruction reaches it.
+    if (i != 0 && (address & ~kPageMask) == 0) {
+      Insn insn;
+      if (decode(out.first(i), static_cast<CodeMode>(mode_.code_size), 0, insn) !=
+          DecodeError::needs_more_bytes)
+        return i;
+    }
+    const FetchEntry page = fetch_page(cpu, address);
+    const uint64_t offset = address & ~kPageMask;
+    if (page.host) {
+      out[i] = std::to_integer<uint8_t>(page.host[offset]);
+    } else {
+      std::byte byte{};
+      device_read(cpu, page.physical + offset, &byte, 1);
+      out[i] = std::to_integer<uint8_t>(byte);
+    }
+  }
+  return count;
+}
+
+Block* CodeCache::build_uncached(Cpu& cpu, uint64_t linear) {
+  std::array<uint8_t, kMaximumInsnLength> bytes;
+  const size_t count = copy_code(cpu, linear, bytes);
+  Insn& insn = uncached_.instruction;
+  insn = {};
+  const DecodeError error = decode({bytes.data(), count}, static_cast<CodeMode>(mode_.code_size), 0, insn);
+  if (error == DecodeError::needs_more_bytes) raise(cpu, kGeneralProtection, 0);  // The limit cuts it off.
+  if (error == DecodeError::none) apply_mode(insn);
+  uncached_.block = {.count = 1, .length = insn.length, .instructions = &insn, .mode = mode_};
+  return &uncached_.block;
+}
+
+}  // namespace alcove::cpu::soft

@@ -1,0 +1,118 @@
+// One processor's blocks: found by virtual address, then by physical address, else decoded.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <span>
+
+#include "cpu/soft/code/block.h"
+#include "cpu/soft/mmu/mmu.h"
+#include "cpu/soft/mmu/world.h"
+
+namespace alcove::cpu::soft {
+
+class Engine;
+
+class CodeCache {
+ public:
+  explicit CodeCache(Engine& engine);
+  ~CodeCache();
+  CodeCache(const CodeCache&) = delete;
+  CodeCache& operator=(const CodeCache&) = delete;
+
+  // The block to execute at Cpu::rip; raises what fetching it raises. Blocks stay valid to point to until the
+  // next call.
+  Block* find(Cpu& cpu) {
+    const uint64_t linear = linear_rip(cpu);
+    const JumpEntry& entry = jumps_[jump_index(linear)];
+    if (entry.tag == jump_tag(cpu, linear) && entry.block->valid() && !mode_.limited) [[likely]]
+      return entry.block;
+    return find_slow(cpu, linear);
+  }
+
+  // Remembers that `to` (found right after `from` ended) follows, if it is of the same page.
+  static void link(Block& from, int64_t distance, Block& to);
+
+  // Cpu::code_size, CPL, control registers or CS changed.
+  void update_mode(const Cpu& cpu);
+
+  // The translation of this page must be looked up again.
+  void forget_page(uint64_t linear);
+  // Forgets everything that depends on virtual addresses.
+  void forget_translations();
+
+  uint64_t flush_count() const { return flushes_; }
+
+ private:
+  struct JumpEntry {
+    uint64_t tag = ~uint64_t{0};
+    Block* block = nullptr;
+  };
+  struct FetchEntry {
+    uint64_t tag = ~uint64_t{0};  // As in Tlb, but with the mode's `user` in a further word.
+    bool user = false;
+    std::byte* host = nullptr;
+    PageState* state = nullptr;
+    uint64_t physical = 0;  // Of the page.
+  };
+  // A block of one instruction that no page holds whole, or that can't be kept.
+  struct LoneBlock {
+    uint64_t tag = ~uint64_t{0};
+    Block block;
+    Insn instruction;
+  };
+
+  static constexpr size_t kJumps = 4096, kFetches = 128, kBuckets = 8192, kLone = 32, kFilterBits = 8192;
+  static constexpr size_t kArenaSize = 3u << 20;
+
+  static uint64_t linear_rip(const Cpu& cpu) {
+    const uint64_t linear = cpu.segments[cs].base + cpu.rip;
+    return cpu.code_size == 8 ? cpu.rip : static_cast<uint32_t>(linear);
+  }
+  static size_t jump_index(uint64_t linear) { return (linear ^ linear >> 12) % kJumps; }
+  // 48 bits of address, 12 of generation, 4 of mode.
+  uint64_t jump_tag(const Cpu& cpu, uint64_t linear) const {
+    return (linear & 0xffff'ffff'ffff) | cpu.tlb_generation[linear >> 63] << 52 | mode_number_;
+  }
+
+  Block* find_slow(Cpu& cpu, uint64_t linear);
+  Block* build(Cpu& cpu, uint64_t linear, const FetchEntry& page);
+  Block* build_crossing(Cpu& cpu, uint64_t linear);
+  Block* build_uncached(Cpu& cpu, uint64_t linear);
+  FetchEntry fetch_page(Cpu& cpu, uint64_t linear);
+  size_t copy_code(Cpu& cpu, uint64_t linear, std::span<uint8_t> out);
+  void decode_block(std::span<const uint8_t> bytes, Block& block);
+  Insn decode_one(std::span<const uint8_t> bytes) const;
+  void apply_mode(Insn& insn) const;
+  // Makes stores to these lines take the slow path everywhere; the generation from which the bytes, read
+  // afterwards, are known to be watched.
+  uint32_t protect(PageState& state, uint64_t physical_page, uint64_t lines);
+  void remember(Cpu& cpu, uint64_t linear, Block* block);
+  template <class T>
+  T* allocate(size_t count);
+  void flush();
+
+  Engine& engine_;
+  BlockMode mode_;
+  uint64_t mode_number_ = 0;  // Index into modes_, << 48.
+  std::array<BlockMode, 16> modes_;
+  unsigned mode_count_ = 0;
+  uint32_t code_limit_ = 0;
+
+  std::array<JumpEntry, kJumps> jumps_;
+  std::array<uint64_t, kFilterBits / 64> executed_pages_{};  // Hashes of the pages that jumps_ may have.
+  std::array<FetchEntry, kFetches> fetches_;
+  std::array<LoneBlock, kLone> lone_;
+  LoneBlock uncached_;
+  // Bounds of what was executed from large pages.
+  uint64_t large_begin_ = ~uint64_t{0}, large_end_ = 0;
+
+  std::array<Block*, kBuckets> buckets_{};
+  std::byte* arena_ = nullptr;
+  size_t arena_used_ = 0;
+  uint64_t flushes_ = 0;
+  std::array<Insn, Block::kMaximumCount> scratch_;
+};
+
+}  // namespace alcove::cpu::soft

@@ -1,0 +1,91 @@
+// One processor of the software engine and what all processors of a machine share.
+#pragma once
+
+#include <alcove/error.h>
+
+#include <memory>
+#include <vector>
+
+#include "cpu/soft/code/code_cache.h"
+#include "cpu/soft/engine_attention.h"
+#include "cpu/soft/mmu/mmu.h"
+#include "cpu/soft/mmu/physical.h"
+#include "cpu/soft/mmu/world.h"
+#include "cpu/soft/x86/cpu.h"
+
+namespace alcove::cpu::soft {
+
+class Engine;
+
+struct Shared {
+  Shared(memory::GuestMemory& guest_memory, IoHandler& io) : memory(guest_memory, io) {}
+  PhysicalMemory memory;
+  World world;
+  std::vector<Engine*> engines;
+};
+
+// The machine's devices, called while the processor does not hold others up.
+class OutsideIo final : public IoHandler {
+ public:
+  OutsideIo(World& world, World::Member& member, IoHandler& io) : world_(world), member_(member), io_(io) {}
+  void port_read(uint16_t port, std::span<std::byte> data) override;
+  void port_write(uint16_t port, std::span<const std::byte> data) override;
+  void memory_read(uint64_t address, std::span<std::byte> data) override;
+  void memory_write(uint64_t address, std::span<const std::byte> data) override;
+  void end_of_interrupt(uint8_t vector) override;
+
+ private:
+  World& world_;
+  World::Member& member_;
+  IoHandler& io_;
+};
+
+class Engine {
+ public:
+  Engine(Shared& shared, unsigned index);
+
+  Cpu& cpu() { return cpu_; }
+  Mmu& mmu() { return mmu_; }
+  CodeCache& code() { return code_; }
+  IoHandler& io() { return io_; }
+  Shared& shared() { return shared_; }
+  World::Member& member() { return member_; }
+
+  // Executes until something wants attention, `instructions` have been executed (checked between blocks), or
+  // an exception was raised: then Cpu::fault_exit is taken, which the caller has set.
+  void execute(uint64_t instruction_limit);
+  // Exactly one instruction.
+  void execute_one();
+
+  // To be called first after a jump to Cpu::fault_exit: accounts for the instructions of the block that the
+  // jump left.
+  void after_jump();
+
+  // Called with the store that wrote into the page: what follows in the running block is fetched anew.
+  void abandon_block(const PageState& state);
+  // What follows in the running block is looked at anew after the present instruction.
+  void end_block();
+
+  // Instructions begun since the engine was made; of other threads, an estimate.
+  uint64_t executed() const { return executed_; }
+
+  // Around what may take long or call out of the engine.
+  void leave() { shared_.world.leave(member_); }
+  void enter() { shared_.world.enter(member_); }
+
+  // The values of longjmp() to Cpu::fault_exit.
+  enum Jump : int { kFault = 1, kRefetch = 2, kGiveUp = 3 };
+  Error error;  // With kGiveUp.
+
+ private:
+  Shared& shared_;
+  Cpu cpu_;
+  World::Member member_{cpu_};
+  OutsideIo io_;
+  Mmu mmu_;
+  CodeCache code_;
+  Block* block_ = nullptr;  // Being executed.
+  uint64_t executed_ = 0;
+};
+
+}  // namespace alcove::cpu::soft

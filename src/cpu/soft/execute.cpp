@@ -1,0 +1,108 @@
+// The inner loop: from block to block.
+#include "cpu/soft/engine.h"
+
+namespace alcove::cpu::soft {
+namespace {
+
+// Stands in for instructions of a block whose bytes have changed.
+void refetch(Cpu& cpu, const Insn&) {
+  cpu.rip = cpu.this_rip();
+  _longjmp(cpu.fault_exit, Engine::kRefetch);
+}
+
+uint64_t wrap_rip(const Cpu& cpu, uint64_t rip) {
+  return cpu.code_size == 8   ? rip
+         : cpu.code_size == 4 ? static_cast<uint32_t>(rip)
+                              : static_cast<uint16_t>(rip);
+}
+
+}  // namespace
+
+Engine::Engine(Shared& shared, unsigned index)
+    : shared_(shared), io_(shared.world, member_, shared.memory.io()), mmu_(shared.memory), code_(*this) {
+  cpu_.engine = this;
+  cpu_.index = index;
+  cpu_.tlb = &mmu_.tlb(Privilege::supervisor_user_pages);
+  shared_.engines.push_back(this);
+  shared_.world.add(member_);
+}
+
+void Engine::execute(uint64_t instruction_limit) {
+  Cpu& cpu = cpu_;
+  const uint64_t end_of_budget = executed_ + instruction_limit;
+  Block* previous = nullptr;
+  int64_t distance = 0;
+  for (;;) {
+    cpu.insn = nullptr;
+    block_ = nullptr;
+    if (cpu.attention.load(std::memory_order_acquire) != 0 || cpu.interrupt_shadow || cpu.single_step ||
+        executed_ >= end_of_budget)
+      return;
+    const uint64_t flushes = code_.flush_count();
+    Block* block = code_.find(cpu);
+    if (previous && flushes == code_.flush_count()) CodeCache::link(*previous, distance, *block);
+    for (;;) {
+      block_ = block;
+      cpu.gpr[kRipRegister] = cpu.rip;
+      executed_ += block->count;
+      cpu.rip = wrap_rip(cpu, cpu.rip + block->length);  // Unless the last instruction goes elsewhere.
+      const Insn* insn = block->instructions;
+      const Insn* const end = insn + block->count;
+      do {
+        cpu.insn = insn;
+        insn->handler(cpu, *insn);
+      } while (++insn != end);
+
+      previous = nullptr;
+      if (!block->chains) break;
+      distance = static_cast<int64_t>(cpu.rip - cpu.gpr[kRipRegister]);
+      Block* next;
+      if (distance == block->distances[0]) {
+        next = block->followers[0];
+      } else if (distance == block->distances[1]) {
+        next = block->followers[1];
+      } else {
+        previous = block;
+        break;
+      }
+      if (!next->valid() || cpu.attention.load(std::memory_order_relaxed) != 0 || executed_ >= end_of_budget)
+        break;
+      block = next;
+    }
+  }
+}
+
+void Engine::execute_one() {
+  Cpu& cpu = cpu_;
+  cpu.insn = nullptr;
+  block_ = nullptr;
+  Block* block = code_.find(cpu);
+  const Insn* insn = block->instructions;
+  cpu.gpr[kRipRegister] = cpu.rip;
+  cpu.rip = wrap_rip(cpu, cpu.rip + insn->length);
+  ++executed_;
+  cpu.insn = insn;
+  insn->handler(cpu, *insn);
+  cpu.insn = nullptr;
+}
+
+void Engine::after_jump() {
+  if (block_ && cpu_.insn) executed_ -= block_->count - (cpu_.insn - block_->instructions);
+  block_ = nullptr;
+  cpu_.insn = nullptr;
+}
+
+void Engine::abandon_block(const PageState& state) {
+  if (block_ && (block_->state == &state || block_->second_state == &state)) end_block();
+}
+
+void Engine::end_block() {
+  if (!block_) return;
+  // The block is out of date, so nobody misses its instructions.
+  block_->generation = block_->state ? block_->state->code_generation.load(std::memory_order_relaxed) - 1 : 0;
+  Insn* const end = block_->instructions + block_->count;
+  for (Insn* insn = block_->instructions + (cpu_.insn - block_->instructions) + 1; insn < end; ++insn)
+    insn->handler = refetch;
+}
+
+}  // namespace alcove::cpu::soft

@@ -1,0 +1,184 @@
+#include "cpu/soft/mmu/mmu.h"
+
+#include <algorithm>
+#include <bit>
+
+#include "cpu/soft/x86/cpu.h"
+#include "cpu/soft/x86/debug.h"
+
+namespace alcove::cpu::soft {
+namespace {
+
+constexpr uint64_t kCr4Pcide = 1u << 17;
+
+// Low bits of TlbEntry::physical: log2 of the guest's page size.
+constexpr uint64_t kSizeBits = 0x3f;
+
+void clear(TlbEntry& entry) {
+  entry.read_tag = entry.write_tag = ~uint64_t{0};
+}
+
+unsigned current_pcid(const Cpu& cpu) {
+  return cpu.cr4 & kCr4Pcide ? cpu.cr3 & 0xfff : 0;
+}
+
+}  // namespace
+
+Mmu::Mmu(PhysicalMemory& memory) : memory_(memory) {}
+
+Mmu::Target Mmu::data(Cpu& cpu, Privilege privilege, uint64_t address, bool write) {
+  const AccessKind kind{.write = write,
+                        .user = privilege == Privilege::user,
+                        .user_pages = privilege == Privilege::supervisor_user_pages};
+  const auto translation =
+      walk(memory_, {.cr0 = cpu.cr0, .cr3 = cpu.cr3, .cr4 = cpu.cr4, .efer = cpu.efer}, address, kind);
+  if (!translation) raise_page_fault(cpu, address, translation.error());
+
+  const PhysicalMemory::Page page = memory_.page(translation->physical);
+  if (!page.host) return {.physical = translation->physical};
+
+  const uint64_t offset = address & ~kPageMask;
+  Target target{.host = page.host + offset, .state = page.state, .physical = translation->physical};
+  if (write && page.read_only) target.host = nullptr;
+  bool may_write = translation->may_write && !page.read_only;
+  if (page.state->code_lines.load(std::memory_order_seq_cst) != 0) may_write = false;
+  if (may_write && memory_.logging()) {
+    if (write) page.state->bits.fetch_or(PageState::kDirty, std::memory_order_seq_cst);
+    may_write = page.state->bits.load(std::memory_order_relaxed) & PageState::kDirty;
+  }
+  target.direct = may_write;
+
+  const unsigned half = address >> 63;
+  TlbEntry& entry = tlb(privilege).entry(address);
+  const uint64_t tag = (address & kPageMask) | cpu.tlb_generation[half];
+  entry.read_tag = tag;
+  entry.write_tag = may_write ? tag : ~uint64_t{0};
+  entry.addend = reinterpret_cast<uint64_t>(page.host) - (address & kPageMask);
+  entry.physical = (translation->physical & kPageMask) | std::countr_zero(translation->page_size);
+  if (translation->page_size != memory::kPageSize) large_pages_ = true;
+  if (half == 1 && !translation->global) upper_non_global_ = true;
+  return target;
+}
+
+Mmu::Target Mmu::fetch(Cpu& cpu, uint64_t address, uint64_t& page_size) {
+  const AccessKind kind{.fetch = true, .user = cpu.cpl == 3};
+  const auto translation =
+      walk(memory_, {.cr0 = cpu.cr0, .cr3 = cpu.cr3, .cr4 = cpu.cr4, .efer = cpu.efer}, address, kind);
+  if (!translation) raise_page_fault(cpu, address, translation.error());
+  page_size = translation->page_size;
+  if (page_size != memory::kPageSize) large_pages_ = true;
+  if ((address >> 63) && !translation->global) upper_non_global_ = true;
+  const PhysicalMemory::Page page = memory_.page(translation->physical);
+  return {.host = page.host ? page.host + (address & ~kPageMask) : nullptr,
+          .state = page.state,
+          .physical = translation->physical};
+}
+
+void Mmu::clear_tlbs() {
+  for (Tlb& tlb : tlbs_) tlb.entries.fill({});
+  large_pages_ = false;
+}
+
+uint64_t Mmu::new_generation(Cpu& cpu, unsigned half) {
+  if (++last_generation_[half] == kGenerations) {
+    // Old entries could be taken for new ones: begin anew with both halves.
+    clear_tlbs();
+    forget_spaces();
+    restarted_ = true;
+    last_generation_ = {0, 0};
+    cpu.tlb_generation = {0, 0};
+    upper_non_global_ = false;
+  }
+  return last_generation_[half];
+}
+
+void Mmu::new_lower_generation(Cpu& cpu) {
+  cpu.tlb_generation[0] = new_generation(cpu, 0);
+}
+
+void Mmu::new_upper_generation(Cpu& cpu) {
+  cpu.tlb_generation[1] = new_generation(cpu, 1);
+  upper_non_global_ = false;
+}
+
+Mmu::AddressSpace* Mmu::find_space(unsigned pcid) {
+  const auto it = std::ranges::find(spaces_, pcid, &AddressSpace::pcid);
+  return it == spaces_.end() ? nullptr : &*it;
+}
+
+void Mmu::forget_space(unsigned pcid) {
+  if (AddressSpace* space = find_space(pcid)) *space = {};
+}
+
+void Mmu::forget_spaces() {
+  spaces_.fill({});
+}
+
+void Mmu::remember_space(unsigned pcid, uint64_t generation) {
+  AddressSpace* space = find_space(pcid);
+  if (!space) space = &*std::ranges::min_element(spaces_, {}, &AddressSpace::last_used);
+  *space = {.pcid = pcid, .generation = generation, .last_used = ++uses_};
+}
+
+void Mmu::flush_all(Cpu& cpu) {
+  forget_spaces();
+  new_lower_generation(cpu);
+  new_upper_generation(cpu);
+  if (cpu.cr4 & kCr4Pcide) remember_space(current_pcid(cpu), cpu.tlb_generation[0]);
+}
+
+void Mmu::flush_non_global(Cpu& cpu) {
+  forget_spaces();
+  new_lower_generation(cpu);
+  if (upper_non_global_) new_upper_generation(cpu);
+  if (cpu.cr4 & kCr4Pcide) remember_space(current_pcid(cpu), cpu.tlb_generation[0]);
+}
+
+void Mmu::flush_pcid(Cpu& cpu, unsigned pcid) {
+  forget_space(pcid);
+  if (pcid != current_pcid(cpu)) return;
+  new_lower_generation(cpu);
+  if (upper_non_global_) new_upper_generation(cpu);
+  if (cpu.cr4 & kCr4Pcide) remember_space(pcid, cpu.tlb_generation[0]);
+}
+
+void Mmu::switch_address_space(Cpu& cpu, bool keep) {
+  // Entries of the upper half know no PCID, so those that are not global do not survive a switch.
+  if (upper_non_global_) new_upper_generation(cpu);
+  if (!(cpu.cr4 & kCr4Pcide)) {
+    new_lower_generation(cpu);
+    return;
+  }
+  const unsigned pcid = current_pcid(cpu);
+  if (AddressSpace* space = keep ? find_space(pcid) : nullptr) {
+    cpu.tlb_generation[0] = space->generation;
+    space->last_used = ++uses_;
+    return;
+  }
+  new_lower_generation(cpu);
+  remember_space(pcid, cpu.tlb_generation[0]);
+}
+
+void Mmu::flush_page(Cpu&, uint64_t address) {
+  for (Tlb& tlb : tlbs_) {
+    clear(tlb.entry(address));
+    if (!large_pages_) continue;
+    for (TlbEntry& entry : tlb.entries) {
+      const unsigned shift = entry.physical & kSizeBits;
+      if (shift > 12 && (entry.read_tag ^ address) >> shift == 0) clear(entry);
+    }
+  }
+}
+
+void Mmu::drop_write_tags(uint64_t physical_page) {
+  for (Tlb& tlb : tlbs_)
+    for (TlbEntry& entry : tlb.entries)
+      if ((entry.physical & kPageMask) == physical_page) entry.write_tag = ~uint64_t{0};
+}
+
+void Mmu::drop_all_write_tags() {
+  for (Tlb& tlb : tlbs_)
+    for (TlbEntry& entry : tlb.entries) entry.write_tag = ~uint64_t{0};
+}
+
+}  // namespace alcove::cpu::soft

@@ -1,0 +1,85 @@
+#include "cpu/soft/mmu/physical.h"
+
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <cstdlib>
+
+namespace alcove::cpu::soft {
+
+void PageState::lock() {
+  while (bits.fetch_or(kLocked, std::memory_order_acquire) & kLocked) {
+    while (bits.load(std::memory_order_relaxed) & kLocked) __builtin_ia32_pause();
+  }
+}
+
+PhysicalMemory::PhysicalMemory(memory::GuestMemory& memory, IoHandler& io) : memory_(memory), io_(io) {
+  for (const memory::Region& region : memory.regions()) {
+    // Anonymous memory reads as zero and costs nothing before it is written.
+    const size_t size = region.size / memory::kPageSize * sizeof(PageState);
+    void* states =
+        mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (states == MAP_FAILED) std::abort();
+    ranges_.push_back({region.guest_address, region.guest_address + region.size, region.host,
+                       static_cast<PageState*>(states), region.read_only});
+  }
+}
+
+PhysicalMemory::~PhysicalMemory() {
+  for (const Range& range : ranges_)
+    munmap(range.states, (range.end - range.begin) / memory::kPageSize * sizeof(PageState));
+}
+
+PhysicalMemory::Page PhysicalMemory::page(uint64_t address) const {
+  for (const Range& range : ranges_) {
+    if (address >= range.begin && address < range.end) {
+      const uint64_t number = (address - range.begin) / memory::kPageSize;
+      return {range.host + number * memory::kPageSize, range.states + number, range.read_only};
+    }
+  }
+  return {};
+}
+
+bool PhysicalMemory::after_write(PageState& state, uint64_t offset, uint64_t size) {
+  // Orders the write before the look at code_lines: whoever decodes sets the lines first, then reads the
+  // bytes.
+  std::atomic_thread_fence(std::memory_order_seq_cst);
+  if (logging() && !(state.bits.load(std::memory_order_relaxed) & PageState::kDirty))
+    state.bits.fetch_or(PageState::kDirty, std::memory_order_seq_cst);
+  if (!(state.code_lines.load(std::memory_order_relaxed) & PageState::lines(offset, size))) return false;
+  state.lock();
+  state.code_lines.store(0, std::memory_order_relaxed);
+  state.code_generation.fetch_add(1, std::memory_order_release);
+  state.bits.fetch_and(~PageState::kProtected, std::memory_order_relaxed);
+  state.unlock();
+  return true;
+}
+
+void PhysicalMemory::on_host_write(uint64_t guest_address, uint64_t size) {
+  while (size != 0) {
+    const uint64_t offset = guest_address % memory::kPageSize;
+    const uint64_t part = std::min(size, memory::kPageSize - offset);
+    if (const Page target = page(guest_address); target.state) after_write(*target.state, offset, part);
+    guest_address += part;
+    size -= part;
+  }
+}
+
+bool PhysicalMemory::take_log(uint64_t guest_address, std::span<uint64_t> bitmap) {
+  for (const Range& range : ranges_) {
+    if (range.begin != guest_address) continue;
+    const uint64_t pages = (range.end - range.begin) / memory::kPageSize;
+    if (bitmap.size() != (pages + 63) / 64) return false;
+    std::ranges::fill(bitmap, 0);
+    for (uint64_t i = 0; i < pages; ++i) {
+      std::atomic<uint32_t>& bits = range.states[i].bits;
+      if (!(bits.load(std::memory_order_relaxed) & PageState::kDirty)) continue;
+      bits.fetch_and(~PageState::kDirty, std::memory_order_seq_cst);
+      bitmap[i / 64] |= uint64_t{1} << (i % 64);
+    }
+    return true;
+  }
+  return false;
+}
+
+}  // namespace alcove::cpu::soft

@@ -1,0 +1,85 @@
+// The guest's physical address space as the engine needs it: host addresses, devices, and for each page of
+// RAM what keeps stores to it from taking the fast path.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "cpu/hypervisor.h"
+#include "memory/guest_memory.h"
+
+namespace alcove::cpu::soft {
+
+// One page of RAM. All zero to begin with, so that pages never executed cost no host memory.
+struct PageState {
+  // The 64-byte lines that decoded instructions were made from. While any bit is set, no processor's TLB lets
+  // stores to the page pass.
+  std::atomic<uint64_t> code_lines{0};
+  // Changes when decoded instructions of the page may differ from memory. Blocks remember it.
+  std::atomic<uint32_t> code_generation{0};
+  std::atomic<uint32_t> bits{0};
+
+  static constexpr uint32_t kLocked = 1u << 0;     // Guards changes of code_lines and code_generation.
+  static constexpr uint32_t kProtected = 1u << 1;  // No TLB has a write tag for the page any more.
+  static constexpr uint32_t kDirty = 1u << 2;      // Written since the dirty log was last read.
+
+  // Bits of code_lines for the bytes [offset, offset + size) of the page.
+  static uint64_t lines(uint64_t offset, uint64_t size) {
+    const uint64_t first = offset >> 6, last = (offset + size - 1) >> 6;
+    return (~uint64_t{0} << first) & (~uint64_t{0} >> (63 - last));
+  }
+
+  void lock();
+  void unlock() { bits.fetch_and(~kLocked, std::memory_order_release); }
+};
+
+class PhysicalMemory final : public memory::WriteObserver {
+ public:
+  PhysicalMemory(memory::GuestMemory& memory, IoHandler& io);
+  ~PhysicalMemory() override;
+  PhysicalMemory(const PhysicalMemory&) = delete;
+  PhysicalMemory& operator=(const PhysicalMemory&) = delete;
+
+  struct Page {
+    std::byte* host = nullptr;  // Null: no RAM.
+    PageState* state = nullptr;
+    bool read_only = false;
+  };
+  // `address` is any within the page.
+  Page page(uint64_t address) const;
+
+  // To be called after bytes of a page were written by other means than a TLB's write tag. True if they held
+  // decoded instructions, which are now invalid.
+  bool after_write(PageState& state, uint64_t offset, uint64_t size);
+
+  // WriteObserver. Any thread.
+  void on_host_write(uint64_t guest_address, uint64_t size) override;
+
+  // Whether write tags must be withheld until a page is marked dirty.
+  bool logging() const { return logging_.load(std::memory_order_acquire); }
+  void start_logging() { logging_.store(true, std::memory_order_seq_cst); }
+  // Moves the log of the region that begins at `guest_address` into `bitmap`; false if there is none such.
+  bool take_log(uint64_t guest_address, std::span<uint64_t> bitmap);
+
+  memory::GuestMemory& memory() { return memory_; }
+  IoHandler& io() { return io_; }
+
+ private:
+  struct Range {
+    uint64_t begin;
+    uint64_t end;
+    std::byte* host;
+    PageState* states;
+    bool read_only;
+  };
+
+  memory::GuestMemory& memory_;
+  IoHandler& io_;
+  std::vector<Range> ranges_;  // Sorted; a handful.
+  std::atomic<bool> logging_{false};
+};
+
+}  // namespace alcove::cpu::soft

@@ -1,0 +1,172 @@
+#include "cpu/soft/mmu/walk.h"
+
+#include <array>
+
+namespace alcove::cpu::soft {
+namespace {
+
+constexpr uint64_t kCr0Wp = 1u << 16, kCr0Pg = 1u << 31;
+constexpr uint64_t kCr4Pse = 1u << 4, kCr4Pae = 1u << 5, kCr4Pge = 1u << 7, kCr4Smep = 1u << 20;
+constexpr uint64_t kEferLma = 1u << 10, kEferNxe = 1u << 11;
+
+// Bits of paging-structure entries.
+constexpr uint64_t kPresent = 1u << 0, kWritable = 1u << 1, kUser = 1u << 2, kAccessed = 1u << 5,
+                   kDirty = 1u << 6, kLarge = 1u << 7, kGlobal = 1u << 8, kNoExecute = uint64_t{1} << 63;
+
+constexpr uint64_t bits(unsigned high, unsigned low) {
+  return (~uint64_t{0} >> (63 - high)) & (~uint64_t{0} << low);
+}
+constexpr uint64_t kAddress = bits(kPhysicalAddressBits - 1, 12);
+
+struct Entry {
+  std::byte* host = nullptr;  // Null: not in RAM that can be written.
+  PageState* state = nullptr;
+  uint64_t offset = 0;  // Within its page.
+  uint64_t value = 0;
+};
+
+struct Walker {
+  PhysicalMemory& memory;
+  const PagingMode& mode;
+  const AccessKind kind;
+  const bool nx_enabled = mode.efer & kEferNxe;
+  std::array<Entry, 4> entries{};
+  unsigned count = 0;
+
+  template <class Word>
+  uint64_t read(uint64_t physical) {
+    const PhysicalMemory::Page page = memory.page(physical);
+    Entry& entry = entries[count++];
+    entry.offset = physical % memory::kPageSize;
+    if (!page.host) {
+      entry.value = static_cast<Word>(~uint64_t{0});
+    } else {
+      std::byte* host = page.host + entry.offset;
+      entry.value = __atomic_load_n(reinterpret_cast<const Word*>(host), __ATOMIC_RELAXED);
+      if (!page.read_only) entry.host = host, entry.state = page.state;
+    }
+    return entry.value;
+  }
+
+  uint32_t fault(bool present, bool reserved = false) const {
+    const bool reports_fetch = (mode.cr4 & kCr4Smep) || ((mode.cr4 & kCr4Pae) && nx_enabled);
+    return present * kFaultPresent | kind.write * kFaultWrite | kind.user * kFaultUser |
+           reserved * kFaultReserved | (kind.fetch && reports_fetch) * kFaultFetch;
+  }
+
+  bool allowed(bool writable, bool user, bool no_execute) const {
+    if (kind.user && !user) return false;
+    if (!kind.user && user) {
+      if (kind.fetch ? (mode.cr4 & kCr4Smep) != 0 : !kind.user_pages) return false;
+    }
+    if (kind.fetch && no_execute) return false;
+    return !kind.write || may_write(writable);
+  }
+  bool may_write(bool writable) const { return writable || (!kind.user && !(mode.cr0 & kCr0Wp)); }
+
+  // Sets A in every entry that the walk used (but not in `first`-1 and before), and D in the last. False if
+  // one has changed meanwhile: walk again.
+  template <class Word>
+  bool set_bits(unsigned first) {
+    for (unsigned i = first; i < count; ++i) {
+      Entry& entry = entries[i];
+      const uint64_t wanted = kAccessed | (kind.write && i + 1 == count ? kDirty : 0);
+      if ((entry.value & wanted) == wanted || !entry.host) continue;
+      Word expected = static_cast<Word>(entry.value);
+      const Word desired = static_cast<Word>(entry.value | wanted);
+      if (!__atomic_compare_exchange_n(reinterpret_cast<Word*>(entry.host), &expected, desired, false,
+                                       __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
+        return false;
+      entry.value = desired;
+      memory.after_write(*entry.state, entry.offset, sizeof(Word));
+    }
+    return true;
+  }
+
+  // The leaf's part of the answer. `first`: the first entry that has an A bit.
+  template <class Word>
+  std::expected<Translation, uint32_t> finish(uint64_t address, uint64_t page_size, uint64_t page,
+                                              bool writable, bool user, bool no_execute, unsigned first,
+                                              bool& retry) {
+    if (!allowed(writable, user, no_execute)) return std::unexpected(fault(true));
+    if (!set_bits<Word>(first)) {
+      retry = true;
+      return std::unexpected(0);
+    }
+    const uint64_t leaf = entries[count - 1].value;
+    return Translation{.physical = page | (address & (page_size - 1)),
+                       .page_size = page_size,
+                       .may_write = may_write(writable) && (leaf & kDirty),
+                       .global = (leaf & kGlobal) && (mode.cr4 & kCr4Pge)};
+  }
+};
+
+// Two levels of 32-bit entries, 4 MiB pages with up to 40 address bits (PSE-36).
+std::expected<Translation, uint32_t> walk_32bit(Walker& walker, uint64_t address, bool& retry) {
+  const uint64_t directory =
+      walker.read<uint32_t>((walker.mode.cr3 & bits(31, 12)) | (address >> 22 & 0x3ff) * 4);
+  if (!(directory & kPresent)) return std::unexpected(walker.fault(false));
+  bool writable = directory & kWritable, user = directory & kUser;
+  if ((directory & kLarge) && (walker.mode.cr4 & kCr4Pse)) {
+    if (directory & bits(21, 21)) return std::unexpected(walker.fault(true, true));
+    const uint64_t page = (directory & bits(31, 22)) | (directory & bits(20, 13)) << 19;
+    return walker.finish<uint32_t>(address, uint64_t{4} << 20, page, writable, user, false, 0, retry);
+  }
+  const uint64_t entry = walker.read<uint32_t>((directory & bits(31, 12)) | (address >> 12 & 0x3ff) * 4);
+  if (!(entry & kPresent)) return std::unexpected(walker.fault(false));
+  writable &= (entry & kWritable) != 0;
+  user &= (entry & kUser) != 0;
+  return walker.finish<uint32_t>(address, 4096, entry & bits(31, 12), writable, user, false, 0, retry);
+}
+
+// PAE and long mode: levels of 64-bit entries. `level` 3 is PML4, 2 the page directory pointers.
+std::expected<Translation, uint32_t> walk_64bit(Walker& walker, uint64_t address, bool long_mode,
+                                                bool& retry) {
+  const uint64_t reserved =
+      bits(long_mode ? 51 : 62, kPhysicalAddressBits) | (walker.nx_enabled ? 0 : kNoExecute);
+  bool writable = true, user = true, no_execute = false;
+  uint64_t table = long_mode ? walker.mode.cr3 & kAddress : walker.mode.cr3 & bits(31, 5);
+  for (int level = long_mode ? 3 : 2;; --level) {
+    const unsigned shift = 12 + 9 * level;
+    const uint64_t entry = walker.read<uint64_t>(table + (address >> shift & 0x1ff) * 8);
+    if (!(entry & kPresent)) return std::unexpected(walker.fault(false));
+    table = entry & kAddress;
+    if (!long_mode && level == 2) {
+      // The four PAE page-directory-pointer entries have no rights and no A bit.
+      if (entry & (bits(63, kPhysicalAddressBits) | bits(8, 5) | bits(2, 1)))
+        return std::unexpected(walker.fault(true, true));
+      continue;
+    }
+    const bool leaf = level == 0 || (level < 3 && (entry & kLarge));
+    uint64_t wrong = entry & reserved;
+    if (level == 3) wrong |= entry & kLarge;
+    if (leaf && level > 0) wrong |= entry & bits(shift - 1, 13);
+    if (wrong) return std::unexpected(walker.fault(true, true));
+    writable &= (entry & kWritable) != 0;
+    user &= (entry & kUser) != 0;
+    no_execute |= (entry & kNoExecute) != 0;
+    if (leaf) {
+      const uint64_t page_size = uint64_t{1} << shift;
+      return walker.finish<uint64_t>(address, page_size, table & ~(page_size - 1), writable, user, no_execute,
+                                     long_mode ? 0 : 1, retry);
+    }
+  }
+}
+
+}  // namespace
+
+std::expected<Translation, uint32_t> walk(PhysicalMemory& memory, const PagingMode& mode, uint64_t address,
+                                          AccessKind kind) {
+  if (!(mode.cr0 & kCr0Pg))
+    return Translation{.physical = address, .page_size = 4096, .may_write = true, .global = true};
+  // Entries may change under the walk; another processor can make that happen only so often.
+  for (;;) {
+    Walker walker{memory, mode, kind};
+    bool retry = false;
+    const auto result = (mode.cr4 & kCr4Pae) ? walk_64bit(walker, address, mode.efer & kEferLma, retry)
+                                             : walk_32bit(walker, address, retry);
+    if (!retry) return result;
+  }
+}
+
+}  // namespace alcove::cpu::soft

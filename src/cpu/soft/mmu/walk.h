@@ -1,0 +1,51 @@
+// Page walks (Intel SDM vol. 3, chapter 4): linear to physical addresses, permissions, accessed and dirty
+// bits.
+#pragma once
+
+#include <cstdint>
+#include <expected>
+
+#include "cpu/soft/mmu/physical.h"
+
+namespace alcove::cpu::soft {
+
+// What CPUID 80000008 reports.
+inline constexpr unsigned kPhysicalAddressBits = 46;
+inline constexpr unsigned kLinearAddressBits = 48;
+
+inline bool is_canonical(uint64_t address) {
+  return static_cast<uint64_t>(static_cast<int64_t>(address << 16) >> 16) == address;
+}
+
+// The registers that a walk depends on.
+struct PagingMode {
+  uint64_t cr0 = 0, cr3 = 0, cr4 = 0, efer = 0;
+};
+
+struct AccessKind {
+  bool write = false;
+  bool fetch = false;
+  bool user = false;        // CPL 3, and not an implicit supervisor access.
+  bool user_pages = false;  // A supervisor access that may touch user pages: no SMAP, or AC and explicit.
+};
+
+enum PageFaultCode : uint32_t {
+  kFaultPresent = 1u << 0,
+  kFaultWrite = 1u << 1,
+  kFaultUser = 1u << 2,
+  kFaultReserved = 1u << 3,
+  kFaultFetch = 1u << 4,
+};
+
+struct Translation {
+  uint64_t physical = 0;   // Of the address asked for.
+  uint64_t page_size = 0;  // Of the guest's mapping.
+  bool may_write = false;  // Stores of the same kind of access need no further walk: allowed, and D is set.
+  bool global = false;
+};
+
+// Walks for the access `kind` at `address` (canonical), sets A and D bits. The error is a page fault's code.
+std::expected<Translation, uint32_t> walk(PhysicalMemory& memory, const PagingMode& mode, uint64_t address,
+                                          AccessKind kind);
+
+}  // namespace alcove::cpu::soft
