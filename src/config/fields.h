@@ -1,0 +1,121 @@
+// The members of every configuration struct, listed once: `fields(visitor, object)` calls
+// `visitor(name, member)` for each, in the order of machine files. Reading, writing and path handling are
+// visitors. A member added to a struct is added here and nowhere else.
+#pragma once
+
+#include <alcove/virtual_machine_configuration.h>
+
+#include <concepts>
+#include <type_traits>
+
+namespace alcove::config {
+
+// A member that counts bytes: files may say "4 GiB".
+template <class Integer>
+struct Size {
+  Integer& bytes;
+};
+template <class Integer>
+Size(Integer&) -> Size<Integer>;
+
+template <class T, class Plain>
+concept Is = std::same_as<std::remove_const_t<T>, Plain>;
+
+template <class V, Is<GenericPlatformConfiguration> T>
+void fields(V& visit, T& value) {
+  visit("machine_identifier", value.machine_identifier);
+}
+
+template <class V, Is<LinuxBootLoader> T>
+void fields(V& visit, T& value) {
+  visit("kernel", value.kernel);
+  visit("command_line", value.command_line);
+  visit("initial_ramdisk", value.initial_ramdisk);
+}
+
+template <class V, Is<DiskImageStorageDeviceAttachment> T>
+void fields(V& visit, T& value) {
+  visit("path", value.path);
+  visit("read_only", value.read_only);
+  visit("caching_mode", value.caching_mode);
+  visit("synchronization_mode", value.synchronization_mode);
+  visit("locking_mode", value.locking_mode);
+}
+
+template <class V, Is<VirtioBlockDeviceConfiguration> T>
+void fields(V& visit, T& value) {
+  visit("block_device_identifier", value.block_device_identifier);
+  visit("attachment", value.attachment);
+  visit("queue_count", value.queue_count);
+}
+
+template <class V, Is<PortForward> T>
+void fields(V& visit, T& value) {
+  visit("protocol", value.protocol);
+  visit("host_address", value.host_address);
+  visit("host_port", value.host_port);
+  visit("guest_address", value.guest_address);
+  visit("guest_port", value.guest_port);
+}
+
+template <class V, Is<NATNetworkDeviceAttachment> T>
+void fields(V& visit, T& value) {
+  visit("port_forwards", value.port_forwards);
+}
+
+template <class V, Is<VirtioNetworkDeviceConfiguration> T>
+void fields(V& visit, T& value) {
+  visit("mac_address", value.mac_address);
+  visit("attachment", value.attachment);
+}
+
+template <class V, Is<FileHandleSerialPortAttachment> T>
+void fields(V& visit, T& value) {
+  visit("reading", value.reading);
+  visit("writing", value.writing);
+}
+
+template <class V, Is<FileSerialPortAttachment> T>
+void fields(V& visit, T& value) {
+  visit("path", value.path);
+  visit("append", value.append);
+}
+
+template <class V, Is<PseudoTerminalSerialPortAttachment> T>
+void fields(V&, T&) {}
+
+template <class V, Is<UART16550SerialPortConfiguration> T>
+void fields(V& visit, T& value) {
+  visit("attachment", value.attachment);
+}
+
+template <class V, Is<VirtioConsoleDeviceSerialPortConfiguration> T>
+void fields(V& visit, T& value) {
+  visit("attachment", value.attachment);
+}
+
+template <class V, Is<VirtioEntropyDeviceConfiguration> T>
+void fields(V&, T&) {}
+
+template <class V, Is<VirtioTraditionalMemoryBalloonDeviceConfiguration> T>
+void fields(V& visit, T& value) {
+  visit("free_page_reporting", value.free_page_reporting);
+  visit("deflate_on_out_of_memory", value.deflate_on_out_of_memory);
+}
+
+template <class V, Is<VirtualMachineConfiguration> T>
+void fields(V& visit, T& value) {
+  visit("label", value.label);
+  visit("cpu_count", value.cpu_count);
+  visit("memory_size", Size{value.memory_size});
+  visit("hypervisor", value.hypervisor);
+  visit("platform", value.platform);
+  visit("boot_loader", value.boot_loader);
+  visit("storage_devices", value.storage_devices);
+  visit("network_devices", value.network_devices);
+  visit("serial_ports", value.serial_ports);
+  visit("entropy_devices", value.entropy_devices);
+  visit("memory_balloon_devices", value.memory_balloon_devices);
+}
+
+}  // namespace alcove::config

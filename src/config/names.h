@@ -1,0 +1,79 @@
+// Names of enumeration values and of variant alternatives, as files and messages have them.
+#pragma once
+
+#include <alcove/virtual_machine_configuration.h>
+
+#include <array>
+#include <string_view>
+#include <utility>
+
+namespace alcove::config {
+
+template <class Enumeration>
+using Name = std::pair<Enumeration, std::string_view>;
+
+template <class Enumeration>
+constexpr int kNames = 0;  // Specialized below as an array of Name.
+
+template <>
+inline constexpr std::array kNames<HypervisorChoice> = {
+    Name<HypervisorChoice>{HypervisorChoice::automatic, "auto"},
+    Name<HypervisorChoice>{HypervisorChoice::kvm, "kvm"},
+    Name<HypervisorChoice>{HypervisorChoice::soft, "soft"},
+};
+template <>
+inline constexpr std::array kNames<DiskImageCachingMode> = {
+    Name<DiskImageCachingMode>{DiskImageCachingMode::automatic, "auto"},
+    Name<DiskImageCachingMode>{DiskImageCachingMode::uncached, "uncached"},
+    Name<DiskImageCachingMode>{DiskImageCachingMode::cached, "cached"},
+};
+template <>
+inline constexpr std::array kNames<DiskImageSynchronizationMode> = {
+    Name<DiskImageSynchronizationMode>{DiskImageSynchronizationMode::full, "full"},
+    Name<DiskImageSynchronizationMode>{DiskImageSynchronizationMode::fsync, "fsync"},
+    Name<DiskImageSynchronizationMode>{DiskImageSynchronizationMode::none, "none"},
+};
+template <>
+inline constexpr std::array kNames<DiskImageLockingMode> = {
+    Name<DiskImageLockingMode>{DiskImageLockingMode::automatic, "auto"},
+    Name<DiskImageLockingMode>{DiskImageLockingMode::none, "none"},
+};
+template <>
+inline constexpr std::array kNames<TransportProtocol> = {
+    Name<TransportProtocol>{TransportProtocol::tcp, "tcp"},
+    Name<TransportProtocol>{TransportProtocol::udp, "udp"},
+};
+
+// The value of `type` that tells an alternative of a variant from the others.
+template <class T>
+constexpr std::string_view kTypeName = "";
+
+template <>
+inline constexpr std::string_view kTypeName<GenericPlatformConfiguration> = "generic";
+template <>
+inline constexpr std::string_view kTypeName<LinuxBootLoader> = "linux";
+template <>
+inline constexpr std::string_view kTypeName<VirtioBlockDeviceConfiguration> = "virtio_block";
+template <>
+inline constexpr std::string_view kTypeName<DiskImageStorageDeviceAttachment> = "disk_image";
+template <>
+inline constexpr std::string_view kTypeName<VirtioNetworkDeviceConfiguration> = "virtio_network";
+template <>
+inline constexpr std::string_view kTypeName<NATNetworkDeviceAttachment> = "nat";
+template <>
+inline constexpr std::string_view kTypeName<UART16550SerialPortConfiguration> = "uart_16550";
+template <>
+inline constexpr std::string_view kTypeName<VirtioConsoleDeviceSerialPortConfiguration> = "virtio_console";
+template <>
+inline constexpr std::string_view kTypeName<FileHandleSerialPortAttachment> = "file_handle";
+template <>
+inline constexpr std::string_view kTypeName<FileSerialPortAttachment> = "file";
+template <>
+inline constexpr std::string_view kTypeName<PseudoTerminalSerialPortAttachment> = "pseudo_terminal";
+template <>
+inline constexpr std::string_view kTypeName<VirtioEntropyDeviceConfiguration> = "virtio_entropy";
+template <>
+inline constexpr std::string_view kTypeName<VirtioTraditionalMemoryBalloonDeviceConfiguration> =
+    "virtio_traditional_memory_balloon";
+
+}  // namespace alcove::config

@@ -1,0 +1,59 @@
+// For tests: a configuration in which every member differs from its default.
+#pragma once
+
+#include <alcove/alcove.h>
+
+namespace alcove::config {
+
+inline VirtualMachineConfiguration full_sample() {
+  using namespace literals;
+  return {
+      .label = "a \"label\" \\ ü",
+      .cpu_count = 3,
+      .memory_size = 1536_MiB,
+      .platform = GenericPlatformConfiguration{},
+      .boot_loader = LinuxBootLoader{.kernel = "/boot/vmlinuz",
+                                     .command_line = "console=ttyS0\tquiet",
+                                     .initial_ramdisk = "/boot/initrd"},
+      .storage_devices = {VirtioBlockDeviceConfiguration{
+                              .block_device_identifier = "root",
+                              .attachment =
+                                  DiskImageStorageDeviceAttachment{
+                                      .path = "/srv/root.img",
+                                      .read_only = true,
+                                      .caching_mode = DiskImageCachingMode::uncached,
+                                      .synchronization_mode = DiskImageSynchronizationMode::none,
+                                      .locking_mode = DiskImageLockingMode::none},
+                              .queue_count = 4},
+                          VirtioBlockDeviceConfiguration{
+                              .attachment =
+                                  DiskImageStorageDeviceAttachment{
+                                      .path = "/srv/data.img",
+                                      .caching_mode = DiskImageCachingMode::cached,
+                                      .synchronization_mode = DiskImageSynchronizationMode::fsync}}},
+      .network_devices = {VirtioNetworkDeviceConfiguration{
+                              .attachment =
+                                  NATNetworkDeviceAttachment{
+                                      .port_forwards = {{.host_port = 2222, .guest_port = 22},
+                                                        {.protocol = TransportProtocol::udp,
+                                                         .host_address = "::1",
+                                                         .host_port = 0,
+                                                         .guest_address = "10.0.2.15",
+                                                         .guest_port = 53}}}},
+                          VirtioNetworkDeviceConfiguration{}},
+      .serial_ports = {UART16550SerialPortConfiguration{
+                           .attachment = FileHandleSerialPortAttachment{.reading = 0, .writing = 1}},
+                       UART16550SerialPortConfiguration{},
+                       VirtioConsoleDeviceSerialPortConfiguration{
+                           .attachment =
+                               FileSerialPortAttachment{.path = "/tmp/console.log", .append = true}},
+                       VirtioConsoleDeviceSerialPortConfiguration{.attachment =
+                                                                      PseudoTerminalSerialPortAttachment{}}},
+      .entropy_devices = {VirtioEntropyDeviceConfiguration{}},
+      .memory_balloon_devices = {VirtioTraditionalMemoryBalloonDeviceConfiguration{
+          .free_page_reporting = false, .deflate_on_out_of_memory = false}},
+      .hypervisor = HypervisorChoice::soft,
+  };
+}
+
+}  // namespace alcove::config

@@ -1,0 +1,33 @@
+// Collects problems of a configuration; one function for each part of it.
+#pragma once
+
+#include <alcove/virtual_machine_configuration.h>
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace alcove::config {
+
+class Problems {
+ public:
+  void add(std::string where, std::string what, std::string hint = {},
+           ErrorCode code = ErrorCode::invalid_virtual_machine_configuration) {
+    errors_.push_back(Error{code, std::move(where), std::move(what), std::move(hint)});
+  }
+  std::vector<Error> take() { return std::move(errors_); }
+
+ private:
+  std::vector<Error> errors_;
+};
+
+void validate_boot(const VirtualMachineConfiguration& configuration, Problems& problems);
+void validate_storage(const VirtualMachineConfiguration& configuration, Problems& problems);
+void validate_network(const VirtualMachineConfiguration& configuration, Problems& problems);
+void validate_serial_ports(const VirtualMachineConfiguration& configuration, Problems& problems);
+
+// Adds a problem unless `path` is a file that can be read. Tells whether it is.
+bool check_readable_file(const std::filesystem::path& path, const std::string& where,
+                         std::string_view purpose, Problems& problems);
+
+}  // namespace alcove::config

@@ -1,0 +1,152 @@
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <map>
+
+#include "config/validate.h"
+#include "support/unique_fd.h"
+
+namespace alcove {
+
+Result<> VirtioBlockDeviceConfiguration::validate_block_device_identifier(std::string_view identifier) {
+  constexpr size_t kLongest = 20;  // VIRTIO_BLK_ID_BYTES, virtio 1.2 section 5.2.6.
+  if (identifier.size() > kLongest) {
+    return fail(ErrorCode::invalid_virtual_machine_configuration, "",
+                fmt::format("\"{}\" has {} bytes", identifier, identifier.size()),
+                fmt::format("at most {}", kLongest));
+  }
+  if (!std::ranges::all_of(identifier, [](char c) { return c > ' ' && c < 0x7f && c != '/'; })) {
+    return fail(ErrorCode::invalid_virtual_machine_configuration, "",
+                "has a character that can't be part of a device's name",
+                "use ASCII letters, digits, '-' and '_'");
+  }
+  return {};
+}
+
+namespace config {
+namespace {
+
+constexpr uint64_t kSectorSize = 512;
+constexpr uint16_t kMostQueues = 64;
+
+// Formats that people have at hand. Served as raw they would show the guest rubbish, and it would destroy
+// them.
+struct Format {
+  std::string_view magic;
+  std::string_view name;
+};
+constexpr std::array kFormats = {
+    Format{"QFI\xfb", "qcow2"},
+    Format{"KDMV", "VMDK"},
+    Format{"# Disk DescriptorFile", "VMDK"},
+    Format{"vhdxfile", "VHDX"},
+    Format{"conectix", "VHD"},
+    Format{"<<< Oracle VM VirtualBox Disk Image >>>", "VDI"},
+    Format{"\x1f\x8b", "gzip"},
+    Format{"\xfd"
+           "7zXZ",
+           "xz"},
+    Format{"\x28\xb5\x2f\xfd", "Zstandard"},
+};
+
+std::string_view foreign_format(const std::filesystem::path& path) {
+  UniqueFd image(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  std::array<char, 64> start{};
+  if (!image || ::pread(image.get(), start.data(), start.size(), 0) < static_cast<ssize_t>(start.size()))
+    return {};
+  const std::string_view text(start.data(), start.size());
+  for (const Format& format : kFormats) {
+    if (text.starts_with(format.magic)) return format.name;
+  }
+  return {};
+}
+
+class StorageValidator {
+ public:
+  explicit StorageValidator(Problems& problems) : problems_(problems) {}
+
+  void validate(const DiskImageStorageDeviceAttachment& image, const std::string& attachment) {
+    const std::string where = attachment + ".path";
+    struct stat status{};
+    if (image.path.empty()) return problems_.add(where, "is not set", "name a disk image");
+    if (::stat(image.path.c_str(), &status) != 0) {
+      return problems_.add(
+          where, fmt::format("can't find the disk image {}: {}", image.path.string(), std::strerror(errno)),
+          errno == ENOENT ? "create it, e.g. with `truncate -s 10G`" : "");
+    }
+    if (!S_ISREG(status.st_mode) && !S_ISBLK(status.st_mode)) {
+      return problems_.add(where, fmt::format("{} is neither a file nor a block device", image.path.string()),
+                           "", ErrorCode::invalid_disk_image);
+    }
+    if (::access(image.path.c_str(), image.read_only ? R_OK : R_OK | W_OK) != 0) {
+      return problems_.add(where,
+                           fmt::format("can't {} {}: {}", image.read_only ? "read" : "write",
+                                       image.path.string(), std::strerror(errno)),
+                           image.read_only ? "" : "set read_only if the guest need not write");
+    }
+    if (S_ISREG(status.st_mode)) check_contents(image, static_cast<uint64_t>(status.st_size), where);
+    check_shared(image, status, where);
+  }
+
+ private:
+  void check_contents(const DiskImageStorageDeviceAttachment& image, uint64_t size,
+                      const std::string& where) {
+    if (size == 0 || size % kSectorSize != 0) {
+      problems_.add(
+          where,
+          fmt::format("{} has {} bytes, which is no multiple of {}", image.path.string(), size, kSectorSize),
+          size == 0 ? "enlarge it, e.g. with `truncate -s 10G`" : "only raw images are supported",
+          ErrorCode::invalid_disk_image);
+    }
+    if (std::string_view format = foreign_format(image.path); !format.empty()) {
+      problems_.add(where, fmt::format("{} is in the format {}", image.path.string(), format),
+                    "convert it to a raw image", ErrorCode::invalid_disk_image);
+    }
+  }
+
+  // The same file may back several disks only if none is written.
+  void check_shared(const DiskImageStorageDeviceAttachment& image, const struct stat& status,
+                    const std::string& where) {
+    const auto identity = S_ISBLK(status.st_mode)
+                              ? std::pair<uint64_t, uint64_t>(status.st_rdev, 0)
+                              : std::pair<uint64_t, uint64_t>(status.st_dev, status.st_ino);
+    const auto [other, is_first] = users_.try_emplace(identity, User{where, image.read_only});
+    if (is_first || (other->second.read_only && image.read_only)) return;
+    problems_.add(where, fmt::format("{} is also used by {}", image.path.string(), other->second.where),
+                  "two disks can share an image only if both are read_only");
+  }
+
+  struct User {
+    std::string where;
+    bool read_only;
+  };
+  Problems& problems_;
+  std::map<std::pair<uint64_t, uint64_t>, User> users_;
+};
+
+}  // namespace
+
+void validate_storage(const VirtualMachineConfiguration& configuration, Problems& problems) {
+  StorageValidator validator(problems);
+  for (size_t index = 0; index < configuration.storage_devices.size(); ++index) {
+    const std::string where = fmt::format("storage_devices[{}]", index);
+    const auto& device = std::get<VirtioBlockDeviceConfiguration>(configuration.storage_devices[index]);
+    if (auto valid = device.validate_block_device_identifier(device.block_device_identifier); !valid) {
+      problems.add(where + ".block_device_identifier", valid.error().what, valid.error().hint);
+    }
+    if (device.queue_count > kMostQueues) {
+      problems.add(where + ".queue_count", fmt::format("a disk can't have {} queues", device.queue_count),
+                   fmt::format("1 to {}, or 0 for a fitting number", kMostQueues));
+    }
+    validator.validate(std::get<DiskImageStorageDeviceAttachment>(device.attachment), where + ".attachment");
+  }
+}
+
+}  // namespace config
+}  // namespace alcove

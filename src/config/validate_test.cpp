@@ -1,0 +1,277 @@
+#include <alcove/alcove.h>
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+
+namespace alcove {
+namespace {
+
+using namespace literals;
+using testing::ElementsAre;
+using testing::IsEmpty;
+
+// Each test changes one thing in a valid configuration and looks for exactly the problems that makes.
+class Validate : public testing::Test {
+ protected:
+  Validate() {
+    std::string name = (std::filesystem::temp_directory_path() / "alcove-validate-XXXXXX").string();
+    folder = ::mkdtemp(name.data());
+    std::ofstream(folder / "kernel") << "kernel";
+    std::ofstream(folder / "disk");
+    std::filesystem::resize_file(folder / "disk", 1_MiB);
+    configuration = {
+        .boot_loader = LinuxBootLoader{.kernel = folder / "kernel"},
+        .storage_devices = {disk()},
+        .network_devices = {VirtioNetworkDeviceConfiguration{.attachment = NATNetworkDeviceAttachment{}}},
+        .serial_ports = {UART16550SerialPortConfiguration{}},
+        .memory_balloon_devices = {VirtioTraditionalMemoryBalloonDeviceConfiguration{}},
+    };
+  }
+  ~Validate() override { std::filesystem::remove_all(folder); }
+
+  VirtioBlockDeviceConfiguration disk() const {
+    return {.attachment = DiskImageStorageDeviceAttachment{.path = folder / "disk"}};
+  }
+  LinuxBootLoader& boot_loader() { return std::get<LinuxBootLoader>(*configuration.boot_loader); }
+  VirtioBlockDeviceConfiguration& first_disk() {
+    return std::get<VirtioBlockDeviceConfiguration>(configuration.storage_devices[0]);
+  }
+  DiskImageStorageDeviceAttachment& first_image() {
+    return std::get<DiskImageStorageDeviceAttachment>(first_disk().attachment);
+  }
+  VirtioNetworkDeviceConfiguration& first_network() {
+    return std::get<VirtioNetworkDeviceConfiguration>(configuration.network_devices[0]);
+  }
+  std::vector<PortForward>& forwards() {
+    return std::get<NATNetworkDeviceAttachment>(*first_network().attachment).port_forwards;
+  }
+  void set_serial(SerialPortAttachment attachment) {
+    configuration.serial_ports = {UART16550SerialPortConfiguration{.attachment = std::move(attachment)}};
+  }
+  std::vector<std::string> fields() const {
+    std::vector<std::string> result;
+    for (const Error& error : configuration.validate()) {
+      EXPECT_FALSE(error.what.empty());
+      result.push_back(error.where);
+    }
+    return result;
+  }
+  std::vector<std::string> messages() const {
+    std::vector<std::string> result;
+    for (const Error& error : configuration.validate()) result.push_back(error.message());
+    return result;
+  }
+
+  std::filesystem::path folder;
+  VirtualMachineConfiguration configuration;
+};
+
+TEST_F(Validate, AcceptsWhatIsValid) {
+  EXPECT_THAT(messages(), IsEmpty());
+}
+
+TEST_F(Validate, AcceptsTheSmallest) {
+  EXPECT_THAT((VirtualMachineConfiguration{.boot_loader = boot_loader()}.validate()), IsEmpty());
+}
+
+TEST_F(Validate, Label) {
+  configuration.label = "";
+  EXPECT_THAT(fields(), ElementsAre("label"));
+  configuration.label = " \t";
+  EXPECT_THAT(fields(), ElementsAre("label"));
+  configuration.label = std::string(65, 'a');
+  EXPECT_THAT(fields(), ElementsAre("label"));
+  configuration.label = "\xff";
+  EXPECT_THAT(fields(), ElementsAre("label"));
+  configuration.label = std::string(64, 'a');
+  EXPECT_THAT(fields(), IsEmpty());
+}
+
+TEST_F(Validate, ProcessorsAndMemory) {
+  configuration.cpu_count = 0;
+  configuration.memory_size = 0;
+  EXPECT_THAT(fields(), ElementsAre("cpu_count", "memory_size"));
+  configuration.cpu_count = VirtualMachineConfiguration::maximum_allowed_cpu_count() + 1;
+  configuration.memory_size = VirtualMachineConfiguration::maximum_allowed_memory_size() + 1_MiB;
+  EXPECT_THAT(fields(), ElementsAre("cpu_count", "memory_size"));
+  configuration.cpu_count = VirtualMachineConfiguration::maximum_allowed_cpu_count();
+  configuration.memory_size = 64_MiB + 4_KiB;
+  EXPECT_THAT(messages(),
+              ElementsAre("memory_size: 67112960 bytes are no multiple of 1 MiB (64 MiB would be)"));
+}
+
+TEST_F(Validate, BootLoader) {
+  boot_loader().kernel = "";
+  EXPECT_THAT(fields(), ElementsAre("boot_loader.kernel"));
+  boot_loader().kernel = folder;
+  EXPECT_THAT(fields(), ElementsAre("boot_loader.kernel"));
+  boot_loader().kernel = folder / "missing";
+  boot_loader().initial_ramdisk = folder / "missing";
+  EXPECT_THAT(fields(), ElementsAre("boot_loader.kernel", "boot_loader.initial_ramdisk"));
+  configuration.boot_loader.reset();
+  EXPECT_THAT(messages(), ElementsAre("boot_loader: there is none (set a LinuxBootLoader with a kernel)"));
+}
+
+TEST_F(Validate, EmptyKernel) {
+  std::ofstream(folder / "kernel", std::ios::trunc);
+  EXPECT_THAT(fields(), ElementsAre("boot_loader.kernel"));
+}
+
+TEST_F(Validate, CommandLine) {
+  boot_loader().command_line = std::string(2047, 'a');
+  EXPECT_THAT(fields(), IsEmpty());
+  boot_loader().command_line = std::string(2048, 'a');
+  EXPECT_THAT(fields(), ElementsAre("boot_loader.command_line"));
+  boot_loader().command_line = std::string("a\0b", 3);
+  EXPECT_THAT(fields(), ElementsAre("boot_loader.command_line"));
+}
+
+TEST_F(Validate, BlockDevice) {
+  first_disk().block_device_identifier = "twenty-bytes-long-id";
+  first_disk().queue_count = 64;
+  EXPECT_THAT(fields(), IsEmpty());
+  first_disk().block_device_identifier = "twenty-bytes-long-id+";
+  first_disk().queue_count = 65;
+  EXPECT_THAT(fields(),
+              ElementsAre("storage_devices[0].block_device_identifier", "storage_devices[0].queue_count"));
+  first_disk().queue_count = 1;
+  for (const char* wrong : {"a b", "a/b", "ü", "\n"}) {
+    first_disk().block_device_identifier = wrong;
+    EXPECT_THAT(fields(), ElementsAre("storage_devices[0].block_device_identifier")) << wrong;
+  }
+}
+
+TEST_F(Validate, DiskImagePath) {
+  for (const auto& path :
+       {std::filesystem::path(), folder, folder / "missing", std::filesystem::path("/dev/null")}) {
+    first_image().path = path;
+    EXPECT_THAT(fields(), ElementsAre("storage_devices[0].attachment.path")) << path;
+  }
+}
+
+TEST_F(Validate, DiskImageLength) {
+  std::filesystem::resize_file(folder / "disk", 513);
+  ASSERT_THAT(fields(), ElementsAre("storage_devices[0].attachment.path"));
+  EXPECT_EQ(configuration.validate()[0].code, ErrorCode::invalid_disk_image);
+  std::filesystem::resize_file(folder / "disk", 0);
+  EXPECT_THAT(fields(), ElementsAre("storage_devices[0].attachment.path"));
+  std::filesystem::resize_file(folder / "disk", 512);
+  EXPECT_THAT(fields(), IsEmpty());
+}
+
+TEST_F(Validate, DiskImageFormat) {
+  std::fstream(folder / "disk") << "QFI\xfb";
+  EXPECT_THAT(messages(), ElementsAre("storage_devices[0].attachment.path: " + (folder / "disk").string() +
+                                      " is in the format qcow2 (convert it to a raw image)"));
+}
+
+TEST_F(Validate, DiskImageTwice) {
+  configuration.storage_devices.push_back(disk());
+  EXPECT_THAT(fields(), ElementsAre("storage_devices[1].attachment.path"));
+  first_image().read_only = true;
+  EXPECT_THAT(fields(), ElementsAre("storage_devices[1].attachment.path"));
+  configuration.storage_devices[1] = configuration.storage_devices[0];
+  EXPECT_THAT(fields(), IsEmpty());
+  // Another name of the same file does not hide it.
+  std::filesystem::create_hard_link(folder / "disk", folder / "link");
+  first_image().path = folder / "link";
+  first_image().read_only = false;
+  EXPECT_THAT(fields(), ElementsAre("storage_devices[1].attachment.path"));
+}
+
+TEST_F(Validate, DiskImageRights) {
+  if (::geteuid() == 0) GTEST_SKIP() << "root may write everything";
+  std::filesystem::permissions(folder / "disk", std::filesystem::perms::owner_read);
+  EXPECT_THAT(fields(), ElementsAre("storage_devices[0].attachment.path"));
+  first_image().read_only = true;
+  EXPECT_THAT(fields(), IsEmpty());
+}
+
+TEST_F(Validate, NetworkDevice) {
+  first_network().attachment.reset();
+  EXPECT_THAT(fields(), ElementsAre("network_devices[0].attachment"));
+  first_network() = {.mac_address = MACAddress(), .attachment = NATNetworkDeviceAttachment{}};
+  EXPECT_THAT(fields(), ElementsAre("network_devices[0].mac_address"));
+  first_network().mac_address = MACAddress({1, 0, 0, 0, 0, 0});
+  EXPECT_THAT(fields(), ElementsAre("network_devices[0].mac_address"));
+  first_network().mac_address = MACAddress({2, 0, 0, 0, 0, 0});
+  configuration.network_devices.push_back(first_network());
+  EXPECT_THAT(fields(), ElementsAre("network_devices[1].mac_address"));
+}
+
+TEST_F(Validate, PortForwards) {
+  forwards() = {{.host_port = 80, .guest_port = 80}, {.host_port = 80, .guest_port = 81}};
+  EXPECT_THAT(fields(), ElementsAre("network_devices[0].attachment.port_forwards[1].host_port"));
+  forwards()[1].protocol = TransportProtocol::udp;
+  EXPECT_THAT(fields(), IsEmpty());
+  forwards() = {{.guest_port = 80}, {.guest_port = 81}};
+  EXPECT_THAT(fields(), IsEmpty());
+  forwards() = {{.host_address = "localhost", .guest_address = "guest"}};
+  const std::string where = "network_devices[0].attachment.port_forwards[0].";
+  EXPECT_THAT(fields(), ElementsAre(where + "host_address", where + "guest_address", where + "guest_port"));
+  forwards() = {{.host_address = "::1", .guest_address = "10.0.2.15", .guest_port = 1}};
+  EXPECT_THAT(fields(), IsEmpty());
+}
+
+TEST_F(Validate, SerialFileHandles) {
+  const int null = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
+  set_serial(FileHandleSerialPortAttachment{.reading = null, .writing = null});
+  EXPECT_THAT(fields(), ElementsAre("serial_ports[0].attachment.writing"));
+  ::close(null);
+  EXPECT_THAT(fields(),
+              ElementsAre("serial_ports[0].attachment.reading", "serial_ports[0].attachment.writing"));
+  set_serial(FileHandleSerialPortAttachment{});
+  EXPECT_THAT(fields(), IsEmpty());
+}
+
+TEST_F(Validate, SerialFile) {
+  set_serial(FileSerialPortAttachment{});
+  EXPECT_THAT(fields(), ElementsAre("serial_ports[0].attachment.path"));
+  set_serial(FileSerialPortAttachment{.path = folder});
+  EXPECT_THAT(fields(), ElementsAre("serial_ports[0].attachment.path"));
+  set_serial(FileSerialPortAttachment{.path = folder / "missing/log"});
+  EXPECT_THAT(fields(), ElementsAre("serial_ports[0].attachment.path"));
+  set_serial(FileSerialPortAttachment{.path = folder / "log"});
+  EXPECT_THAT(fields(), IsEmpty());
+  EXPECT_FALSE(std::filesystem::exists(folder / "log")) << "validate() must change nothing";
+}
+
+TEST_F(Validate, NumberOfUarts) {
+  configuration.serial_ports.assign(4, UART16550SerialPortConfiguration{});
+  configuration.serial_ports.push_back(VirtioConsoleDeviceSerialPortConfiguration{});
+  EXPECT_THAT(fields(), IsEmpty());
+  configuration.serial_ports.push_back(UART16550SerialPortConfiguration{});
+  EXPECT_THAT(fields(), ElementsAre("serial_ports"));
+}
+
+TEST_F(Validate, NumberOfBalloons) {
+  configuration.memory_balloon_devices.emplace_back();
+  EXPECT_THAT(fields(), ElementsAre("memory_balloon_devices"));
+}
+
+TEST_F(Validate, Hypervisor) {
+  configuration.hypervisor = HypervisorChoice::soft;
+  EXPECT_THAT(fields(), IsEmpty());
+  configuration.hypervisor = HypervisorChoice::kvm;
+  if (::access("/dev/kvm", R_OK | W_OK) == 0) {
+    EXPECT_THAT(fields(), IsEmpty());
+  } else {
+    EXPECT_THAT(fields(), ElementsAre("hypervisor"));
+  }
+}
+
+TEST_F(Validate, ListsEverything) {
+  configuration.cpu_count = 0;
+  boot_loader().kernel = "/missing";
+  first_image().path = "/missing";
+  first_network().mac_address = MACAddress();
+  EXPECT_THAT(fields(), ElementsAre("cpu_count", "boot_loader.kernel", "storage_devices[0].attachment.path",
+                                    "network_devices[0].mac_address"));
+}
+
+}  // namespace
+}  // namespace alcove
