@@ -33,6 +33,13 @@ class Flags {
     carries_ = 0;
   }
 
+  // AF = 0.
+  template <class T>
+  void set_result(T result, bool cf, bool of) {
+    result_ = sign_extend(result);
+    carries_ = (uint64_t{cf} << 63) | (uint64_t{cf != of} << 62);
+  }
+
   bool cf() const { return carries_ >> 63; }
   bool of() const { return ((carries_ >> 62) ^ (carries_ >> 63)) & 1; }
   bool af() const { return carries_ & 8; }
@@ -47,8 +54,8 @@ class Flags {
   }
   void set_zf(bool zf) { set_arithmetic_bits((arithmetic_bits() & ~kZf) | (zf ? kZf : 0)); }
 
-  // A condition code as in Jcc, SETcc and CMOVcc (Intel SDM vol. 1, appendix B).
-  bool condition(unsigned code) const {
+  // A condition code as in Jcc, SETcc and CMOVcc (Intel SDM vol. 1, appendix B). Best a constant.
+  [[gnu::always_inline]] bool condition(unsigned code) const {
     bool value = false;
     switch (code >> 1) {
       case 0:

@@ -7,7 +7,10 @@ namespace alcove::cpu::soft {
 std::span<const Row> general_rows() {
   static const std::vector<Row> rows = [] {
     std::vector<Row> all;
-    for (const auto group : {alu_rows()}) all.insert(all.end(), group.begin(), group.end());
+    for (const auto group :
+         {alu_rows(), shift_rows(), multiply_rows(), bit_rows(), move_rows(), exchange_rows(), control_rows(),
+          stack_rows(), string_rows(), decimal_rows(), miscellaneous_rows()})
+      all.insert(all.end(), group.begin(), group.end());
     return all;
   }();
   return rows;
