@@ -196,8 +196,8 @@ void CodeCache::decode_block(std::span<const uint8_t> bytes, Block& block) {
     if (error == DecodeError::none) apply_mode(insn);
     block.length += insn.length;
     ++block.count;
-    if (error != DecodeError::none || (insn.row->flags & (kEndsBlock | kStops | kBranch))) {
-      block.chains = error == DecodeError::none && (insn.row->flags & kBranch);
+    if (error != DecodeError::none || ends_block(insn)) {
+      block.chains = error == DecodeError::none && (insn.row->flags & (kBranch | kRep));
       return;
     }
   }

@@ -58,7 +58,8 @@ struct Row {
 // Whether the instruction sets Cpu::rip and returns to the run loop. Repeated string instructions do: they
 // leave now and then, with Cpu::rip still at themselves, so that interrupts can be taken in between.
 inline bool ends_block(const Insn& insn) {
-  return (insn.row->flags & kEndsBlock) || ((insn.row->flags & kRep) && (insn.rep || insn.repne));
+  return (insn.row->flags & (kEndsBlock | kStops | kBranch)) ||
+         ((insn.row->flags & kRep) && (insn.rep || insn.repne));
 }
 
 // The groups. Defined in table_general.cpp, table_system.cpp, table_x87.cpp, table_sse.cpp.
