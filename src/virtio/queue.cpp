@@ -138,17 +138,20 @@ std::expected<std::optional<Chain>, QueueError> Queue::broken(QueueError error) 
   return std::unexpected(error);
 }
 
+bool Queue::is_empty() const {
+  return load(driver_, spec::virtio::kRingIndex) == next_available_;
+}
+
 std::expected<std::optional<Chain>, QueueError> Queue::pop() {
   if (error_) return std::unexpected(*error_);
-  uint16_t available = load(driver_, spec::virtio::kRingIndex);
-  if (is_empty(available)) {
+  if (is_empty()) {
     if (!wants_notifications_ || !event_index_) return std::nullopt;
     // The driver notifies when its index passes avail_event, so that must follow us; look again, since it may
     // have read the old value (section 2.7.10).
     set_wants_notifications(true);
-    available = load(driver_, spec::virtio::kRingIndex);
-    if (is_empty(available)) return std::nullopt;
+    if (is_empty()) return std::nullopt;
   }
+  const uint16_t available = load(driver_, spec::virtio::kRingIndex);
   // A driver has `size` descriptors, so it can neither be ahead nor have requests under way by more.
   if (static_cast<uint16_t>(available - next_available_) > size_ || in_flight_ >= size_) {
     return broken(QueueError::available_index);

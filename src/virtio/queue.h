@@ -93,6 +93,9 @@ class Queue {
   // error. No more chains than the queue's size are ever handed out and not yet given back.
   std::expected<std::optional<Chain>, QueueError> pop();
 
+  // Whether pop() would find nothing.
+  bool is_empty() const;
+
   // Gives the chain back with `written` bytes written to its writable part (marks them written in guest
   // memory), without telling the guest; notify() tells it, if it wants to be told.
   void push(const Chain& chain, uint32_t written);
@@ -111,7 +114,6 @@ class Queue {
   Queue() = default;
   uint16_t load(const std::byte* ring, uint64_t offset) const;
   void store(uint64_t offset, uint16_t value);  // In the used ring.
-  bool is_empty(uint16_t available_index) const { return available_index == next_available_; }
   std::expected<Chain, QueueError> read_chain(uint16_t head) const;
   std::expected<std::optional<Chain>, QueueError> broken(QueueError error);
 

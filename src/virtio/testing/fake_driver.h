@@ -226,6 +226,7 @@ class FakeQueue {
   }
   std::optional<spec::virtio::UsedElement> wait(std::chrono::milliseconds limit = std::chrono::seconds(10)) {
     std::optional<spec::virtio::UsedElement> element;
+    set_used_event(next_used_);
     interrupts_.wait([&] { return (element = poll()).has_value(); }, limit);
     return element;
   }
