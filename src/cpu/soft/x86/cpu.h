@@ -69,7 +69,9 @@ struct alignas(32) FpuState {
   uint64_t last_data = 0;
   uint16_t last_instruction_selector = 0;
   uint16_t last_data_selector = 0;
+  // Without the sticky flags that are still in the host's register: see sse/mxcsr.h.
   uint32_t mxcsr = 0x1f80;
+  bool mxcsr_resident = false;  // The host's MXCSR holds the guest's rounding, DAZ, FTZ and sticky flags.
 };
 
 // An exception on its way: what raise() leaves for deliver_fault() (exceptions.h).
