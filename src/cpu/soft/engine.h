@@ -12,6 +12,7 @@
 #include "cpu/soft/mmu/physical.h"
 #include "cpu/soft/mmu/world.h"
 #include "cpu/soft/x86/cpu.h"
+#include "cpu/soft/x86/sse/mxcsr.h"
 
 namespace alcove::cpu::soft {
 
@@ -70,7 +71,10 @@ class Engine {
   uint64_t executed() const { return executed_; }
 
   // Around what may take long or call out of the engine.
-  void leave() { shared_.world.leave(member_); }
+  void leave() {
+    release_mxcsr(cpu_);
+    shared_.world.leave(member_);
+  }
   void enter() { shared_.world.enter(member_); }
 
   // The values of longjmp() to Cpu::fault_exit.

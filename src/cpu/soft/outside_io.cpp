@@ -5,7 +5,10 @@ namespace {
 
 class Outside {
  public:
-  Outside(World& world, World::Member& member) : world_(world), member_(member) { world_.leave(member_); }
+  Outside(World& world, World::Member& member) : world_(world), member_(member) {
+    release_mxcsr(member_.cpu);
+    world_.leave(member_);
+  }
   ~Outside() { world_.enter(member_); }
 
  private:

@@ -25,7 +25,6 @@ template <auto operation, class Source>
 struct FloatBinary {
   template <bool kRegister>
   static void execute(Cpu& cpu, const Insn& insn) {
-    check_sse(cpu);
     const Xmm b = load_float<Source, kRegister>(cpu, insn);
     const Xmm a = read_xmm<Xmm>(cpu, insn.reg);
     write_xmm(cpu, insn.reg, under_mxcsr(cpu, [&] { return operation(a, b); }));
@@ -37,7 +36,6 @@ template <auto operation, class Source>
 struct FloatBinaryImmediate {
   template <bool kRegister>
   static void execute(Cpu& cpu, const Insn& insn) {
-    check_sse(cpu);
     const Xmm b = load_float<Source, kRegister>(cpu, insn);
     const Xmm a = read_xmm<Xmm>(cpu, insn.reg);
     const auto immediate = static_cast<uint8_t>(insn.immediate);

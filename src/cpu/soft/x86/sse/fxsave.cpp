@@ -11,14 +11,12 @@ constexpr size_t kChunk = 16;
 constexpr size_t kMxcsrOffset = 24;  // MXCSR_MASK follows it.
 
 void ldmxcsr(Cpu& cpu, const Insn& insn) {
-  check_sse(cpu);
   const auto value = load_operand<uint32_t>(cpu, insn);
   if (value & ~kMxcsrWritable) raise(cpu, kGeneralProtection, 0);
   write_mxcsr(cpu, value);
 }
 
 void stmxcsr(Cpu& cpu, const Insn& insn) {
-  check_sse(cpu);
   store_operand<uint32_t>(cpu, insn, read_mxcsr(cpu));
 }
 
@@ -35,7 +33,6 @@ size_t xmm_registers(const Cpu& cpu) {
 
 // The x87 part, MXCSR and XMM registers move whatever CR4.OSFXSR says.
 void fxsave(Cpu& cpu, const Insn& insn) {
-  check_x87_no_wait(cpu);
   const uint64_t address = image_address(cpu, insn, true);
   probe_write(cpu, address, sizeof(FxImage));
   FxImage image;
@@ -53,7 +50,6 @@ void fxsave(Cpu& cpu, const Insn& insn) {
 }
 
 void fxrstor(Cpu& cpu, const Insn& insn) {
-  check_x87_no_wait(cpu);
   const uint64_t address = image_address(cpu, insn, false);
   FxImage image;
   for (size_t offset = 0; offset < sizeof image; offset += kChunk) {
@@ -70,7 +66,7 @@ void fxrstor(Cpu& cpu, const Insn& insn) {
 }
 
 void emms(Cpu& cpu, const Insn&) {
-  check_mmx(cpu);
+  check_pending_x87(cpu);
   enter_mmx(cpu);
   cpu.fpu.tag = 0xffff;
 }

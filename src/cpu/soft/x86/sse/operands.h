@@ -30,11 +30,6 @@ using Lane = std::remove_cvref_t<decltype(std::declval<V>()[0])>;
 template <class V>
 inline constexpr size_t kLaneCount = sizeof(V) / sizeof(Lane<V>);
 
-inline void check_sse(Cpu& cpu) {
-  if ((cpu.cr0 & (kCr0Emulate | kCr0TaskSwitched)) | (~cpu.cr4 & kCr4OsFxsr)) [[unlikely]]
-    raise(cpu, (cpu.cr0 & kCr0Emulate) || !(cpu.cr4 & kCr4OsFxsr) ? kInvalidOpcode : kDeviceNotAvailable);
-}
-
 template <class T>
 T read_xmm(const Cpu& cpu, unsigned number) {
   static_assert(sizeof(T) <= 16);
@@ -65,12 +60,10 @@ void write_vector(Cpu& cpu, unsigned number, const V& value) {
   else
     cpu.fpu.physical[number & 7] = {std::bit_cast<uint64_t>(value), 0xffff};
 }
+// What blocks can't know when they are decoded, unlike CR0 and CR4: MMX instructions wait for x87 exceptions.
 template <class V>
 void check_vector(Cpu& cpu) {
-  if constexpr (sizeof(V) == 16)
-    check_sse(cpu);
-  else
-    check_mmx(cpu);
+  if constexpr (sizeof(V) == 8) check_pending_x87(cpu);
 }
 // Called when nothing can fault any more.
 template <class V>

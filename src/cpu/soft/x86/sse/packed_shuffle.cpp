@@ -24,7 +24,7 @@ struct UnpackLowMmx {
   template <bool kRegister>
   static void execute(Cpu& cpu, const Insn& insn) {
     using V = Packed<T, 8>;
-    check_mmx(cpu);
+    check_pending_x87(cpu);
     V b{};
     if constexpr (kRegister)
       b = read_vector<V>(cpu, insn.rm);
@@ -86,7 +86,6 @@ struct Extend {
     constexpr size_t kBytes = 16 * sizeof(From) / sizeof(To);
     using Bits =
         std::conditional_t<kBytes == 8, uint64_t, std::conditional_t<kBytes == 4, uint32_t, uint16_t>>;
-    check_sse(cpu);
     const Bits bits = kRegister ? read_xmm<Bits>(cpu, insn.rm) : load_operand<Bits>(cpu, insn);
     From lanes[16 / sizeof(To)];
     std::memcpy(lanes, &bits, sizeof bits);

@@ -27,7 +27,6 @@ template <auto operation, class Source>
 struct CompareToFlags {
   template <bool kRegister>
   static void execute(Cpu& cpu, const Insn& insn) {
-    check_sse(cpu);
     const Xmm b = load_float<Source, kRegister>(cpu, insn);
     const Xmm a = read_xmm<Xmm>(cpu, insn.reg);
     cpu.flags.set_arithmetic_bits(under_mxcsr(cpu, [&] { return operation(a, b); }));
@@ -37,7 +36,6 @@ struct CompareToFlags {
 struct TestBits {
   template <bool kRegister>
   static void execute(Cpu& cpu, const Insn& insn) {
-    check_sse(cpu);
     const Xmm b = load_vector<Xmm, kRegister>(cpu, insn);
     const Xmm a = read_xmm<Xmm>(cpu, insn.reg);
     const Xmm both = a & b;

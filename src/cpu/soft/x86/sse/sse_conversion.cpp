@@ -29,7 +29,6 @@ template <auto operation, class T>
 struct FromInteger {
   template <bool kRegister>
   static void execute(Cpu& cpu, const Insn& insn) {
-    check_sse(cpu);
     const T b = kRegister ? read_gpr<T>(cpu, insn.rm) : load_operand<T>(cpu, insn);
     const Xmm a = read_xmm<Xmm>(cpu, insn.reg);
     write_xmm(cpu, insn.reg, under_mxcsr(cpu, [&] { return operation(a, b); }));
@@ -51,7 +50,6 @@ template <auto operation, class T, class Source>
 struct ToInteger {
   template <bool kRegister>
   static void execute(Cpu& cpu, const Insn& insn) {
-    check_sse(cpu);
     const Xmm b = load_float<Source, kRegister>(cpu, insn);
     write_gpr<T>(cpu, insn.reg, under_mxcsr(cpu, [&] { return operation(T(), b); }));
   }
@@ -77,7 +75,6 @@ struct FromMmx {
   template <bool kRegister>
   static void execute(Cpu& cpu, const Insn& insn) {
     constexpr bool kTouchesX87 = kRegister || kKeepsHigh;
-    check_sse(cpu);
     if constexpr (kTouchesX87) check_pending_x87(cpu);
     const Xmm b{load_vector<Mmx, kRegister>(cpu, insn)[0], 0};
     const Xmm old = read_xmm<Xmm>(cpu, insn.reg);
@@ -93,7 +90,6 @@ template <auto operation, class Source>
 struct ToMmx {
   template <bool kRegister>
   static void execute(Cpu& cpu, const Insn& insn) {
-    check_sse(cpu);
     check_pending_x87(cpu);
     Xmm b = load_float<Source, kRegister>(cpu, insn);
     if constexpr (sizeof(Source) == 8) b[1] = 0;

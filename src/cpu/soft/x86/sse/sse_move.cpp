@@ -10,7 +10,6 @@ template <bool kAligned>
 struct Load {
   template <bool kRegister>
   static void execute(Cpu& cpu, const Insn& insn) {
-    check_sse(cpu);
     if constexpr (kRegister)
       write_xmm(cpu, insn.reg, read_xmm<Xmm>(cpu, insn.rm));
     else if constexpr (kAligned)
@@ -23,7 +22,6 @@ template <bool kAligned>
 struct Store {
   template <bool kRegister>
   static void execute(Cpu& cpu, const Insn& insn) {
-    check_sse(cpu);
     const Xmm value = read_xmm<Xmm>(cpu, insn.reg);
     if constexpr (kRegister)
       write_xmm(cpu, insn.rm, value);
@@ -39,7 +37,6 @@ template <class T>
 struct LoadScalar {
   template <bool kRegister>
   static void execute(Cpu& cpu, const Insn& insn) {
-    check_sse(cpu);
     if constexpr (kRegister)
       write_xmm(cpu, insn.reg, read_xmm<T>(cpu, insn.rm));
     else
@@ -50,7 +47,6 @@ template <class T>
 struct StoreScalar {
   template <bool kRegister>
   static void execute(Cpu& cpu, const Insn& insn) {
-    check_sse(cpu);
     const T value = read_xmm<T>(cpu, insn.reg);
     if constexpr (kRegister)
       write_xmm(cpu, insn.rm, value);
@@ -63,7 +59,6 @@ struct StoreScalar {
 struct LoadQuadword {
   template <bool kRegister>
   static void execute(Cpu& cpu, const Insn& insn) {
-    check_sse(cpu);
     const auto value = kRegister ? read_xmm<uint64_t>(cpu, insn.rm) : load_operand<uint64_t>(cpu, insn);
     write_xmm(cpu, insn.reg, Xmm{value, 0});
   }
@@ -71,7 +66,6 @@ struct LoadQuadword {
 struct StoreQuadword {
   template <bool kRegister>
   static void execute(Cpu& cpu, const Insn& insn) {
-    check_sse(cpu);
     const auto value = read_xmm<uint64_t>(cpu, insn.reg);
     if constexpr (kRegister)
       write_xmm(cpu, insn.rm, Xmm{value, 0});
@@ -90,27 +84,22 @@ void set_half(Cpu& cpu, unsigned number, unsigned half, uint64_t value) {
 // MOVLPS, MOVHPS and their PD forms: one half from or to memory.
 template <unsigned kHalf>
 void load_half(Cpu& cpu, const Insn& insn) {
-  check_sse(cpu);
   set_half(cpu, insn.reg, kHalf, load_operand<uint64_t>(cpu, insn));
 }
 template <unsigned kHalf>
 void store_half(Cpu& cpu, const Insn& insn) {
-  check_sse(cpu);
   store_operand(cpu, insn, half(cpu, insn.reg, kHalf));
 }
 void movhlps(Cpu& cpu, const Insn& insn) {
-  check_sse(cpu);
   set_half(cpu, insn.reg, 0, half(cpu, insn.rm, 1));
 }
 void movlhps(Cpu& cpu, const Insn& insn) {
-  check_sse(cpu);
   set_half(cpu, insn.reg, 1, half(cpu, insn.rm, 0));
 }
 
 struct Movddup {
   template <bool kRegister>
   static void execute(Cpu& cpu, const Insn& insn) {
-    check_sse(cpu);
     const auto value = kRegister ? half(cpu, insn.rm, 0) : load_operand<uint64_t>(cpu, insn);
     write_xmm(cpu, insn.reg, Xmm{value, value});
   }
@@ -152,7 +141,7 @@ using Mmx = Packed<uint64_t, 8>;
 struct LoadMmx {
   template <bool kRegister>
   static void execute(Cpu& cpu, const Insn& insn) {
-    check_mmx(cpu);
+    check_pending_x87(cpu);
     const Mmx value = load_vector<Mmx, kRegister>(cpu, insn);
     enter_mmx(cpu);
     write_vector(cpu, insn.reg, value);
@@ -161,7 +150,7 @@ struct LoadMmx {
 struct StoreMmx {
   template <bool kRegister>
   static void execute(Cpu& cpu, const Insn& insn) {
-    check_mmx(cpu);
+    check_pending_x87(cpu);
     const Mmx value = read_vector<Mmx>(cpu, insn.reg);
     if constexpr (kRegister)
       write_vector(cpu, insn.rm, value);
@@ -173,13 +162,11 @@ struct StoreMmx {
 
 // Between the register files.
 void movdq2q(Cpu& cpu, const Insn& insn) {
-  check_sse(cpu);
   check_pending_x87(cpu);
   enter_mmx(cpu);
   write_vector(cpu, insn.reg, Mmx{half(cpu, insn.rm, 0)});
 }
 void movq2dq(Cpu& cpu, const Insn& insn) {
-  check_sse(cpu);
   check_pending_x87(cpu);
   enter_mmx(cpu);
   write_xmm(cpu, insn.reg, Xmm{read_vector<Mmx>(cpu, insn.rm)[0], 0});

@@ -37,7 +37,6 @@ template <class V>
 struct BlendVariable {
   template <bool kRegister>
   static void execute(Cpu& cpu, const Insn& insn) {
-    check_sse(cpu);
     const V b = load_vector<V, kRegister>(cpu, insn);
     const V mask = read_xmm<V>(cpu, 0);
     V a = read_xmm<V>(cpu, insn.reg);
@@ -50,7 +49,6 @@ struct BlendVariable {
 // MOVMSKPS, MOVMSKPD
 template <class V>
 void move_mask(Cpu& cpu, const Insn& insn) {
-  check_sse(cpu);
   const V value = read_xmm<V>(cpu, insn.rm);
   uint32_t mask = 0;
   for (size_t i = 0; i < kLaneCount<V>; ++i)
@@ -62,7 +60,6 @@ void move_mask(Cpu& cpu, const Insn& insn) {
 struct InsertSingle {
   template <bool kRegister>
   static void execute(Cpu& cpu, const Insn& insn) {
-    check_sse(cpu);
     const auto control = static_cast<uint8_t>(insn.immediate);
     const uint32_t value =
         kRegister ? read_xmm<XmmDwords>(cpu, insn.rm)[control >> 6] : load_operand<uint32_t>(cpu, insn);
@@ -77,7 +74,6 @@ struct InsertSingle {
 struct ExtractSingle {
   template <bool kRegister>
   static void execute(Cpu& cpu, const Insn& insn) {
-    check_sse(cpu);
     const uint32_t value = read_xmm<XmmDwords>(cpu, insn.reg)[insn.immediate & 3];
     if constexpr (kRegister)
       write_gpr<uint32_t>(cpu, insn.rm, value);
