@@ -12,6 +12,7 @@
 #include <string_view>
 #include <vector>
 
+#include "cpu/hypervisor.h"
 #include "machine/descriptors.h"
 
 namespace alcove::machine {
@@ -54,6 +55,10 @@ class Machine {
   // Makes everything, runs nothing. Takes what it needs from `descriptors`; errors name the field.
   static Result<std::unique_ptr<Machine>> create(VirtualMachineConfiguration configuration,
                                                  Descriptors descriptors, MachineObserver& observer);
+  // With a hypervisor of the caller's, whatever the configuration says.
+  static Result<std::unique_ptr<Machine>> create(VirtualMachineConfiguration configuration,
+                                                 Descriptors descriptors, MachineObserver& observer,
+                                                 std::unique_ptr<cpu::Hypervisor> hypervisor);
   // Ends it as stop() does.
   ~Machine();
   Machine(const Machine&) = delete;

@@ -1,0 +1,90 @@
+// How a machine comes together, and how its guest is loaded.
+#include <fmt/format.h>
+
+#include "boot/linux_boot.h"
+#include "machine/entry_state.h"
+#include "machine/implementation.h"
+
+namespace alcove::machine {
+
+Machine::Implementation::Implementation(VirtualMachineConfiguration configuration, MachineObserver& observer,
+                                        std::unique_ptr<cpu::Hypervisor> hypervisor)
+    : configuration_(std::move(configuration)), observer_(observer), hypervisor_(std::move(hypervisor)) {}
+
+Machine::Implementation::~Implementation() {
+  stop();
+  control_.reset();  // An event that is under way finds the machine ended.
+}
+
+Result<> Machine::Implementation::assemble(Descriptors& descriptors) {
+  constexpr auto kInvalid = ErrorCode::invalid_virtual_machine_configuration;
+  if (configuration_.cpu_count < 1 || configuration_.cpu_count > hypervisor_->maximum_cpu_count()) {
+    return fail(
+        kInvalid, "cpu_count",
+        fmt::format("{} is not in 1 to {}", configuration_.cpu_count, hypervisor_->maximum_cpu_count()));
+  }
+  constexpr uint64_t kMiB = 1 << 20;
+  if (configuration_.memory_size < 2 * kMiB || configuration_.memory_size % kMiB) {
+    return fail(kInvalid, "memory_size", "must be a multiple of 1 MiB, 2 MiB at least");
+  }
+  if (!configuration_.boot_loader)
+    return fail(kInvalid, "boot_loader", "is missing", "set a LinuxBootLoader");
+  kernel_ = descriptors.take("boot_loader.kernel");
+  initial_ramdisk_ = descriptors.take("boot_loader.initial_ramdisk");
+  if (!kernel_) return fail(kInvalid, "boot_loader.kernel", "is missing");
+
+  layout_ = lay_out_memory(configuration_.memory_size);
+  auto memory = memory::GuestMemory::create(layout_.regions);
+  if (!memory) return std::unexpected(memory.error());
+  memory_ = std::move(*memory);
+
+  auto ports = SerialPorts::create(configuration_.serial_ports.size(), descriptors, device_loop_.loop());
+  if (!ports) return std::unexpected(ports.error());
+  serial_ports_ = std::move(*ports);
+
+  auto vm =
+      hypervisor_->create_vm({.cpu_count = configuration_.cpu_count, .memory = &*memory_, .io = &router_});
+  if (!vm) return std::unexpected(vm.error());
+  vm_ = std::move(*vm);
+
+  auto board = Board::create(
+      *vm_, router_, clock_, layout_,
+      {.reset = [this] { raise(GuestEvent::reset); }, .power_off = [this] { raise(GuestEvent::power_off); }});
+  if (!board) return std::unexpected(board.error());
+  board_ = std::move(*board);
+
+  auto peripherals = Peripherals::create({.configuration = configuration_,
+                                          .descriptors = descriptors,
+                                          .board = *board_,
+                                          .memory = *memory_,
+                                          .vm = *vm_,
+                                          .serial_ports = *serial_ports_,
+                                          .loop = device_loop_.loop(),
+                                          .observer = observer_});
+  if (!peripherals) return std::unexpected(peripherals.error());
+  peripherals_ = std::move(*peripherals);
+
+  control_ = std::make_unique<exec::LoopThread>("control");
+  processors_ = std::make_unique<Processors>(
+      *vm_, [this](unsigned index, cpu::Exit exit) { on_processor_exit(index, exit); });
+  return load_guest();
+}
+
+Result<> Machine::Implementation::load_guest() {
+  const auto& platform = std::get<GenericPlatformConfiguration>(configuration_.platform);
+  const auto rsdp = board_->write_tables(*memory_, platform.machine_identifier.bytes());
+  if (!rsdp) return std::unexpected(rsdp.error());
+
+  const auto& loader = std::get<LinuxBootLoader>(*configuration_.boot_loader);
+  const auto entry = boot::load_linux(*memory_, {.kernel = kernel_.get(),
+                                                 .initial_ramdisk = initial_ramdisk_.get(),
+                                                 .command_line = loader.command_line,
+                                                 .memory_map = layout_.map,
+                                                 .rsdp = *rsdp});
+  if (!entry) return std::unexpected(entry.error());
+  for (unsigned index = 0; index < vm_->cpu_count(); ++index) vm_->vcpu(index).reset();
+  cpu::Vcpu& first = vm_->vcpu(0);
+  return first.set_state(entry_state(*entry, first.state()));
+}
+
+}  // namespace alcove::machine

@@ -1,0 +1,86 @@
+// The PC's main board: chips, PCI root, and the tables that tell guests of them.
+#pragma once
+
+#include <alcove/error.h>
+
+#include <array>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "chips/acpi_pm.h"
+#include "chips/ioapic.h"
+#include "chips/pic.h"
+#include "chips/pit.h"
+#include "chips/reset_control.h"
+#include "chips/rtc.h"
+#include "chips/uart.h"
+#include "exec/virtual_clock.h"
+#include "firmware/acpi_tables.h"
+#include "firmware/smbios.h"
+#include "machine/io_router.h"
+#include "machine/memory_layout.h"
+#include "pci/bridges.h"
+#include "pci/root.h"
+#include "serial/port.h"
+
+namespace alcove::machine {
+
+// What the guest can ask of the board. Called on virtual CPUs' threads.
+struct BoardEvents {
+  std::function<void()> reset;
+  std::function<void()> power_off;
+};
+
+class Board {
+ public:
+  static constexpr unsigned kSerialPorts = 4;
+
+  // `vm` and `router` outlive the board.
+  static Result<std::unique_ptr<Board>> create(cpu::Vm& vm, IoRouter& router, exec::VirtualClock& clock,
+                                               const MemoryLayout& layout, BoardEvents events);
+
+  // COM1, COM2… in order; before the machine runs.
+  Result<> add_uart(serial::Port& port);
+  // In the next free slot.
+  Result<> add_pci_device(pci::Function& function, std::string name);
+
+  void press_power_button() { pm_.press_power_button(); }
+  // All as after power-on. No processor runs.
+  void reset();
+
+  // Writes the ACPI and SMBIOS tables and gives the address of the RSDP.
+  Result<uint64_t> write_tables(memory::GuestMemory& memory, const std::array<uint8_t, 16>& identifier);
+
+ private:
+  // What takes writes without effect, such as the delay port.
+  struct Sink final : bus::Device {
+    bus::Access read(uint64_t, std::span<std::byte>) override { return bus::Access::no_register; }
+    bus::Access write(uint64_t, std::span<const std::byte>) override { return bus::Access::done; }
+  };
+
+  Board(cpu::Vm& vm, IoRouter& router, exec::VirtualClock& clock, const MemoryLayout& layout,
+        BoardEvents events);
+  Result<> connect(const MemoryLayout& layout);
+
+  IoRouter& router_;
+  firmware::BoardDescription description_;
+  firmware::SmbiosDescription identity_;
+
+  chips::IoApic ioapic_;
+  chips::Pit pit_;
+  chips::Rtc rtc_;
+  chips::AcpiPm pm_;
+  chips::ResetControl reset_;
+  std::array<chips::Pic, 2> pics_;
+  chips::EdgeLevelControl edge_level_;
+  Sink delay_;
+  std::vector<std::unique_ptr<chips::Uart>> uarts_;
+
+  std::unique_ptr<pci::Root> root_;
+  pci::HostBridge host_bridge_;
+  pci::LpcBridge lpc_bridge_;
+  unsigned next_slot_ = 1;
+};
+
+}  // namespace alcove::machine

@@ -1,0 +1,140 @@
+// The machine's state machine: what its owner asks, and what its guest does.
+#include <fmt/format.h>
+
+#include "machine/implementation.h"
+
+namespace alcove::machine {
+
+namespace {
+
+constexpr std::chrono::seconds kCrashLoop{10};
+
+std::unexpected<Error> wrong_state(std::string_view call) {
+  return fail(ErrorCode::invalid_virtual_machine_state, "",
+              fmt::format("{} is not possible in the machine's present state", call));
+}
+
+}  // namespace
+
+void Machine::Implementation::stand() {
+  processors_->pause();
+  peripherals_->pause();
+  clock_.pause();
+}
+
+void Machine::Implementation::run() {
+  clock_.resume();
+  peripherals_->resume();
+  // Processors that stand because of what the guest did wait until that has been handled.
+  if (guest_event_ == GuestEvent::none) processors_->resume();
+}
+
+Result<> Machine::Implementation::start() {
+  std::lock_guard lock(mutex_);
+  if (state_ != State::ready) return wrong_state("start");
+  state_ = State::running;
+  clock_.resume();
+  processors_->resume();
+  return {};
+}
+
+Result<> Machine::Implementation::pause() {
+  std::lock_guard lock(mutex_);
+  if (state_ == State::paused) return {};
+  if (state_ != State::running) return wrong_state("pause");
+  stand();
+  state_ = State::paused;
+  return {};
+}
+
+Result<> Machine::Implementation::resume() {
+  std::lock_guard lock(mutex_);
+  if (state_ == State::running) return {};
+  if (state_ != State::paused) return wrong_state("resume");
+  state_ = State::running;
+  run();
+  return {};
+}
+
+Result<> Machine::Implementation::request_stop() {
+  std::lock_guard lock(mutex_);
+  if (state_ != State::running) return wrong_state("request_stop");
+  board_->press_power_button();
+  return {};
+}
+
+void Machine::Implementation::stop() {
+  std::lock_guard lock(mutex_);
+  if (state_ == State::ended) return;
+  if (processors_ && state_ != State::paused) stand();
+  state_ = State::ended;
+  // Not before the devices stand: what the guest wrote is with the host.
+  processors_.reset();
+}
+
+void Machine::Implementation::raise(GuestEvent event) {
+  GuestEvent none = GuestEvent::none;
+  if (!guest_event_.compare_exchange_strong(none, event)) return;
+  processors_->halt();
+  control_->loop().post([this] { handle_guest_event(); });
+}
+
+void Machine::Implementation::on_processor_exit(unsigned index, cpu::Exit exit) {
+  if (exit == cpu::Exit::error) failed_processor_ = index;
+  raise(exit == cpu::Exit::error ? GuestEvent::processor_error : GuestEvent::triple_fault);
+}
+
+void Machine::Implementation::handle_guest_event() {
+  std::unique_lock lock(mutex_);
+  if (state_ != State::running && state_ != State::paused) return;
+  // A guest that was paused at this moment stands already; a restart leaves it paused.
+  const bool running = state_ == State::running;
+  if (running) stand();
+  std::optional<Error> error;
+  const GuestEvent event = guest_event_;
+  switch (event) {
+    case GuestEvent::none:
+      return;
+    case GuestEvent::power_off:
+      state_ = State::ended;
+      lock.unlock();
+      return observer_.on_stopped(StopReason::power_off);
+    case GuestEvent::processor_error:
+      error = vm_->vcpu(failed_processor_).error();
+      break;
+    case GuestEvent::triple_fault: {
+      // A PC restarts. A guest that does nothing but fault would do so for ever, unseen.
+      const auto now = std::chrono::steady_clock::now();
+      if (last_triple_fault_ && now - *last_triple_fault_ < kCrashLoop) {
+        error = Error{ErrorCode::internal, "",
+                      "the guest's processor failed again right after a restart (triple fault)",
+                      "see the serial port's log; is the kernel made for this processor?"};
+      }
+      last_triple_fault_ = now;
+      break;
+    }
+    case GuestEvent::reset:
+      break;
+  }
+  if (!error) {
+    if (auto restarted = restart_guest(); !restarted) error = restarted.error();
+  }
+  if (error) {
+    state_ = State::ended;
+    lock.unlock();
+    return observer_.on_error(std::move(*error));
+  }
+  guest_event_ = GuestEvent::none;
+  if (running) run();
+  lock.unlock();
+  observer_.on_reboot();
+}
+
+Result<> Machine::Implementation::restart_guest() {
+  // In the state that stand() leaves. Devices first: after it none writes to memory.
+  board_->reset();
+  for (const memory::Region& region : memory_->regions()) memory_->discard(region.guest_address, region.size);
+  return load_guest();
+}
+
+}  // namespace alcove::machine

@@ -1,0 +1,44 @@
+#include "machine/machine.h"
+
+#include "machine/implementation.h"
+
+namespace alcove::machine {
+
+Result<std::unique_ptr<Machine>> Machine::create(VirtualMachineConfiguration configuration,
+                                                 Descriptors descriptors, MachineObserver& observer,
+                                                 std::unique_ptr<cpu::Hypervisor> hypervisor) {
+  auto implementation =
+      std::make_unique<Implementation>(std::move(configuration), observer, std::move(hypervisor));
+  if (auto assembled = implementation->assemble(descriptors); !assembled)
+    return std::unexpected(assembled.error());
+  return std::unique_ptr<Machine>(new Machine(std::move(implementation)));
+}
+
+Machine::Machine(std::unique_ptr<Implementation> implementation)
+    : implementation_(std::move(implementation)) {}
+Machine::~Machine() = default;
+
+Result<> Machine::start() {
+  return implementation_->start();
+}
+Result<> Machine::pause() {
+  return implementation_->pause();
+}
+Result<> Machine::resume() {
+  return implementation_->resume();
+}
+Result<> Machine::request_stop() {
+  return implementation_->request_stop();
+}
+void Machine::stop() {
+  implementation_->stop();
+}
+
+std::string_view Machine::hypervisor() const {
+  return implementation_->hypervisor();
+}
+std::string Machine::serial_log(size_t index) const {
+  return implementation_->serial_ports().log(index);
+}
+
+}  // namespace alcove::machine

@@ -1,0 +1,306 @@
+#include "machine/machine.h"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <condition_variable>
+#include <functional>
+#include <thread>
+
+#include "boot/test_kernels.h"
+#include "spec/acpi.h"
+
+namespace alcove::machine {
+namespace {
+
+using namespace std::chrono_literals;
+
+// What a virtual CPU does instead of executing guest code, from each time it begins at the kernel's entry.
+using Program = std::function<cpu::Exit(cpu::IoHandler&, const std::atomic<bool>& kicked)>;
+
+class FakeVcpu final : public cpu::Vcpu {
+ public:
+  FakeVcpu(cpu::IoHandler& io, Program program) : io_(io), program_(std::move(program)) {}
+
+  cpu::Exit run() override {
+    if (fresh_ && program_) {
+      fresh_ = false;
+      ++runs;
+      const cpu::Exit exit = program_(io_, kicked_);
+      if (exit != cpu::Exit::kicked) return exit;
+    }
+    std::unique_lock lock(mutex_);  // As HLT.
+    changed_.wait(lock, [this] { return kicked_.load(); });
+    kicked_ = false;
+    return cpu::Exit::kicked;
+  }
+  void kick() override {
+    std::lock_guard lock(mutex_);
+    kicked_ = true;
+    changed_.notify_all();
+  }
+  cpu::X86State state() const override { return state_; }
+  Result<> set_state(const cpu::X86State& state) override {
+    state_ = state;
+    return {};
+  }
+  void reset() override {
+    state_ = {};
+    fresh_ = true;
+  }
+  Error error() const override { return {ErrorCode::internal, "", "broken", ""}; }
+
+  std::atomic<int> runs = 0;
+
+ private:
+  cpu::IoHandler& io_;
+  Program program_;
+  cpu::X86State state_;
+  bool fresh_ = false;
+  std::atomic<bool> kicked_ = false;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+};
+
+class FakeVm final : public cpu::Vm {
+ public:
+  FakeVm(const cpu::VmOptions& options, const Program& program) : memory(*options.memory), io(*options.io) {
+    for (unsigned i = 0; i < options.cpu_count; ++i) {
+      vcpus.push_back(std::make_unique<FakeVcpu>(io, i == 0 ? program : Program()));
+    }
+  }
+  unsigned cpu_count() const override { return static_cast<unsigned>(vcpus.size()); }
+  FakeVcpu& vcpu(unsigned index) override { return *vcpus[index]; }
+  void send(const bus::Message& message) override {
+    std::lock_guard lock(mutex);
+    messages.push_back(message);
+  }
+  void set_level_triggered_vectors(std::span<const uint64_t, 4>) override {}
+  Result<> bind_doorbell(uint64_t, unsigned, int) override { return fail(ErrorCode::not_supported, "", ""); }
+  void unbind_doorbell(uint64_t, unsigned, int) override {}
+  Result<> bind_interrupt(int, const bus::Message&) override {
+    return fail(ErrorCode::not_supported, "", "");
+  }
+  void unbind_interrupt(int) override {}
+  Result<> fetch_dirty_log(uint64_t, std::span<uint64_t>) override {
+    return fail(ErrorCode::not_supported, "", "");
+  }
+
+  memory::GuestMemory& memory;
+  cpu::IoHandler& io;
+  std::vector<std::unique_ptr<FakeVcpu>> vcpus;
+  std::mutex mutex;
+  std::vector<bus::Message> messages;
+};
+
+class FakeHypervisor final : public cpu::Hypervisor {
+ public:
+  FakeHypervisor(Program program, FakeVm** made) : program_(std::move(program)), made_(made) {}
+  std::string_view name() const override { return "fake"; }
+  Result<std::unique_ptr<cpu::Vm>> create_vm(const cpu::VmOptions& options) override {
+    auto vm = std::make_unique<FakeVm>(options, program_);
+    *made_ = vm.get();
+    return vm;
+  }
+  unsigned maximum_cpu_count() const override { return 8; }
+
+ private:
+  Program program_;
+  FakeVm** made_;
+};
+
+class Observer final : public MachineObserver {
+ public:
+  void on_stopped(StopReason) override { count(stopped); }
+  void on_error(Error error) override {
+    last_error = error.what;
+    count(errors);
+  }
+  void on_reboot() override { count(reboots); }
+  void on_addresses_changed(size_t) override {}
+  void on_network_error(size_t, Error) override {}
+
+  bool wait_for(int Observer::* counter, int value) {
+    std::unique_lock lock(mutex_);
+    return changed_.wait_for(lock, 10s, [&] { return this->*counter >= value; });
+  }
+  int stopped = 0, errors = 0, reboots = 0;
+  std::string last_error;
+
+ private:
+  void count(int& counter) {
+    std::lock_guard lock(mutex_);
+    ++counter;
+    changed_.notify_all();
+  }
+  std::mutex mutex_;
+  std::condition_variable changed_;
+};
+
+template <class T>
+void out(cpu::IoHandler& io, uint16_t port, T value) {
+  io.port_write(port, std::as_bytes(std::span(&value, 1)));
+}
+template <class T>
+T in(cpu::IoHandler& io, uint16_t port) {
+  T value = 0;
+  io.port_read(port, std::as_writable_bytes(std::span(&value, 1)));
+  return value;
+}
+
+class MachineTest : public testing::Test {
+ protected:
+  Result<> create(Program program, unsigned cpus = 2) {
+    VirtualMachineConfiguration configuration{
+        .cpu_count = cpus,
+        .memory_size = 64 << 20,
+        .boot_loader = LinuxBootLoader{.kernel = "kernel", .command_line = "test"},
+        .serial_ports = {UART16550SerialPortConfiguration{}}};
+    Descriptors descriptors;
+    descriptors.add("boot_loader.kernel", boot::file_with(boot::make_bzimage()));
+    auto made = Machine::create(configuration, std::move(descriptors), observer,
+                                std::make_unique<FakeHypervisor>(std::move(program), &vm));
+    if (!made) return std::unexpected(made.error());
+    machine = std::move(*made);
+    return {};
+  }
+
+  Observer observer;
+  FakeVm* vm = nullptr;
+  std::unique_ptr<Machine> machine;
+};
+
+TEST_F(MachineTest, BeginsAtTheKernelWithTables) {
+  ASSERT_TRUE(create({}));
+  const cpu::X86State state = vm->vcpu(0).state();
+  EXPECT_EQ(state.rip, 0x1000200u);
+  EXPECT_EQ(state.efer, 0x500u);
+  EXPECT_EQ(state.segments[cpu::cs].access, 0xa09b);
+  EXPECT_EQ(vm->memory.load<char>(0x1000200), 'K');
+  const auto parameters = vm->memory.load<spec::linux_boot::BootParameters>(state.gpr[cpu::rsi]).value();
+  const auto rsdp = vm->memory.load<spec::acpi::Rsdp>(parameters.acpi_rsdp_address).value();
+  EXPECT_EQ(std::string_view(rsdp.signature.data(), 8), "RSD PTR ");
+  EXPECT_EQ(vm->memory.load<uint32_t>(0xf0000), 0x334d535fu);  // "_SM3"
+}
+
+TEST_F(MachineTest, SerialOutputReachesTheLog) {
+  ASSERT_TRUE(create([](cpu::IoHandler& io, const auto&) {
+    for (char c : std::string_view("hello")) out(io, 0x3f8, c);
+    out<uint16_t>(io, 0x604, 5 << 10 | 1 << 13);
+    return cpu::Exit::kicked;
+  }));
+  ASSERT_TRUE(machine->start());
+  ASSERT_TRUE(observer.wait_for(&Observer::stopped, 1));
+  EXPECT_EQ(machine->serial_log(0), "hello");
+  EXPECT_EQ(machine->hypervisor(), "fake");
+  EXPECT_FALSE(machine->pause());
+}
+
+TEST_F(MachineTest, GuestRestartsWithFreshMemoryAndDevices) {
+  std::atomic<int> boots = 0;
+  std::atomic<bool> was_clean = true;
+  ASSERT_TRUE(create([&](cpu::IoHandler& io, const auto&) {
+    if (vm->memory.load<uint64_t>(0x3000000) != 0 || in<uint8_t>(io, 0x3ff) != 0) was_clean = false;
+    if (vm->memory.load<char>(0x1000200) != 'K') was_clean = false;
+    (void)vm->memory.store<uint64_t>(0x3000000, 1);
+    (void)vm->memory.store<char>(0x1000200, 'x');
+    out<uint8_t>(io, 0x3ff, 0x55);
+    if (++boots < 3) {
+      out<uint8_t>(io, 0xcf9, 6);
+    } else {
+      out<uint16_t>(io, 0x604, 5 << 10 | 1 << 13);
+    }
+    return cpu::Exit::kicked;
+  }));
+  ASSERT_TRUE(machine->start());
+  ASSERT_TRUE(observer.wait_for(&Observer::stopped, 1));
+  EXPECT_EQ(observer.reboots, 2);
+  EXPECT_EQ(boots, 3);
+  EXPECT_TRUE(was_clean);
+}
+
+TEST_F(MachineTest, PowerButtonInterruptsTheGuest) {
+  ASSERT_TRUE(create([](cpu::IoHandler& io, const auto&) {
+    const uint32_t select = 0x10 + 2 * 9, entry = 0x8041;  // Level-triggered pin 9.
+    io.memory_write(0xfec00000, std::as_bytes(std::span(&select, 1)));
+    io.memory_write(0xfec00010, std::as_bytes(std::span(&entry, 1)));
+    out<uint16_t>(io, 0x602, 0x100);
+    return cpu::Exit::kicked;
+  }));
+  EXPECT_FALSE(machine->request_stop());
+  ASSERT_TRUE(machine->start());
+  while (vm->vcpu(0).runs == 0) std::this_thread::yield();
+  ASSERT_TRUE(machine->request_stop());
+  for (int i = 0; i < 1000; ++i) {
+    std::lock_guard lock(vm->mutex);
+    if (!vm->messages.empty()) break;
+    std::this_thread::sleep_for(1ms);
+  }
+  ASSERT_EQ(vm->messages.size(), 1u);
+  EXPECT_EQ(vm->messages[0].data & 0xff, 0x41u);
+}
+
+TEST_F(MachineTest, PauseAndResumeManyTimes) {
+  std::atomic<uint64_t> counter = 0;
+  ASSERT_TRUE(create([&](cpu::IoHandler&, const std::atomic<bool>& kicked) {
+    while (!kicked) ++counter;
+    return cpu::Exit::kicked;
+  }));
+  EXPECT_FALSE(machine->pause());
+  ASSERT_TRUE(machine->start());
+  EXPECT_FALSE(machine->start());
+  for (int i = 0; i < 100; ++i) {
+    ASSERT_TRUE(machine->pause());
+    ASSERT_TRUE(machine->pause());
+    const uint64_t before = counter;
+    std::this_thread::yield();
+    ASSERT_EQ(counter, before);
+    ASSERT_TRUE(machine->resume());
+    ASSERT_TRUE(machine->resume());
+  }
+  machine->stop();
+  EXPECT_FALSE(machine->resume());
+  EXPECT_EQ(observer.stopped + observer.errors, 0);
+}
+
+TEST_F(MachineTest, StopInTheMiddleOfGuestEvents) {
+  for (int i = 0; i < 50; ++i) {
+    ASSERT_TRUE(create([](cpu::IoHandler& io, const auto&) {
+      out<uint8_t>(io, 0xcf9, 6);
+      return cpu::Exit::kicked;
+    }));
+    ASSERT_TRUE(machine->start());
+    std::this_thread::sleep_for(std::chrono::microseconds(i * 37));
+    if (i % 2) {
+      (void)machine->pause();
+      (void)machine->resume();
+    }
+    machine->stop();
+    machine.reset();
+  }
+}
+
+TEST_F(MachineTest, TripleFaultRestartsOnceThenIsAnError) {
+  ASSERT_TRUE(create([](cpu::IoHandler&, const auto&) { return cpu::Exit::shutdown; }));
+  ASSERT_TRUE(machine->start());
+  ASSERT_TRUE(observer.wait_for(&Observer::errors, 1));
+  EXPECT_EQ(observer.reboots, 1);
+  EXPECT_NE(observer.last_error.find("triple fault"), std::string::npos);
+}
+
+TEST_F(MachineTest, ProcessorErrorIsReported) {
+  ASSERT_TRUE(create([](cpu::IoHandler&, const auto&) { return cpu::Exit::error; }));
+  ASSERT_TRUE(machine->start());
+  ASSERT_TRUE(observer.wait_for(&Observer::errors, 1));
+  EXPECT_EQ(observer.last_error, "broken");
+  machine->stop();
+}
+
+TEST_F(MachineTest, WrongConfigurationsNameTheField) {
+  const auto bad = create({}, 9);
+  ASSERT_FALSE(bad);
+  EXPECT_EQ(bad.error().where, "cpu_count");
+}
+
+}  // namespace
+}  // namespace alcove::machine
