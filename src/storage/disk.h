@@ -1,0 +1,37 @@
+// A disk as device models see it, whatever backs it on the host.
+#pragma once
+
+#include <sys/uio.h>
+
+#include <cstdint>
+#include <expected>
+#include <span>
+
+namespace alcove::storage {
+
+// Done, or an errno value (EIO, ENOSPC…) that becomes an I/O error to the guest.
+using IoResult = std::expected<void, int>;
+
+// Offsets and lengths are in bytes, multiples of 512 and within size(): the caller has checked them. Calls
+// block until done, and come from several threads at once; the effect of overlapping ones is undefined, as on
+// any disk.
+class Disk {
+ public:
+  virtual ~Disk() = default;
+
+  virtual uint64_t size() const = 0;
+  virtual bool is_read_only() const = 0;  // Then only read() and flush() are called.
+
+  // The buffers' lengths sum up to the request's; they may be of any alignment, and may be changed by the
+  // guest meanwhile.
+  virtual IoResult read(uint64_t offset, std::span<const iovec> buffers) = 0;
+  virtual IoResult write(uint64_t offset, std::span<const iovec> buffers) = 0;
+  // What was written before the call is as safe as the disk's configuration promises.
+  virtual IoResult flush() = 0;
+  // The contents of the range no longer matter; they may change or not.
+  virtual IoResult discard(uint64_t offset, uint64_t size) = 0;
+  // The range reads as zeroes; if `may_unmap`, it need not take room on the host.
+  virtual IoResult write_zeroes(uint64_t offset, uint64_t size, bool may_unmap) = 0;
+};
+
+}  // namespace alcove::storage
