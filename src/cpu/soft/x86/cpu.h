@@ -142,8 +142,9 @@ struct Cpu {
   bool halted = false;            // In HLT: deliver_events() ends it.
   bool wait_for_startup = false;  // After INIT, until SIPI.
   bool nmi_blocked = false;       // Until the next IRET.
+  bool nmi_pending = false;       // Arrived while blocked.
   // Instructions must be run one at a time, between before_instruction() and after_instruction() (debug.h):
-  // RFLAGS.TF or an instruction breakpoint. Kept by update_debug_mode().
+  // RFLAGS.TF or a breakpoint. Kept by update_debug_mode().
   bool single_step = false;
   uint32_t pending_debug = 0;  // DR6 bits of the traps to take after this instruction.
   InDelivery in_delivery = InDelivery::nothing;

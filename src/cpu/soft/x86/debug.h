@@ -24,7 +24,7 @@ void check_io_breakpoints(Cpu& cpu, uint16_t port, size_t size);
 void before_instruction(Cpu& cpu);
 void after_instruction(Cpu& cpu, bool tf_before);
 
-// Recomputes Cpu::single_step: after changes of TF, DR7 and RF.
+// Recomputes Cpu::single_step: after changes of TF and DR7.
 void update_debug_mode(Cpu& cpu);
 
 }  // namespace alcove::cpu::soft
