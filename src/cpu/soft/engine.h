@@ -3,7 +3,7 @@
 
 #include <alcove/error.h>
 
-#include <memory>
+#include <optional>
 #include <vector>
 
 #include "cpu/soft/code/code_cache.h"
@@ -52,6 +52,11 @@ class Engine {
   Shared& shared() { return shared_; }
   World::Member& member() { return member_; }
 
+  // As Vcpu::run().
+  Exit run();
+  // Any thread: makes run() look at Cpu::attention, also while it waits.
+  void wake() { cpu_.attention.notify_all(); }
+
   // Executes until something wants attention, `instructions` have been executed (checked between blocks), or
   // an exception was raised: then Cpu::fault_exit is taken, which the caller has set.
   void execute(uint64_t instruction_limit);
@@ -82,6 +87,11 @@ class Engine {
   Error error;  // With kGiveUp.
 
  private:
+  std::optional<Exit> serve_attention();
+  void step();
+  void wait();
+  Exit outside(Exit exit);
+
   Shared& shared_;
   Cpu cpu_;
   World::Member member_{cpu_};

@@ -48,6 +48,7 @@ Mmu::Target Mmu::data(Cpu& cpu, Privilege privilege, uint64_t address, bool writ
   }
   target.direct = may_write;
 
+  if ((cpu.dr[7] & 0xff) && page_has_data_breakpoint(cpu, address)) return target;
   const unsigned half = address >> 63;
   TlbEntry& entry = tlb(privilege).entry(address);
   const uint64_t tag = (address & kPageMask) | cpu.tlb_generation[half];

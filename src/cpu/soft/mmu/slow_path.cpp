@@ -63,6 +63,13 @@ Parts translate(Cpu& cpu, Tlb& tlb, uint64_t address, size_t size, bool write) {
     if (!cpu.long_mode()) next = static_cast<uint32_t>(next);
     parts.targets[1] = mmu.data(cpu, privilege, next, write);
   }
+  if (cpu.dr[7] & 0xff) {
+    check_data_breakpoints(cpu, address, size, write);
+    if (cpu.pending_debug) {
+      cpu.attention.fetch_or(kDebugAttention, std::memory_order_relaxed);
+      cpu.engine->end_block();
+    }
+  }
   return parts;
 }
 
@@ -81,7 +88,9 @@ void device_read(Cpu& cpu, uint64_t physical, std::byte* out, size_t size) {
     if (const uint64_t misalignment = physical % part)
       part = std::min<size_t>(part, misalignment & (~misalignment + 1));
     const std::span<std::byte> data(out, part);
-    cpu.engine->io().memory_read(physical, data);
+    if (!cpu.apic || !cpu.apic->read_memory(physical, data)) {
+      cpu.engine->io().memory_read(physical, data);
+    }
     physical += part;
     out += part;
     size -= part;
@@ -94,7 +103,9 @@ void device_write(Cpu& cpu, uint64_t physical, const std::byte* in, size_t size)
     if (const uint64_t misalignment = physical % part)
       part = std::min<size_t>(part, misalignment & (~misalignment + 1));
     const std::span<const std::byte> data(in, part);
-    cpu.engine->io().memory_write(physical, data);
+    if (!cpu.apic || !cpu.apic->write_memory(physical, data)) {
+      cpu.engine->io().memory_write(physical, data);
+    }
     physical += part;
     in += part;
     size -= part;

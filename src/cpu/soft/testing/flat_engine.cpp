@@ -85,8 +85,7 @@ void FlatEngine::write(uint64_t address, std::span<const uint8_t> bytes) {
   if (!memory_.write(address, std::as_bytes(bytes))) std::abort();
 }
 
-template <class Action>
-std::optional<Fault> FlatEngine::guarded(Action action) {
+std::optional<Fault> FlatEngine::attempt(const std::function<void()>& action) {
   Cpu& cpu = engine_->cpu();
   engine_->enter();
   const int jump = setjmp(cpu.fault_exit);
@@ -103,7 +102,7 @@ std::optional<Fault> FlatEngine::guarded(Action action) {
 FlatEngine::Outcome FlatEngine::run(unsigned count) {
   Outcome outcome;
   while (outcome.executed < count) {
-    outcome.fault = guarded([this] { engine_->execute_one(); });
+    outcome.fault = attempt([this] { engine_->execute_one(); });
     if (outcome.fault) break;
     ++outcome.executed;
   }
@@ -113,7 +112,7 @@ FlatEngine::Outcome FlatEngine::run(unsigned count) {
 FlatEngine::Outcome FlatEngine::run_blocks(uint64_t count) {
   const uint64_t before = engine_->executed();
   Outcome outcome;
-  outcome.fault = guarded([&] { engine_->execute(count - (engine_->executed() - before)); });
+  outcome.fault = attempt([&] { engine_->execute(count - (engine_->executed() - before)); });
   outcome.executed = static_cast<unsigned>(engine_->executed() - before);
   return outcome;
 }

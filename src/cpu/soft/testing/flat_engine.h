@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -43,10 +44,10 @@ class FlatEngine {
   // instructions were executed.
   Outcome run_blocks(uint64_t count);
 
- private:
-  template <class Action>
-  std::optional<Fault> guarded(Action action);
+  // Runs `action`, which may call what raises; what it raised. No destructors are run then.
+  std::optional<Fault> attempt(const std::function<void()>& action);
 
+ private:
   uint64_t guest_address_;
   std::unique_ptr<IoHandler> nowhere_;
   memory::GuestMemory memory_;

@@ -1,0 +1,224 @@
+#include <gtest/gtest.h>
+
+#include <vector>
+
+#include "cpu/soft/mmu/access.h"
+#include "cpu/soft/testing/flat_engine.h"
+#include "cpu/soft/x86/engine_services.h"
+
+namespace alcove::cpu::soft {
+namespace {
+
+constexpr uint64_t kBase = 0x100'0000;
+constexpr uint64_t kP = 1, kW = 2, kU = 4, kA = 0x20, kD = 0x40, kLarge = 0x80, kG = 0x100;
+constexpr uint64_t kCr0Paging = 0x80010033;  // With WP.
+constexpr uint64_t kCr4Pcide = 1u << 17, kCr4Smap = 1u << 21;
+constexpr uint64_t kKeep = true;
+constexpr uint64_t kUpper = 0xffff'8000'0000'0000;
+
+// Page tables at the beginning of memory: linear 0 to 2 MiB and the same part of the upper half through one
+// page table; pages of data behind it.
+struct MmuTest : ::testing::Test {
+  static constexpr uint64_t kPml4 = kBase, kPdpt = kBase + 0x1000, kPd = kBase + 0x2000, kPt = kBase + 0x3000;
+  static constexpr uint64_t kPages = kBase + 0x8000;
+
+  MmuTest() {
+    put(kPml4, kPdpt | kP | kW | kU);
+    put(kPml4 + 256 * 8, kPdpt | kP | kW | kU);
+    put(kPdpt, kPd | kP | kW | kU);
+    put(kPd, kPt | kP | kW | kU);
+    for (uint64_t i = 0; i < 8; ++i) {
+      put(kPages + i * 0x1000, i);
+      map(i, i, kP | kW | kU);
+    }
+    cpu.cr3 = kPml4;
+    cpu.cr0 = kCr0Paging;
+    cpu.cr4 |= 0x80;  // PGE
+    flush_tlb(cpu, true);
+    update_mode(cpu);
+  }
+
+  void put(uint64_t address, uint64_t value) {
+    std::array<uint8_t, 8> bytes;
+    std::memcpy(bytes.data(), &value, 8);
+    engine.write(address, bytes);
+  }
+  uint64_t get(uint64_t address) {
+    uint64_t value;
+    std::memcpy(&value, engine.memory().data() + (address - kBase), 8);
+    return value;
+  }
+  void map(uint64_t linear_page, uint64_t data_page, uint64_t bits) {
+    put(kPt + linear_page * 8, (kPages + data_page * 0x1000) | bits);
+  }
+  uint64_t read(uint64_t address) {
+    uint64_t value = ~uint64_t{0};
+    fault = engine.attempt([&] { value = load<uint64_t>(cpu, address); });
+    return value;
+  }
+  bool write(uint64_t address, uint64_t value) {
+    fault = engine.attempt([&] { store<uint64_t>(cpu, address, value); });
+    return !fault;
+  }
+  void set_cpl(uint8_t cpl) {
+    cpu.cpl = cpl;
+    update_mode(cpu);
+  }
+
+  testing::FlatEngine engine{kBase, 0x40'0000};
+  Cpu& cpu = engine.cpu();
+  std::optional<Fault> fault;
+};
+
+TEST_F(MmuTest, FlushPageTakesEffect) {
+  EXPECT_EQ(read(0x1000), 1u);
+  map(1, 2, kP | kW);
+  EXPECT_EQ(read(0x1000), 1u) << "a translation once made stays until it is flushed";
+  flush_page(cpu, 0x1008);
+  EXPECT_EQ(read(0x1000), 2u);
+}
+
+TEST_F(MmuTest, FlushPageTakesTheWholeLargePage) {
+  put(kPd, kBase | kP | kW | kLarge);  // 0 to 2 MiB at kBase
+  EXPECT_EQ(read(0x9000), 1u);
+  EXPECT_EQ(read(0xa000), 2u);
+  put(kPd, (kBase + 0x20'0000) | kP | kW | kLarge);
+  put(kBase + 0x20'9000, 77);
+  flush_page(cpu, 0xa000);
+  EXPECT_EQ(read(0x9000), 77u);
+}
+
+TEST_F(MmuTest, GlobalPagesOfTheUpperHalfSurviveAddressSpaceSwitches) {
+  map(1, 1, kP | kW | kG);
+  EXPECT_EQ(read(kUpper + 0x1000), 1u);
+  map(1, 2, kP | kW | kG);
+  switch_address_space(cpu, false);
+  EXPECT_EQ(read(kUpper + 0x1000), 1u);
+  flush_tlb(cpu, false);
+  EXPECT_EQ(read(kUpper + 0x1000), 1u);
+  flush_tlb(cpu, true);
+  EXPECT_EQ(read(kUpper + 0x1000), 2u);
+}
+
+TEST_F(MmuTest, OthersDoNot) {
+  EXPECT_EQ(read(kUpper + 0x1000), 1u);
+  EXPECT_EQ(read(0x2000), 2u);
+  map(1, 2, kP | kW);
+  map(2, 3, kP | kW);
+  switch_address_space(cpu, false);
+  EXPECT_EQ(read(kUpper + 0x1000), 2u);
+  EXPECT_EQ(read(0x2000), 3u);
+}
+
+TEST_F(MmuTest, ProcessContextsKeepTheirTranslations) {
+  cpu.cr4 |= kCr4Pcide;
+  flush_tlb(cpu, true);
+  cpu.cr3 = kPml4 | 1;
+  switch_address_space(cpu, kKeep);
+  EXPECT_EQ(read(0x1000), 1u);
+  EXPECT_EQ(read(0x2000), 2u);
+  map(1, 3, kP | kW);
+  map(2, 4, kP | kW);
+  cpu.cr3 = kPml4 | 2;
+  switch_address_space(cpu, kKeep);
+  EXPECT_EQ(read(0x2000), 4u) << "another context never saw the old one";
+  cpu.cr3 = kPml4 | 1;
+  switch_address_space(cpu, kKeep);
+  EXPECT_EQ(read(0x1000), 1u) << "it was kept";
+  // INVPCID reaches any context, CR3 without bit 63 its own.
+  map(2, 5, kP | kW);
+  flush_pcid(cpu, 2);
+  EXPECT_EQ(read(0x1000), 1u);
+  cpu.cr3 = kPml4 | 2;
+  switch_address_space(cpu, kKeep);
+  EXPECT_EQ(read(0x2000), 5u);
+  cpu.cr3 = kPml4 | 1;
+  switch_address_space(cpu, false);
+  EXPECT_EQ(read(0x1000), 3u);
+}
+
+TEST_F(MmuTest, GenerationsMayWrapAround) {
+  for (int i = 0; i < 10'000; ++i) {
+    map(1, i % 8, kP | kW);
+    switch_address_space(cpu, false);
+    ASSERT_EQ(read(0x1000), static_cast<uint64_t>(i % 8));
+  }
+}
+
+TEST_F(MmuTest, EachPrivilegeChecksForItself) {
+  map(1, 1, kP | kW);
+  EXPECT_EQ(read(0x1000), 1u);
+  set_cpl(3);
+  EXPECT_EQ(read(0x1000), ~uint64_t{0});
+  ASSERT_TRUE(fault);
+  EXPECT_EQ(fault->vector, kPageFault);
+  EXPECT_EQ(fault->error_code, 5u);
+  EXPECT_EQ(fault->address, 0x1000u);
+  EXPECT_EQ(read(0x2000), 2u);
+  set_cpl(0);
+  cpu.cr4 |= kCr4Smap;
+  flush_tlb(cpu, true);
+  update_mode(cpu);
+  EXPECT_EQ(read(0x1000), 1u);
+  read(0x2000);
+  ASSERT_TRUE(fault);
+  EXPECT_EQ(fault->error_code, 1u);
+  cpu.flags.set(kAc, true);
+  update_mode(cpu);
+  EXPECT_EQ(read(0x2000), 2u);
+  // Implicit accesses do not look at AC.
+  fault = engine.attempt([&] { load_system<uint64_t>(cpu, 0x2000); });
+  EXPECT_TRUE(fault);
+  cpu.flags.set(kAc, false);
+  update_mode(cpu);
+  read(0x2000);
+  EXPECT_TRUE(fault);
+}
+
+TEST_F(MmuTest, DirtyIsSetByTheFirstWriteOnly) {
+  read(0x1000);
+  EXPECT_EQ(get(kPt + 8) & (kA | kD), kA);
+  EXPECT_TRUE(write(0x1000, 5));
+  EXPECT_EQ(get(kPt + 8) & (kA | kD), kA | kD);
+  EXPECT_EQ(get(kPages + 0x1000), 5u);
+  // Known to be dirty: no further walk, so a cleared bit stays clear until the flush.
+  put(kPt + 8, get(kPt + 8) & ~kD);
+  EXPECT_TRUE(write(0x1000, 6));
+  EXPECT_EQ(get(kPt + 8) & kD, 0u);
+}
+
+TEST_F(MmuTest, CrossingStoreThatFaultsWritesNothing) {
+  map(2, 2, kP | kU);
+  EXPECT_FALSE(write(0x1ffc, ~uint64_t{0}));
+  EXPECT_EQ(fault->address, 0x2000u);
+  EXPECT_EQ(fault->error_code, 3u);
+  EXPECT_EQ(get(kPages + 0x1ff8), 0u);
+  fault = engine.attempt([&] { modify<uint64_t>(cpu, 0x1ffc, true, [](uint64_t) { return 9; }); });
+  ASSERT_TRUE(fault);
+  EXPECT_EQ(get(kPages + 0x1ff8), 0u);
+}
+
+TEST_F(MmuTest, CrossingAccessesJoinPagesFarApart) {
+  map(2, 7, kP | kW | kU);
+  EXPECT_TRUE(write(0x1ffc, 0x1122334455667788));
+  EXPECT_EQ(get(kPages + 0x1ff8) >> 32, 0x55667788u);
+  EXPECT_EQ(static_cast<uint32_t>(get(kPages + 0x7000)), 0x11223344u);
+  EXPECT_EQ(read(0x1ffc), 0x1122334455667788u);
+  uint64_t old = 0;
+  engine.attempt(
+      [&] { old = modify<uint64_t>(cpu, 0x1ffc, true, [](uint64_t value) { return value + 1; }); });
+  EXPECT_EQ(old, 0x1122334455667788u);
+  EXPECT_EQ(read(0x1ffc), 0x1122334455667789u);
+}
+
+TEST_F(MmuTest, StackAccessesThatAreNotCanonicalAreStackFaults) {
+  Insn insn;
+  insn.segment = ss;
+  cpu.insn = &insn;
+  read(uint64_t{1} << 60);
+  ASSERT_TRUE(fault);
+  EXPECT_EQ(fault->vector, kStackFault);
+}
+
+}  // namespace
+}  // namespace alcove::cpu::soft

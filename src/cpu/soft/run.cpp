@@ -1,0 +1,68 @@
+// The outer loop: what happens between blocks.
+#include "cpu/soft/engine.h"
+#include "cpu/soft/x86/debug.h"
+#include "cpu/soft/x86/exceptions.h"
+
+namespace alcove::cpu::soft {
+
+Exit Engine::run() {
+  Cpu& cpu = cpu_;
+  enter();
+  // No local variable is used on both sides of a jump back to here.
+  const int jump = setjmp(cpu.fault_exit);
+  if (jump != 0) after_jump();
+  if (jump == kGiveUp) return outside(Exit::error);
+  if (jump == kFault && !deliver_fault(cpu)) return outside(Exit::shutdown);
+  for (;;) {
+    if (cpu.attention.load(std::memory_order_acquire) != 0 || cpu.halted || cpu.wait_for_startup) {
+      if (const auto exit = serve_attention()) return outside(*exit);
+      if (!deliver_events(cpu)) {
+        wait();
+        continue;
+      }
+    }
+    if (cpu.interrupt_shadow || cpu.single_step) {
+      step();
+    } else {
+      execute(UINT64_MAX);
+    }
+  }
+}
+
+Exit Engine::outside(Exit exit) {
+  leave();
+  return exit;
+}
+
+std::optional<Exit> Engine::serve_attention() {
+  const uint32_t attention = cpu_.attention.load(std::memory_order_acquire) & kEngineAttention;
+  if (attention == 0) return {};
+  cpu_.attention.fetch_and(~attention, std::memory_order_acq_rel);
+  if (attention & kStopAttention) {
+    leave();
+    enter();
+  }
+  if (attention & kKickAttention) {
+    // The debug trap stays due.
+    if (cpu_.pending_debug) cpu_.attention.fetch_or(kDebugAttention, std::memory_order_relaxed);
+    return Exit::kicked;
+  }
+  if (cpu_.pending_debug) after_instruction(cpu_, false);
+  return {};
+}
+
+void Engine::step() {
+  const bool trap = cpu_.flags.test(kTf);
+  if (cpu_.single_step) before_instruction(cpu_);
+  cpu_.interrupt_shadow = false;
+  execute_one();
+  if (trap || cpu_.pending_debug) after_instruction(cpu_, trap);
+}
+
+void Engine::wait() {
+  leave();
+  cpu_.attention.wait(0, std::memory_order_acquire);
+  enter();
+}
+
+}  // namespace alcove::cpu::soft
