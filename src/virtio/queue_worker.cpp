@@ -15,15 +15,22 @@ void QueueWorker::attach(std::unique_ptr<Queue> queue, int doorbell, Interrupts&
   eventfd_write(doorbell, 1);
 }
 
+// A batch may be many slow requests; whoever waits, waits only for the one under way.
+void QueueWorker::interrupt(exec::Task task) {
+  interrupted_ = true;
+  loop().call(std::move(task));
+  interrupted_ = false;
+}
+
 void QueueWorker::detach() {
-  loop().call([this] {
+  interrupt([this] {
     for (const auto& served : served_) loop().unwatch(served->doorbell);
     served_.clear();
   });
 }
 
 void QueueWorker::pause() {
-  loop().call([this] {
+  interrupt([this] {
     for (const auto& served : served_) loop().unwatch(served->doorbell);
   });
 }
@@ -38,13 +45,13 @@ void QueueWorker::resume() {
 }
 
 void QueueWorker::watch(Served& served) {
-  loop().watch(served.doorbell, EPOLLIN, [&served](uint32_t) { run(served); });
+  loop().watch(served.doorbell, EPOLLIN, [this, &served](uint32_t) { run(served); });
 }
 
 // Serves at most a ring, so that a driver that never ceases cannot keep the thread from its other work.
 // Returns whether the ring is empty.
 bool QueueWorker::serve_batch(Served& served) {
-  for (unsigned i = 0; i < served.queue->size(); ++i) {
+  for (unsigned i = 0; i < served.queue->size() && !interrupted_; ++i) {
     auto chain = served.queue->pop();
     if (chain && !*chain) return true;
     if (!chain || !served.serve(*served.queue, std::move(**chain))) {

@@ -1,6 +1,7 @@
 // Serves virtqueues on a thread of its own: what most devices need between activate() and deactivate().
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <string>
@@ -40,9 +41,11 @@ class QueueWorker {
     bool broken = false;
   };
   void watch(Served& served);
-  static void run(Served& served);
-  static bool serve_batch(Served& served);
+  void run(Served& served);
+  bool serve_batch(Served& served);
+  void interrupt(exec::Task task);
 
+  std::atomic<bool> interrupted_ = false;        // Somebody waits for the batch's end.
   std::vector<std::unique_ptr<Served>> served_;  // The loop's thread.
   exec::LoopThread thread_;                      // Last: it ends before what it uses.
 };
