@@ -211,7 +211,7 @@ std::expected<Chain, QueueError> Queue::read_chain(uint16_t head) const {
   return std::unexpected(QueueError::descriptor_loop);
 }
 
-void Queue::push(const Chain& chain, uint32_t written) {
+void Queue::push_hidden(const Chain& chain, uint32_t written) {
   uint64_t left = std::min<uint64_t>(written, chain.writable_size_);
   const spec::virtio::UsedElement element{chain.head_, static_cast<uint32_t>(left)};
   for (const Slice& slice : chain.writable()) {
@@ -226,7 +226,11 @@ void Queue::push(const Chain& chain, uint32_t written) {
   ++next_used_;
   ++unsignalled_;
   --in_flight_;
-  store(spec::virtio::kRingIndex, next_used_);  // Releases the buffers and the element before it.
+}
+
+void Queue::push(const Chain& chain, uint32_t written) {
+  push_hidden(chain, written);
+  store(spec::virtio::kRingIndex, next_used_);  // Releases the buffers and the elements before it.
 }
 
 void Queue::notify() {

@@ -99,6 +99,8 @@ class Queue {
   // Gives the chain back with `written` bytes written to its writable part (marks them written in guest
   // memory), without telling the guest; notify() tells it, if it wants to be told.
   void push(const Chain& chain, uint32_t written);
+  // As push(), but the driver sees it only together with the next push(): for buffers that belong together.
+  void push_hidden(const Chain& chain, uint32_t written);
   void notify();
 
   // Asks the driver to notify for new buffers (true, as at first), or not to bother (false). After true,

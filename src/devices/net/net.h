@@ -1,0 +1,93 @@
+// The virtio network card (virtio 1.2, section 5.1) with one pair of queues and a control queue.
+#pragma once
+
+#include <alcove/mac_address.h>
+
+#include <memory>
+#include <mutex>
+#include <optional>
+
+#include "devices/net/receive_filter.h"
+#include "devices/net/receiver.h"
+#include "devices/net/transmit_frame.h"
+#include "exec/event_loop.h"
+#include "network/network.h"
+#include "virtio/device.h"
+
+namespace alcove::devices::net {
+
+struct NetOptions {
+  MACAddress mac_address;
+  uint16_t mtu = 1500;
+};
+
+struct NetStatistics {
+  uint64_t sent_frames = 0, received_frames = 0;
+  uint64_t dropped_sent_frames = 0;      // Malformed, or with the cable unplugged.
+  uint64_t dropped_received_frames = 0;  // For want of buffers, or of room in them.
+  bool operator==(const NetStatistics&) const = default;
+};
+
+// Works on `loop`, which is the network's as well and must run.
+class Net final : public virtio::Device, public network::FrameReceiver {
+ public:
+  Net(exec::EventLoop& loop, NetOptions options);
+  ~Net() override;
+
+  // Plugs the cable into a network, which must outlive that; null pulls it. The guest sees its link go up or
+  // down. Any thread.
+  void plug(network::Network* network);
+  NetStatistics statistics() const;  // Any thread.
+
+  uint16_t device_id() const override;
+  uint64_t features() const override;
+  std::span<const uint16_t> queue_sizes() const override;
+  uint32_t config_size() const override { return sizeof(spec::virtio_net::Configuration); }
+  void read_config(uint32_t offset, std::span<std::byte> out) override;
+  void activate(virtio::Activation activation) override;
+  void deactivate() override;
+  void pause() override;
+  void resume() override;
+
+  void receive(std::span<const std::byte> frame) override;
+  // Looks at all queues, as after their notifications. The loop's thread.
+  void serve();
+
+ private:
+  // What there is between activate() and deactivate().
+  struct Session {
+    Session(virtio::Activation given, MACAddress mac);
+    virtio::Interrupts* interrupts;
+    const uint64_t features;
+    const std::vector<int> doorbells;
+    std::optional<Receiver> receiver;
+    std::unique_ptr<virtio::Queue> transmit, control;
+    ReceiveFilter filter;
+  };
+  void start();
+  void halt();
+  void serve_receive();
+  void serve_transmit();
+  void serve_control();
+  void send(const virtio::Chain& chain);
+  void acknowledge(virtio::Chain& chain);
+  void notify_soon();
+  void fail();
+  void keep_statistics();
+
+  exec::EventLoop& loop_;
+  const NetOptions options_;
+
+  mutable std::mutex mutex_;  // Guards what virtual CPUs read at any time.
+  spec::virtio_net::Configuration configuration_{};
+
+  // The loop's thread only.
+  network::Network* network_ = nullptr;
+  std::optional<Session> session_;
+  bool running_ = false, paused_ = false, notification_posted_ = false;
+  TransmitFrame::Buffer buffer_ = TransmitFrame::make_buffer();
+  NetStatistics statistics_;
+  std::shared_ptr<int> alive_ = std::make_shared<int>();
+};
+
+}  // namespace alcove::devices::net
