@@ -279,6 +279,8 @@ DecodeError decode_whole(Reader& reader, CodeMode mode, uint16_t offset, Insn& i
     insn.segment = static_cast<uint8_t>(prefixes.segment);
   else
     insn.segment = insn.base == rbp || insn.base == rsp ? ss : ds;
+  if (!slot.modrm && (entry->flags & (kDefault64 | kForce64)))  // PUSH, POP, CALL, RET…
+    insn.segment = ss;
   decode_immediate(reader, entry->immediate, insn);
   if (reader.exhausted()) return DecodeError::needs_more_bytes;
   insn.length = static_cast<uint8_t>(reader.position());

@@ -311,6 +311,8 @@ std::span<const CompiledRow> compiled_rows() {
 }
 
 std::string mnemonic(const Insn& insn) {
+  // XCHG of the accumulator with itself.
+  if (insn.row->encoding == std::string_view("90+r") && insn.reg == 0) return insn.rep ? "pause" : "nop";
   const std::vector<std::string_view> names = split(insn.row->mnemonic, '|');
   if (names.size() < 3) return std::string(names.empty() ? "" : names.front());
   return std::string(names[insn.operand_size == 8 ? 2 : insn.operand_size == 4 ? 1 : 0]);

@@ -29,10 +29,14 @@ struct XchgAccumulator {
 };
 
 void execute_nothing(Cpu&, const Insn&) {}
+void execute_pause(Cpu&, const Insn&) {
+  __builtin_ia32_pause();
+}
 
-// 90 without REX.B is NOP: in 64-bit mode it does not even clear the upper half of RAX.
+// 90 without REX.B is NOP: in 64-bit mode it does not even clear the upper half of RAX. With F3 it is PAUSE.
 Handler select_xchg_accumulator(const Insn& insn) {
-  return insn.reg == rax ? execute_nothing : pick_wide_size<XchgAccumulator>(insn);
+  if (insn.reg != rax) return pick_wide_size<XchgAccumulator>(insn);
+  return insn.rep ? execute_pause : execute_nothing;
 }
 
 template <class T>
@@ -64,8 +68,14 @@ struct Cmpxchg {
   static void execute(Cpu& cpu, const Insn& insn) {
     const T expected = read_gpr<T>(cpu, rax);
     const T desired = read_reg<T>(cpu, insn);
-    const T old =
-        Form::template update<T>(cpu, insn, [=](T value) { return value == expected ? desired : value; });
+    T old;
+    if constexpr (Form::kIsMemory) {
+      old = Form::template update<T>(cpu, insn, [=](T value) { return value == expected ? desired : value; });
+    } else {
+      old = Form::template read<T>(cpu, insn);
+      if (old == expected)  // Otherwise the register keeps its upper half.
+        Form::template write<T>(cpu, insn, desired);
+    }
     if (old != expected) write_gpr<T>(cpu, rax, old);
     set_difference_flags<T>(cpu, expected, old);
   }

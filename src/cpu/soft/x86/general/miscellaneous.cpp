@@ -37,10 +37,6 @@ void execute_sahf(Cpu& cpu, const Insn&) {
 
 void execute_nothing(Cpu&, const Insn&) {}
 
-void execute_pause(Cpu&, const Insn&) {
-  __builtin_ia32_pause();
-}
-
 void execute_fence(Cpu&, const Insn&) {
   std::atomic_thread_fence(std::memory_order_seq_cst);
 }
@@ -84,10 +80,8 @@ const Row kRows[] = {
     {"std", "FD", "", always<execute_std>},
     {"lahf", "9F", "", always<execute_lahf>, 0, {.read = kArithmeticFlags & ~kOf}},
     {"sahf", "9E", "", always<execute_sahf>, 0, kLowFlags},
-    {"pause", "F3 90", "", always<execute_pause>},
     // The hint space: NOP with an operand that is not accessed. ENDBR is in it.
     {"prefetch", "0F 0D /r mem", "Mb", always<execute_nothing>},
-    {"nop", "0F 0D /r reg", "Ev", always<execute_nothing>},
     {"nop", "0F 18 /r", "Ev", always<execute_nothing>},
     {"prefetchnta", "0F 18 /0 mem", "Mb", always<execute_nothing>},
     {"prefetcht0", "0F 18 /1 mem", "Mb", always<execute_nothing>},

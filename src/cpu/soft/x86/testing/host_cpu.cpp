@@ -1,0 +1,173 @@
+#include "cpu/soft/x86/testing/host_cpu.h"
+
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/ucontext.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+
+#include "cpu/soft/x86/testing/layout.h"
+
+namespace alcove::cpu::soft::testing {
+
+#if defined(__x86_64__)
+namespace {
+
+constexpr size_t kSignalStackSize = 64 << 10;
+constexpr int kSignals[] = {SIGTRAP, SIGSEGV, SIGFPE, SIGILL, SIGBUS};
+constexpr size_t kXstateHeader = 512;  // XSTATE_BV follows the legacy area of XSAVE.
+constexpr size_t kSoftwareBytes = 464;
+constexpr uint32_t kXsaveMagic = 0x46505853;  // FP_XSTATE_MAGIC1 of <asm/sigcontext.h>
+constexpr int kBreakpointTrap = 3, kPageFaultTrap = 14;
+constexpr uint32_t kFetchError = 1 << 4, kWriteError = 1 << 1;
+
+// Of gregs, in the order of instruction encodings.
+constexpr int kGregs[] = {REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI, REG_RDI,
+                          REG_R8,  REG_R9,  REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15};
+
+enum class Phase { idle, entering, inside };
+volatile Phase phase = Phase::idle;
+const CpuState* entry_state;
+Result* result;
+gregset_t own_registers;
+FxArea own_fx;
+struct sigaction old_actions[std::size(kSignals)];
+
+void write_fx(mcontext_t& context, const FxArea& area) {
+  auto* bytes = reinterpret_cast<std::byte*>(context.fpregs);
+  std::copy_n(area.bytes.data(), kSoftwareBytes, bytes);
+  uint32_t magic;
+  std::memcpy(&magic, bytes + kSoftwareBytes, sizeof magic);
+  if (magic == kXsaveMagic) {
+    uint64_t present;
+    std::memcpy(&present, bytes + kXstateHeader, sizeof present);
+    present |= 3;  // x87 and SSE are to be loaded.
+    std::memcpy(bytes + kXstateHeader, &present, sizeof present);
+  }
+}
+
+void read_fx(const mcontext_t& context, FxArea& area) {
+  std::copy_n(reinterpret_cast<const std::byte*>(context.fpregs), kSoftwareBytes, area.bytes.data());
+}
+
+void handle(int, siginfo_t*, void* opaque) {
+  mcontext_t& context = static_cast<ucontext_t*>(opaque)->uc_mcontext;
+  if (phase == Phase::idle) {  // Not ours: let it happen again with its usual effect.
+    for (const int signal_number : kSignals) signal(signal_number, SIG_DFL);
+    return;
+  }
+  if (phase == Phase::entering) {
+    std::memcpy(own_registers, context.gregs, sizeof own_registers);
+    read_fx(context, own_fx);
+    for (unsigned i = 0; i < 16; ++i) context.gregs[kGregs[i]] = static_cast<greg_t>(entry_state->gpr[i]);
+    context.gregs[REG_RIP] = static_cast<greg_t>(entry_state->rip);
+    context.gregs[REG_EFL] = entry_state->flags;
+    write_fx(context, entry_state->fx);
+    phase = Phase::inside;
+    return;
+  }
+
+  for (unsigned i = 0; i < 16; ++i) result->state.gpr[i] = static_cast<uint64_t>(context.gregs[kGregs[i]]);
+  result->state.rip = static_cast<uint64_t>(context.gregs[REG_RIP]);
+  result->state.flags = static_cast<uint32_t>(context.gregs[REG_EFL]);
+  read_fx(context, result->state.fx);
+  const auto trap = context.gregs[REG_TRAPNO];
+  const auto error = static_cast<uint32_t>(context.gregs[REG_ERR]);
+  if (trap == kBreakpointTrap) {
+    --result->state.rip;
+  } else if (trap != kPageFaultTrap) {
+    result->fault = FaultKind{.vector = static_cast<uint8_t>(trap)};
+  } else if (!(error & kFetchError)) {
+    result->fault = FaultKind{.vector = kPageFaultTrap,
+                              .error_code = error & kWriteError,
+                              .address = static_cast<uint64_t>(context.gregs[REG_CR2])};
+  }
+  std::memcpy(context.gregs, own_registers, sizeof own_registers);
+  write_fx(context, own_fx);
+  phase = Phase::idle;
+}
+
+// A call of its own, so that the compiler keeps nothing in the registers that only the caller saves.
+[[gnu::noipa]] void enter() {
+  asm volatile("int3" ::: "memory");
+}
+
+bool map(uint64_t address, uint64_t size, int protection, int file) {
+  void* place = mmap(reinterpret_cast<void*>(address), size, protection, MAP_SHARED | MAP_FIXED_NOREPLACE,
+                     file, static_cast<off_t>(address - kBase));
+  return place == reinterpret_cast<void*>(address);
+}
+
+}  // namespace
+
+std::unique_ptr<HostCpu> HostCpu::create(const char*& reason) {
+  std::unique_ptr<HostCpu> host(new HostCpu);
+  host->file_ = memfd_create("alcove-host-cpu", MFD_CLOEXEC);
+  if (host->file_ < 0 || ftruncate(host->file_, kSize) != 0) {
+    reason = "no memory file";
+    return nullptr;
+  }
+  void* alias = mmap(nullptr, kSize, PROT_READ | PROT_WRITE, MAP_SHARED, host->file_, 0);
+  if (alias == MAP_FAILED || !map(kCode, kPage, PROT_READ | PROT_EXEC, host->file_) ||
+      !map(kData, kDataSize, PROT_READ | PROT_WRITE, host->file_) ||
+      !map(kReadOnly, kPage, PROT_READ, host->file_) ||
+      !map(kStack, kPage, PROT_READ | PROT_WRITE, host->file_)) {
+    reason = "the test's addresses are taken, or executable mappings are forbidden";
+    return nullptr;
+  }
+  host->memory_ = static_cast<std::byte*>(alias);
+  host->memory_address_ = kBase;
+  host->signal_stack_ = std::make_unique<std::byte[]>(kSignalStackSize);
+  const stack_t stack{.ss_sp = host->signal_stack_.get(), .ss_flags = 0, .ss_size = kSignalStackSize};
+  sigaltstack(&stack, nullptr);
+  struct sigaction action{};
+  action.sa_sigaction = handle;
+  action.sa_flags = SA_SIGINFO | SA_ONSTACK;
+  sigfillset(&action.sa_mask);
+  for (size_t i = 0; i < std::size(kSignals); ++i) sigaction(kSignals[i], &action, &old_actions[i]);
+  return host;
+}
+
+HostCpu::~HostCpu() {
+  if (signal_stack_) {
+    for (size_t i = 0; i < std::size(kSignals); ++i) sigaction(kSignals[i], &old_actions[i], nullptr);
+    const stack_t stack{.ss_sp = nullptr, .ss_flags = SS_DISABLE, .ss_size = 0};
+    sigaltstack(&stack, nullptr);
+  }
+  for (const uint64_t address : {kCode, kReadOnly, kStack}) munmap(reinterpret_cast<void*>(address), kPage);
+  munmap(reinterpret_cast<void*>(kData), kDataSize);
+  if (memory_) munmap(memory_, kSize);
+  if (file_ >= 0) close(file_);
+}
+
+void HostCpu::set_code(std::span<const uint8_t> code) {
+  std::fill_n(memory(kCode), kPage, std::byte{0xcc});
+  std::copy_n(reinterpret_cast<const std::byte*>(code.data()), code.size(), memory(kStart));
+}
+
+Result HostCpu::run(const CpuState& before) {
+  Result outcome;
+  entry_state = &before;
+  result = &outcome;
+  phase = Phase::entering;
+  enter();
+  return outcome;
+}
+
+#else
+
+std::unique_ptr<HostCpu> HostCpu::create(const char*& reason) {
+  reason = "the host is not an x86-64 machine";
+  return nullptr;
+}
+HostCpu::~HostCpu() = default;
+void HostCpu::set_code(std::span<const uint8_t>) {}
+Result HostCpu::run(const CpuState&) {
+  return {};
+}
+
+#endif
+
+}  // namespace alcove::cpu::soft::testing
