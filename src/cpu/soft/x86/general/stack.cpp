@@ -146,6 +146,7 @@ struct PopFlags {
     cpu.flags.set_value((before & ~changeable) | (popped & changeable));
     cpu.rip = cpu.next_rip();
     const uint32_t changed = cpu.flags.value() ^ before;
+    if (changed & (kTf | kRf)) update_debug_mode(cpu);
     if (changed & kAc) update_mode(cpu);
     if (changed & popped & kIf) recheck_interrupts(cpu);
   }
