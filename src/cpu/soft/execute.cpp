@@ -1,4 +1,6 @@
 // The inner loop: from block to block.
+#include <algorithm>
+
 #include "cpu/soft/engine.h"
 
 namespace alcove::cpu::soft {
@@ -29,7 +31,7 @@ Engine::Engine(Shared& shared, unsigned index)
 
 void Engine::execute(uint64_t instruction_limit) {
   Cpu& cpu = cpu_;
-  const uint64_t end_of_budget = executed_ + instruction_limit;
+  const uint64_t end_of_budget = executed_ + std::min(instruction_limit, UINT64_MAX - executed_);
   Block* previous = nullptr;
   int64_t distance = 0;
   for (;;) {
