@@ -1,0 +1,67 @@
+// The guest behind the host's address: TCP, UDP and pings go out through ordinary sockets of the host.
+#pragma once
+
+#include <alcove/mac_address.h>
+#include <alcove/network.h>
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "exec/event_loop.h"
+#include "network/guest_addresses.h"
+#include "network/network.h"
+#include "network/slirp_stack.h"
+
+namespace alcove::network {
+
+struct NatOptions {
+  MACAddress mac_address;  // The guest's, by which its addresses are told from others'.
+  uint16_t mtu = 1500;
+  std::vector<PortForward> port_forwards;
+  // Called on the loop after addresses() changed, at most ten times a second.
+  std::function<void()> addresses_changed;
+};
+
+// The guest reaches what the host reaches, the host's own loopback services included, under 10.0.2.2 and
+// fec0::2. Frames of other kinds than ARP, IPv4 and IPv6 are lost.
+class NatNetwork final : public Network {
+ public:
+  // The loop must run. On error `where` is the forward's field, e.g. "port_forwards[1].host_port".
+  static Result<std::unique_ptr<NatNetwork>> create(exec::EventLoop& loop, NatOptions options);
+  ~NatNetwork() override;
+
+  // Any thread. add_forward() gives the forward in effect, with the port chosen for host_port 0;
+  // remove_forward() wants it so, and leaves connections alone.
+  Result<PortForward> add_forward(const PortForward& forward);
+  Result<> remove_forward(const PortForward& forward);
+  std::vector<PortForward> forwards() const;
+  std::vector<std::string> addresses() const;
+  // Frames from the guest that went nowhere: of another kind, too long, or for want of sockets.
+  uint64_t refused_frames() const;
+
+  void connect(FrameReceiver* receiver) override { receiver_ = receiver; }
+  void transmit(std::span<const std::byte> frame) override;
+  void pause() override { stack_->pause(); }
+  void resume() override { stack_->resume(); }
+
+ private:
+  NatNetwork(exec::EventLoop& loop, NatOptions options);
+  bool admissible(Bytes frame) const;
+  void to_guest(Bytes frame);
+  void addresses_changed();
+
+  exec::EventLoop& loop_;
+  const NatOptions options_;
+  const size_t socket_limit_;
+  // From here on the loop's thread only.
+  std::unique_ptr<SlirpStack> stack_;
+  FrameReceiver* receiver_ = nullptr;
+  GuestAddresses addresses_;
+  std::vector<PortForward> forwards_;
+  uint64_t refused_frames_ = 0;
+  std::optional<exec::EventLoop::TimerId> notification_;
+};
+
+}  // namespace alcove::network

@@ -1,0 +1,42 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+
+namespace alcove::network {
+
+using Bytes = std::span<const std::byte>;
+
+// Numbers in network byte order. The caller has checked that they are there.
+inline uint8_t load8(Bytes bytes, size_t offset) {
+  return std::to_integer<uint8_t>(bytes[offset]);
+}
+inline uint16_t load16(Bytes bytes, size_t offset) {
+  return static_cast<uint16_t>(load8(bytes, offset) << 8 | load8(bytes, offset + 1));
+}
+inline uint32_t load32(Bytes bytes, size_t offset) {
+  return uint32_t{load16(bytes, offset)} << 16 | load16(bytes, offset + 2);
+}
+inline void store16(std::span<std::byte> bytes, size_t offset, uint16_t value) {
+  bytes[offset] = std::byte(value >> 8);
+  bytes[offset + 1] = std::byte(value & 0xff);
+}
+
+// An Ethernet frame taken apart as far as it is well-formed; what is not there is empty.
+struct Packet {
+  uint16_t type = 0;      // Of Ethernet.
+  Bytes network;          // ARP, or the IP header with all that follows.
+  bool fragment = false;  // IPv4 other than a whole datagram.
+  uint8_t protocol = 0;   // Of a whole IPv4 datagram, or IPv6 without extension headers.
+  Bytes transport;        // Its header and payload, whole at least for TCP and UDP.
+};
+
+// Nothing if it is too short for an Ethernet header.
+std::optional<Packet> parse(Bytes frame);
+
+// The Internet checksum (RFC 1071) of the bytes, not yet complemented; `initial` goes in.
+uint16_t sum(Bytes bytes, uint16_t initial = 0);
+
+}  // namespace alcove::network

@@ -1,0 +1,68 @@
+// Wire facts of Ethernet, ARP, IP, TCP, UDP, ICMP and DHCP as far as devices and networks look into frames.
+// Offsets are from the beginning of the header named; numbers are in network byte order. No behaviour.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace alcove::spec::internet {
+
+// Ethernet II: destination, source, type.
+inline constexpr size_t kEthernetSize = 14;
+inline constexpr size_t kEthernetSource = 6;
+inline constexpr size_t kEthernetType = 12;
+inline constexpr uint16_t kTypeIpv4 = 0x0800;
+inline constexpr uint16_t kTypeArp = 0x0806;
+inline constexpr uint16_t kTypeIpv6 = 0x86dd;
+
+// ARP over Ethernet, RFC 826.
+inline constexpr size_t kArpSize = 28;
+inline constexpr size_t kArpSenderHardware = 8;
+inline constexpr size_t kArpSenderProtocol = 14;
+
+// IPv4, RFC 791.
+inline constexpr size_t kIpv4Size = 20;  // Without options.
+inline constexpr size_t kIpv4TotalLength = 2;
+inline constexpr size_t kIpv4Fragment = 6;
+inline constexpr uint16_t kIpv4MoreFragmentsAndOffset = 0x3fff;
+inline constexpr size_t kIpv4Protocol = 9;
+inline constexpr size_t kIpv4Checksum = 10;
+inline constexpr size_t kIpv4Source = 12;
+inline constexpr size_t kIpv4Destination = 16;
+
+// IPv6, RFC 8200.
+inline constexpr size_t kIpv6Size = 40;
+inline constexpr size_t kIpv6NextHeader = 6;
+inline constexpr size_t kIpv6Source = 8;
+
+inline constexpr uint8_t kProtocolIcmp = 1;
+inline constexpr uint8_t kProtocolTcp = 6;
+inline constexpr uint8_t kProtocolUdp = 17;
+inline constexpr uint8_t kProtocolIcmpv6 = 58;
+
+// TCP, RFC 9293; UDP, RFC 768.
+inline constexpr size_t kTcpSize = 20;  // Without options.
+inline constexpr size_t kTcpFlags = 13;
+inline constexpr uint8_t kTcpSyn = 0x02;
+inline constexpr uint8_t kTcpAck = 0x10;
+inline constexpr size_t kTcpChecksum = 16;
+inline constexpr size_t kUdpSize = 8;
+inline constexpr size_t kUdpDestinationPort = 2;
+inline constexpr size_t kUdpChecksum = 6;
+
+// DHCP, RFC 2131 and RFC 2132.
+inline constexpr uint16_t kDhcpServerPort = 67;
+inline constexpr uint16_t kDhcpClientPort = 68;
+inline constexpr size_t kDhcpClientAddress = 12;  // ciaddr
+inline constexpr size_t kDhcpYourAddress = 16;    // yiaddr
+inline constexpr size_t kDhcpHardwareAddress = 28;
+inline constexpr size_t kDhcpCookie = 236;
+inline constexpr uint32_t kDhcpCookieValue = 0x63825363;
+inline constexpr size_t kDhcpOptions = 240;
+inline constexpr uint8_t kDhcpOptionPad = 0;
+inline constexpr uint8_t kDhcpOptionEnd = 255;
+inline constexpr uint8_t kDhcpOptionMessageType = 53;
+inline constexpr uint8_t kDhcpAcknowledge = 5;
+inline constexpr uint8_t kDhcpRelease = 7;
+
+}  // namespace alcove::spec::internet
