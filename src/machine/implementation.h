@@ -33,6 +33,7 @@ class Machine::Implementation {
   void stop();
 
   std::string_view hypervisor() const { return hypervisor_->name(); }
+  std::vector<cpu::X86State> processor_states();
   SerialPorts& serial_ports() { return *serial_ports_; }
   Peripherals& peripherals() { return *peripherals_; }
 

@@ -72,6 +72,14 @@ void Machine::Implementation::stop() {
   processors_.reset();
 }
 
+std::vector<cpu::X86State> Machine::Implementation::processor_states() {
+  std::lock_guard lock(mutex_);
+  std::vector<cpu::X86State> states;
+  if (state_ != State::paused) return states;
+  for (unsigned index = 0; index < vm_->cpu_count(); ++index) states.push_back(vm_->vcpu(index).state());
+  return states;
+}
+
 void Machine::Implementation::raise(GuestEvent event) {
   GuestEvent none = GuestEvent::none;
   if (!guest_event_.compare_exchange_strong(none, event)) return;

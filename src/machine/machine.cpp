@@ -37,6 +37,9 @@ void Machine::stop() {
 std::string_view Machine::hypervisor() const {
   return implementation_->hypervisor();
 }
+std::vector<cpu::X86State> Machine::processor_states() const {
+  return implementation_->processor_states();
+}
 std::string Machine::serial_log(size_t index) const {
   return implementation_->serial_ports().log(index);
 }

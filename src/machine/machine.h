@@ -72,6 +72,8 @@ class Machine {
   void stop();
 
   std::string_view hypervisor() const;  // "kvm" or "soft". Any thread.
+  // While it is paused; empty otherwise.
+  std::vector<cpu::X86State> processor_states() const;
 
   // By index in the configuration's network_devices.
   NetworkControl& network(size_t index);

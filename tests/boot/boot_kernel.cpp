@@ -1,15 +1,17 @@
 // Boots a kernel in this process, with its first serial port on standard input and output:
 //   boot_kernel [--cpus N] [--memory SIZE] [--hypervisor auto|kvm|soft] [--disk FILE]… [--nat]
-//               KERNEL [INITRD|-] [COMMAND_LINE]
-// Exit status 0 when the guest powered off. Ends the machine on SIGINT or SIGTERM.
+//               [--watch SECONDS] KERNEL [INITRD|-] [COMMAND_LINE]
+// --watch prints where the processors are, every so often. Exit status 0 when the guest powered off. Ends the
+// machine on SIGINT or SIGTERM.
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <signal.h>
 #include <unistd.h>
 
-#include <atomic>
+#include <chrono>
+#include <condition_variable>
 #include <cstring>
-#include <latch>
+#include <mutex>
 #include <optional>
 #include <thread>
 #include <vector>
@@ -32,31 +34,51 @@ class Observer final : public machine::MachineObserver {
   void on_network_error(size_t, Error error) override {
     fmt::print(stderr, "\nboot_kernel: {}\n", error.message());
   }
+  // Waits for the end; false if that took longer than `time`.
+  bool wait(std::chrono::duration<double> time) {
+    std::unique_lock lock(mutex_);
+    return changed_.wait_for(lock, time, [this] { return status_.has_value(); });
+  }
   int wait() {
-    done_.wait();
-    return status_;
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [this] { return status_.has_value(); });
+    return *status_;
   }
   void end(int status) {
-    if (ended_.test_and_set()) return;
-    status_ = status;
-    done_.count_down();
+    std::lock_guard lock(mutex_);
+    if (!status_) status_ = status;
+    changed_.notify_all();
   }
 
  private:
-  std::latch done_{1};
-  std::atomic_flag ended_;
-  int status_ = 0;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::optional<int> status_;
 };
 
 struct Options {
   VirtualMachineConfiguration configuration;
   std::vector<std::string> files;
   std::vector<std::string> disks;
+  double watch = 0;
 };
 
 [[noreturn]] void die(const std::string& message) {
   fmt::print(stderr, "boot_kernel: {}\n", message);
   exit(2);
+}
+
+void print_processors(machine::Machine& machine) {
+  if (!machine.pause()) return;
+  for (const cpu::X86State& state : machine.processor_states()) {
+    fmt::print(stderr,
+               "\nrip {:x} rsp {:x} rflags {:x} cr0 {:x} cr2 {:x} cr3 {:x} cr4 {:x} efer {:x} cs {:x}\n",
+               state.rip, state.gpr[cpu::rsp], state.rflags, state.cr0, state.cr2, state.cr3, state.cr4,
+               state.efer, state.segments[cpu::cs].selector);
+    for (size_t i = 0; i < state.gpr.size(); ++i)
+      fmt::print(stderr, "{:x}{}", state.gpr[i], i % 8 == 7 ? "\n" : " ");
+  }
+  (void)machine.resume();
 }
 
 UniqueFd open_or_die(const std::string& path, int flags) {
@@ -83,6 +105,8 @@ Options parse(int argc, char** argv) {
       const auto choice = from_string<HypervisorChoice>(value());
       if (!choice) die("--hypervisor is auto, kvm or soft");
       options.configuration.hypervisor = *choice;
+    } else if (argument == "--watch") {
+      options.watch = std::stod(value());
     } else if (argument == "--disk") {
       options.disks.push_back(value());
     } else if (argument == "--nat") {
@@ -140,6 +164,9 @@ int main(int argc, char** argv) {
     sigwait(&signals, &signal);
     observer.end(128 + signal);
   });
+  while (options.watch > 0 && !observer.wait(std::chrono::duration<double>(options.watch))) {
+    print_processors(**made);
+  }
   const int status = observer.wait();
   (*made)->stop();
   pthread_kill(waiter.native_handle(), SIGTERM);
