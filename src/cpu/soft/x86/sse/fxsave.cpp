@@ -36,7 +36,7 @@ void fxsave(Cpu& cpu, const Insn& insn) {
   const uint64_t address = image_address(cpu, insn, true);
   probe_write(cpu, address, sizeof(FxImage));
   FxImage image;
-  save_x87_image(cpu, image, insn.operand_size == 8);
+  save_x87_image(cpu.fpu, image, insn.operand_size == 8);
   const uint32_t mxcsr[] = {read_mxcsr(cpu), kMxcsrWritable};
   std::memcpy(image.bytes.data() + kMxcsrOffset, mxcsr, sizeof mxcsr);
   for (size_t i = 0; i < xmm_registers(cpu); ++i)
@@ -59,7 +59,7 @@ void fxrstor(Cpu& cpu, const Insn& insn) {
   uint32_t mxcsr = 0;
   std::memcpy(&mxcsr, image.bytes.data() + kMxcsrOffset, sizeof mxcsr);
   if (mxcsr & ~kMxcsrWritable) raise(cpu, kGeneralProtection, 0);
-  load_x87_image(cpu, image, insn.operand_size == 8);
+  load_x87_image(cpu.fpu, image, insn.operand_size == 8);
   write_mxcsr(cpu, mxcsr);
   for (size_t i = 0; i < xmm_registers(cpu); ++i)
     std::memcpy(&cpu.fpu.ymm[i], image.bytes.data() + kFxImageXmm + kChunk * i, kChunk);

@@ -172,15 +172,6 @@ void movq2dq(Cpu& cpu, const Insn& insn) {
   write_xmm(cpu, insn.reg, Xmm{read_vector<Mmx>(cpu, insn.rm)[0], 0});
 }
 
-// Not an SSE register in sight: needs no check.
-template <class T>
-void movnti(Cpu& cpu, const Insn& insn) {
-  store_operand(cpu, insn, read_gpr<T>(cpu, insn.reg));
-}
-Handler select_movnti(const Insn& insn) {
-  return insn.operand_size == 8 ? movnti<uint64_t> : movnti<uint32_t>;
-}
-
 // MASKMOVQ, MASKMOVDQU: the bytes whose mask byte has its top bit set, to DS:rDI. All pages are checked
 // first.
 template <class V>
@@ -240,7 +231,6 @@ constexpr Row kRows[] = {
     {"movq", "NP 0F 7F /r", "Qq,Pq", by_form<StoreMmx>, kMmx, {}, "mmx"},
     {"movdqa", "66 0F 7F /r", "Wx,Vx", by_form<Store<true>>, kSse, {}, "sse2"},
     {"movdqu", "F3 0F 7F /r", "Wx,Vx", by_form<Store<false>>, kSse, {}, "sse2"},
-    {"movnti", "NP 0F C3 /r mem", "My,Gy", select_movnti, 0, {}, "sse2"},
     {"movq", "66 0F D6 /r", "Wq,Vq", by_form<StoreQuadword>, kSse, {}, "sse2"},
     {"movdq2q", "F2 0F D6 /r reg", "Pq,Uq", only<movdq2q>, kSse, {}, "sse2"},
     {"movq2dq", "F3 0F D6 /r reg", "Vx,Nq", only<movq2dq>, kSse, {}, "sse2"},

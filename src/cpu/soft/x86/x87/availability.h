@@ -3,12 +3,11 @@
 #pragma once
 
 #include "cpu/soft/x86/cpu.h"
+#include "cpu/soft/x86/x87/state.h"
 
 namespace alcove::cpu::soft {
 
 inline constexpr uint64_t kCr0NumericError = 1u << 5;
-
-inline constexpr uint16_t kErrorSummary = 1u << 7;
 
 // A pending exception is #MF with CR0.NE. Without it a PC's chip set would turn FERR# into IRQ 13; no guest
 // that runs here relies on that (NE=1 since the 486), so the exception is ignored, as with IGNNE# asserted.

@@ -2,8 +2,6 @@
 
 #include <cstring>
 
-#include "cpu/soft/x86/x87/availability.h"
-
 namespace alcove::cpu::soft {
 namespace {
 
@@ -55,6 +53,10 @@ void set_x87_tag_word(FpuState& fpu, uint16_t tag) {
     if ((tag >> 2 * i & 3) == kEmpty) fpu.tag |= static_cast<uint16_t>(kEmpty << 2 * i);
 }
 
+void set_x87_control(FpuState& fpu, uint16_t control) {
+  fpu.control = static_cast<uint16_t>((control & 0x1f3f) | 0x40);
+}
+
 void update_x87_summary(FpuState& fpu) {
   fpu.status &= static_cast<uint16_t>(~(kErrorSummary | kX87Busy));
   if (fpu.status & ~fpu.control & kX87Exceptions) fpu.status |= kErrorSummary | kX87Busy;
@@ -71,8 +73,8 @@ void reset_x87(FpuState& fpu) {
   fpu.last_data_selector = 0;
 }
 
-void save_x87_image(Cpu& cpu, FxImage& image, bool wide) {
-  FpuState& fpu = cpu.fpu;
+void save_x87_image(const FpuState& fpu, FxImage& image, bool wide) {
+  std::memset(image.bytes.data(), 0, kFxImageXmm);
   put(image, 0, fpu.control);
   put(image, 2, fpu.status);
   put<uint16_t>(image, 4, x87_valid_registers(fpu));
@@ -86,15 +88,20 @@ void save_x87_image(Cpu& cpu, FxImage& image, bool wide) {
   for (unsigned i = 0; i < 8; ++i) {
     const FpuState::Register& value = x87_stack(fpu, i);
     put(image, 32 + 16 * i, value.significand);
-    put<uint64_t>(image, 40 + 16 * i, value.exponent);
+    put(image, 40 + 16 * i, value.exponent);
   }
 }
 
-void load_x87_image(Cpu& cpu, const FxImage& image, bool wide) {
-  FpuState& fpu = cpu.fpu;
-  fpu.control = static_cast<uint16_t>((get<uint16_t>(image, 0) & 0x1f3f) | 0x40);
+void load_x87_registers(FpuState& fpu, const FxImage& image) {
   fpu.status = get<uint16_t>(image, 2);
   set_x87_valid_registers(fpu, get<uint8_t>(image, 4));
+  for (unsigned i = 0; i < 8; ++i)
+    x87_stack(fpu, i) = {get<uint64_t>(image, 32 + 16 * i), get<uint16_t>(image, 40 + 16 * i)};
+}
+
+void load_x87_image(FpuState& fpu, const FxImage& image, bool wide) {
+  load_x87_registers(fpu, image);
+  set_x87_control(fpu, get<uint16_t>(image, 0));
   fpu.last_opcode = get<uint16_t>(image, 6) & 0x7ff;
   fpu.last_instruction = get<uint64_t>(image, 8);
   fpu.last_data = get<uint64_t>(image, 16);
@@ -106,8 +113,6 @@ void load_x87_image(Cpu& cpu, const FxImage& image, bool wide) {
     fpu.last_data_selector = get<uint16_t>(image, 20);
     fpu.last_data &= 0xffffffff;
   }
-  for (unsigned i = 0; i < 8; ++i)
-    x87_stack(fpu, i) = {get<uint64_t>(image, 32 + 16 * i), get<uint16_t>(image, 40 + 16 * i)};
   update_x87_summary(fpu);
 }
 
