@@ -1,0 +1,344 @@
+// Exceptions, privilege changes and fast calls in IA-32e mode, seen by small guests.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "cpu/soft/testing/guest_machine.h"
+
+namespace alcove::cpu::soft::testing {
+namespace {
+
+using ::testing::ElementsAre;
+
+// Writes the operand to port 0xe9; ends the guest.
+asm(R"(
+  .macro say value
+    mov \value, %eax
+    out %eax, $0xe9
+  .endm
+  .macro done
+    out %al, $0xf4
+    jmp .
+  .endm
+)");
+
+ALCOVE_GUEST(faults, R"(
+  .code64
+  ud2                             # continued by the handler
+  say $2
+  mov $0x1234, %ax                # beyond the table
+  mov %ax, %ds
+  say $3
+  mov $0x40000123, %rbx           # not mapped
+  mov %eax, (%rbx)
+  say $4
+  mov $0x8000000000000000, %rbx   # not canonical
+  mov (%rbx), %al
+  say $5
+  done
+
+  .org faults + 0x100             # #UD: the instruction has two bytes
+  addq $2, (%rsp)
+  say $0x106
+  iretq
+  .org faults + 0x200             # #GP
+  pop %rax
+  out %eax, $0xe9
+  cmpq $16, count - faults + 0x10000
+  addq $2, (%rsp)
+  iretq
+  .org faults + 0x300             # #PF: error code and CR2
+  pop %rax
+  out %eax, $0xe9
+  mov %cr2, %rax
+  out %eax, $0xe9
+  addq $2, (%rsp)
+  iretq
+count: .quad 0
+)");
+
+TEST(LongMode, FaultsReachTheirHandlersWithErrorCodes) {
+  GuestMachine machine;
+  machine.start_long(faults());
+  machine.set_gate64(6, GuestMachine::kCode + 0x100);
+  machine.set_gate64(13, GuestMachine::kCode + 0x200);
+  machine.set_gate64(14, GuestMachine::kCode + 0x300);
+  EXPECT_EQ(machine.run(), Exit::kicked);
+  EXPECT_FALSE(machine.timed_out());
+  EXPECT_THAT(machine.output(), ElementsAre(0x106, 2, 0x1234, 3, 2, 0x40000123, 4, 0, 5));
+}
+
+ALCOVE_GUEST(double_fault, R"(
+  .code64
+  mov $0x12345, %rsp
+  ud2                             # its gate is not present, nor is the one for that
+  .org double_fault + 0x100       # #DF on IST1
+  mov %rsp, %rax
+  out %eax, $0xe9
+  pop %rax
+  out %eax, $0xe9
+  mov 24(%rsp), %rax              # The stack pointer before.
+  out %eax, $0xe9
+  done
+)");
+
+TEST(LongMode, FaultWhileDeliveringAFaultIsADoubleFaultOnItsOwnStack) {
+  GuestMachine machine;
+  machine.start_long(double_fault());
+  machine.set_gate64(8, GuestMachine::kCode + 0x100, GuestMachine::kCode64, 0x8e, 1);
+  EXPECT_EQ(machine.run(), Exit::kicked);
+  EXPECT_THAT(machine.output(), ElementsAre(GuestMachine::kIstStack - 48, 0, 0x12345));
+}
+
+TEST(LongMode, FaultWhileDeliveringADoubleFaultShutsDown) {
+  GuestMachine machine;
+  machine.start_long(double_fault());
+  EXPECT_EQ(machine.run(), Exit::shutdown);
+}
+
+ALCOVE_GUEST(user, R"(
+  .code64
+  pushq $0x2b                     # user data
+  pushq $0x90000
+  pushq $0x202
+  pushq $0x33                     # user code
+  lea in_user(%rip), %rax
+  push %rax
+  iretq
+in_user:
+  mov %cs, %eax
+  int $0x80
+  mov %rsp, %rax
+  int $0x80
+  hlt                             # #GP
+  cli                             # #GP
+  out %al, $0x10                  # #GP: not in the bitmap
+  mov $0x77, %eax
+  int $0x80
+  in $0x12, %al                   # allowed by the bitmap
+  movzbl %al, %eax
+  int $0x80
+  int $0x81                       # #GP: gate of DPL 0
+  ud2
+
+  .org user + 0x100               # int $0x80
+  out %eax, $0xe9
+  mov 8(%rsp), %rbx
+  mov 24(%rsp), %rcx
+  iretq
+  .org user + 0x200               # #GP
+  mov (%rsp), %rax
+  out %eax, $0xe9
+  mov 8(%rsp), %rbx
+  movzbl (%rbx), %ecx
+  addq $1, 8(%rsp)
+  cmp $0xe6, %cl
+  jne 2f
+  addq $1, 8(%rsp)
+2: cmp $0xcd, %cl
+  jne 3f
+  addq $1, 8(%rsp)
+3: add $8, %rsp
+  iretq
+  .org user + 0x300               # #UD
+  mov %rsp, %rax
+  out %eax, $0xe9
+  done
+)");
+
+TEST(LongMode, UserCodeIsHeldByItsPrivilege) {
+  GuestMachine machine;
+  machine.start_long(user());
+  machine.set_gate64(0x80, GuestMachine::kCode + 0x100, GuestMachine::kCode64, 0xee);
+  machine.set_gate64(0x81, GuestMachine::kCode + 0x100);
+  machine.set_gate64(13, GuestMachine::kCode + 0x200);
+  machine.set_gate64(6, GuestMachine::kCode + 0x300);
+  machine.store<uint8_t>(GuestMachine::kTss + 0x68 + 2, 0xfb);  // Port 0x12.
+  EXPECT_EQ(machine.run(), Exit::kicked);
+  EXPECT_THAT(machine.output(),
+              ElementsAre(0x33, 0x90000, 0, 0, 0, 0x77, 0x12, 0x81 * 8 + 2, GuestMachine::kStack - 40));
+}
+
+ALCOVE_GUEST(fast_calls, R"(
+  .code64
+  mov $0xc0000081, %ecx           # STAR
+  xor %eax, %eax
+  mov $0x00200008, %edx
+  wrmsr
+  inc %ecx                        # LSTAR
+  lea entry(%rip), %rax
+  xor %edx, %edx
+  wrmsr
+  add $2, %ecx                    # SFMASK
+  mov $0x200, %eax
+  wrmsr
+  lea in_ring3(%rip), %rcx
+  mov $0x202, %r11
+  mov $0x90000, %rsp
+  sysretq
+in_ring3:
+  mov %cs, %eax
+  mov $1, %ebx
+  syscall
+  pushfq
+  pop %rax
+  mov $2, %ebx
+  syscall
+  mov %ss, %eax
+  mov $3, %ebx
+  syscall
+  mov $9, %ebx
+  syscall
+  ud2
+entry:
+  out %eax, $0xe9
+  mov %cs, %eax
+  out %eax, $0xe9
+  cmp $9, %ebx
+  je 1f
+  sysretq
+1: mov $0x8000000000001000, %rcx
+  mov $0x80000, %rsp
+  sysretq                         # #GP in ring 0
+  .org fast_calls + 0x200         # #GP
+  mov 16(%rsp), %rax              # CS
+  out %eax, $0xe9
+  done
+)");
+
+TEST(LongMode, SyscallAndSysret) {
+  GuestMachine machine;
+  machine.start_long(fast_calls());
+  machine.set_gate64(13, GuestMachine::kCode + 0x200);
+  EXPECT_EQ(machine.run(), Exit::kicked);
+  EXPECT_THAT(machine.output(), ElementsAre(0x33, 8, 0x202, 8, 0x2b, 8, 8, 8, 8));
+}
+
+ALCOVE_GUEST(compatibility, R"(
+  .code64
+  pushq $0x18
+  lea in_32(%rip), %rax
+  push %rax
+  lretq
+  .code32
+in_32:
+  mov $0x10, %eax
+  mov %ax, %ss
+  mov %ax, %ds
+  xor %eax, %eax
+  dec %eax                        # 0x48: REX.W in 64-bit mode
+  out %eax, $0xe9
+  int $0x80                       # 64-bit handler, and back
+  ljmp $0x08, $(in_64 - compatibility + 0x10000)
+  .code64
+in_64:
+  mov $-1, %rax
+  shr $60, %rax
+  out %eax, $0xe9
+  done
+  .org compatibility + 0x100
+  mov %rsp, %rcx
+  mov 32(%rsp), %rax              # SS is pushed always.
+  out %eax, $0xe9
+  iretq
+)");
+
+TEST(LongMode, CompatibilityModeAndBack) {
+  GuestMachine machine;
+  machine.start_long(compatibility());
+  machine.set_gate64(0x80, GuestMachine::kCode + 0x100);
+  EXPECT_EQ(machine.run(), Exit::kicked);
+  EXPECT_THAT(machine.output(), ElementsAre(0xffffffff, 0x10, 15));
+}
+
+ALCOVE_GUEST(call_gate, R"(
+  .code64
+  pushq $0x2b
+  pushq $0x90000
+  pushq $0x3002                   # IOPL 3
+  pushq $0x33
+  lea gate_user(%rip), %rax
+  push %rax
+  iretq
+gate_pointer:
+  .long 0
+  .word 0x5b
+gate_user:
+  lcall *gate_pointer(%rip)
+  mov %cs, %eax
+  out %eax, $0xe9
+  done
+  .org call_gate + 0x100
+  mov %cs, %eax
+  out %eax, $0xe9
+  mov %rsp, %rax
+  out %eax, $0xe9
+  mov %ss, %eax
+  out %eax, $0xe9
+  lretq
+)");
+
+TEST(LongMode, CallGateToTheKernel) {
+  GuestMachine machine;
+  machine.start_long(call_gate());
+  machine.set_descriptor(GuestMachine::kGate, 0x0001'ec00'0008'0100, 0);
+  machine.store<uint64_t>(GuestMachine::kGdt + 0x60, 0);
+  EXPECT_EQ(machine.run(), Exit::kicked);
+  EXPECT_THAT(machine.output(), ElementsAre(8, GuestMachine::kStack - 32, 0, 0x33));
+}
+
+ALCOVE_GUEST(debugging, R"(
+  .code64
+  pushfq
+  orq $0x100, (%rsp)
+  popfq                           # Single steps begin behind the next instruction.
+  nop
+  nop
+  pushfq
+  andq $~0x100, (%rsp)
+  popfq
+  lea watched(%rip), %rax
+  mov %rax, %dr0
+  mov $0x000d0001, %eax           # writes of 4 bytes at DR0
+  mov %rax, %dr7
+  movl $5, watched(%rip)
+  nop
+  lea breakpoint(%rip), %rax
+  mov %rax, %dr0
+  mov $1, %eax
+  mov %rax, %dr7
+breakpoint:
+  say $0x55
+  done
+watched: .long 0
+  .org debugging + 0x200
+  push %rax
+  mov %dr6, %rax
+  and $0x600f, %eax
+  out %eax, $0xe9
+  xor %eax, %eax
+  mov %rax, %dr6
+  mov 8(%rsp), %rax               # RIP
+  sub $0x10000, %eax
+  out %eax, $0xe9
+  orl $0x10000, 24(%rsp)          # RF
+  pop %rax
+  iretq
+)");
+
+TEST(LongMode, SingleStepsAndBreakpoints) {
+  GuestMachine machine;
+  machine.start_long(debugging());
+  machine.set_gate64(1, GuestMachine::kCode + 0x200);
+  EXPECT_EQ(machine.run(), Exit::kicked);
+  const std::vector<uint32_t> output = machine.output();
+  ASSERT_EQ(output.size(), 15u);
+  for (size_t i = 0; i < 10; i += 2) EXPECT_EQ(output[i], 0x4000u);
+  EXPECT_EQ(output[1] + 1, output[3]);
+  EXPECT_EQ(output[3] + 1, output[5]);
+  EXPECT_EQ(output[10], 1u);
+  EXPECT_EQ(output[12], 1u);
+  EXPECT_EQ(output[14], 0x55u);
+}
+
+}  // namespace
+}  // namespace alcove::cpu::soft::testing
