@@ -46,6 +46,9 @@ bool is_promised(const ZydisDecodedInstruction& instruction) {
     case ZYDIS_ISA_SET_I486REAL:
     case ZYDIS_ISA_SET_PENTIUMREAL:
     case ZYDIS_ISA_SET_PENTIUMMMX:
+    case ZYDIS_ISA_SET_PPRO:
+    case ZYDIS_ISA_SET_X87:
+    case ZYDIS_ISA_SET_FCMOV:
     case ZYDIS_ISA_SET_CMOV:
     case ZYDIS_ISA_SET_FAT_NOP:
     case ZYDIS_ISA_SET_LONGMODE:
@@ -58,9 +61,14 @@ bool is_promised(const ZydisDecodedInstruction& instruction) {
     case ZYDIS_ISA_SET_SSE_PREFETCH:
     case ZYDIS_ISA_SET_SSE2:
     case ZYDIS_ISA_SET_SSE2MMX:
+    case ZYDIS_ISA_SET_SSE3:
+    case ZYDIS_ISA_SET_SSE3X87:
     case ZYDIS_ISA_SET_SSSE3:
     case ZYDIS_ISA_SET_SSSE3MMX:
     case ZYDIS_ISA_SET_SSE4:
+    case ZYDIS_ISA_SET_SSE42:
+    case ZYDIS_ISA_SET_AES:
+    case ZYDIS_ISA_SET_PCLMULQDQ:
     case ZYDIS_ISA_SET_POPCNT:
     case ZYDIS_ISA_SET_CLFSH:
     case ZYDIS_ISA_SET_CLFLUSHOPT:
@@ -108,6 +116,10 @@ bool is_accepted(const std::string& here, const std::string& there) {
       {"wait", "fwait"},  // Other names.
       {"prefetch", "prefetchw"},
       {"prefetch", "prefetchwt1"},
+      {"fndisi", "fdisi8087_nop"},
+      {"fneni", "feni8087_nop"},
+      {"fnsetpm", "fsetpm287_nop"},
+      {"fstp", "fstpnce"},
       {"nop", "cldemote"},  // Hints of processors that promise them are NOPs on
                             // all others.
       {"nop", "rdsspd"},

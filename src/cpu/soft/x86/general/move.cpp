@@ -137,6 +137,7 @@ const Row kRows[] = {
     {"mov", "B8+r", "Zv,Iv", pick_size<MovRegImmediate>},
     {"mov", "C6 /0", "Eb,Ib", pick<MovRmImmediate>},
     {"mov", "C7 /0", "Ev,Iz", pick<MovRmImmediate>},
+    {"movnti", "NP 0F C3 /r", "My,Gy", pick_wide<MovRmReg>, 0, {}, "sse2"},
     {"movzx", "0F B6 /r", "Gv,Eb", pick_wide<Extend<uint8_t>>},
     {"movzx", "0F B7 /r", "Gv,Ew", pick_wide<Extend<uint16_t>>},
     {"movsx", "0F BE /r", "Gv,Eb", pick_wide<Extend<int8_t>>},
