@@ -10,6 +10,8 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
+#include <bit>
 #include <chrono>
 #include <condition_variable>
 #include <cstring>
@@ -124,8 +126,11 @@ class FakeQueue {
   void set_descriptor(uint16_t index, spec::virtio::Descriptor descriptor) {
     set_descriptor_at(addresses_.descriptors, index, descriptor);
   }
+  // In two single accesses: tests change descriptors while the device reads them.
   void set_descriptor_at(uint64_t table, uint32_t index, spec::virtio::Descriptor descriptor) {
-    store(table + 16 * uint64_t{index}, descriptor);
+    const auto halves = std::bit_cast<std::array<uint64_t, 2>>(descriptor);
+    store(table + 16 * uint64_t{index}, halves[0]);
+    store(table + 16 * uint64_t{index} + 8, halves[1]);
   }
   void set_available_index(uint16_t value) {
     available_ = value;
@@ -142,7 +147,11 @@ class FakeQueue {
     set_available_entry(available_, head);
     set_available_index(available_ + 1);
   }
-  uint16_t used_index() const { return load<uint16_t>(addresses_.device + spec::virtio::kRingIndex); }
+  // Whoever sees the index sees what was written before it.
+  uint16_t used_index() const {
+    const std::byte* index = memory_.host_range(addresses_.device + spec::virtio::kRingIndex, 2);
+    return __atomic_load_n(reinterpret_cast<const uint16_t*>(index), __ATOMIC_ACQUIRE);
+  }
   uint16_t used_flags() const { return load<uint16_t>(addresses_.device + spec::virtio::kRingFlags); }
   uint16_t available_event() const {
     return load<uint16_t>(addresses_.device + spec::virtio::kRingEntries + 8 * uint64_t{size_});
@@ -214,7 +223,6 @@ class FakeQueue {
   // The next used element, if there is one; frees its descriptors.
   std::optional<spec::virtio::UsedElement> poll() {
     if (used_index() == next_used_) return std::nullopt;
-    std::atomic_thread_fence(std::memory_order_acquire);
     const auto element = load<spec::virtio::UsedElement>(addresses_.device + spec::virtio::kRingEntries +
                                                          8 * uint64_t(next_used_ % size_));
     ++next_used_;
