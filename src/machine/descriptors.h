@@ -39,6 +39,7 @@ class Descriptors {
   size_t size() const { return descriptors_.size(); }
   // Those not taken yet, in the order of their paths.
   const std::map<std::string, UniqueFd, std::less<>>& all() const { return descriptors_; }
+  std::map<std::string, UniqueFd, std::less<>> take_all() && { return std::move(descriptors_); }
 
  private:
   std::map<std::string, UniqueFd, std::less<>> descriptors_;

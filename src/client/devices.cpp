@@ -1,0 +1,91 @@
+#include "client/devices.h"
+
+#include <alcove/literals.h>
+
+#include <algorithm>
+
+namespace alcove::client {
+
+using control::Json;
+
+std::vector<std::string> NetworkDeviceProxy::addresses() const {
+  const std::lock_guard lock(mutex_);
+  return addresses_;
+}
+
+std::vector<PortForward> NetworkDeviceProxy::port_forwards() const {
+  const std::lock_guard lock(mutex_);
+  return forwards_;
+}
+
+void NetworkDeviceProxy::set_addresses(std::vector<std::string> addresses) {
+  const std::lock_guard lock(mutex_);
+  addresses_ = std::move(addresses);
+}
+
+void NetworkDeviceProxy::set_port_forwards(std::vector<PortForward> forwards) {
+  const std::lock_guard lock(mutex_);
+  forwards_ = std::move(forwards);
+}
+
+void NetworkDeviceProxy::add_port_forward(PortForward forward, Completion<PortForward> completion) {
+  Json request = {{"request", "add_port_forward"}, {"device", index_}, {"forward", config::to_tree(forward)}};
+  requests_.request_for_device(
+      std::move(request), [this, completion = std::move(completion)](Result<Json> reply) mutable {
+        if (!reply) return completion(std::unexpected(std::move(reply.error())));
+        auto added = config::port_forward_from_tree(control::member_of(*reply, "forward"), "forward");
+        if (added) {
+          const std::lock_guard lock(mutex_);
+          forwards_.push_back(*added);
+        }
+        completion(std::move(added));
+      });
+}
+
+void NetworkDeviceProxy::remove_port_forward(PortForward forward, Completion<> completion) {
+  Json request = {
+      {"request", "remove_port_forward"}, {"device", index_}, {"forward", config::to_tree(forward)}};
+  requests_.request_for_device(
+      std::move(request),
+      [this, forward = std::move(forward), completion = std::move(completion)](Result<Json> reply) mutable {
+        if (!reply) return completion(std::unexpected(std::move(reply.error())));
+        {
+          const std::lock_guard lock(mutex_);
+          std::erase(forwards_, forward);
+        }
+        completion({});
+      });
+}
+
+uint64_t MemoryBalloonProxy::target_virtual_machine_memory_size() const {
+  const std::lock_guard lock(mutex_);
+  return target_;
+}
+
+void MemoryBalloonProxy::set_target_virtual_machine_memory_size(uint64_t bytes) {
+  using namespace literals;
+  const uint64_t least = std::min(VirtualMachineConfiguration::minimum_allowed_memory_size(), memory_size_);
+  const uint64_t target = std::clamp(bytes / 1_MiB * 1_MiB, least, memory_size_);
+  {
+    const std::lock_guard lock(mutex_);
+    target_ = target;
+  }
+  // A request only: that the machine is not running, or the guest unable, is no error.
+  requests_.request_for_device({{"request", "set_balloon_target"}, {"memory_size", target}},
+                               [](const Result<Json>&) {});
+}
+
+void MemoryBalloonProxy::statistics(Completion<MemoryBalloonStatistics> completion) {
+  requests_.request_for_device(
+      {{"request", "balloon_statistics"}}, [completion = std::move(completion)](Result<Json> reply) mutable {
+        if (!reply) return completion(std::unexpected(std::move(reply.error())));
+        completion(control::statistics_from_json(control::member_of(*reply, "statistics")));
+      });
+}
+
+void MemoryBalloonProxy::reset() {
+  const std::lock_guard lock(mutex_);
+  target_ = memory_size_;
+}
+
+}  // namespace alcove::client

@@ -1,0 +1,140 @@
+// What the machine's process says, and its end, applied on the executor.
+#include <fmt/format.h>
+
+#include <utility>
+
+#include "client/implementation.h"
+
+namespace alcove {
+namespace {
+
+// A process that announced its end and does not come to it is killed.
+constexpr std::chrono::seconds kTimeToEnd{10};
+
+Error changed_meanwhile(std::string_view what) {
+  return {ErrorCode::invalid_virtual_machine_state_transition, "",
+          fmt::format("the machine {} while the request was under way", what), ""};
+}
+
+}  // namespace
+
+void VirtualMachine::Implementation::receive(const Json& message) {
+  if (const auto event = control::text_of(message, "event")) return receive_event(*event, message);
+  const auto id = control::number_of(message, "reply");
+  if (!id) return;
+  Handler handler;
+  {
+    const std::lock_guard lock(mutex_);
+    if (closed_) return;
+    if (state_ == State::starting && !ending_) return started(message);
+    const auto found = pending_.find(*id);
+    if (found == pending_.end()) return;
+    handler = std::move(found->second);
+    pending_.erase(found);
+  }
+  if (message.contains("error")) return handler(std::unexpected(control::error_from_json(message["error"])));
+  handler(message);
+}
+
+// With mutex_ held: the process's first reply.
+void VirtualMachine::Implementation::started(const Json& message) {
+  if (message.contains("error")) {
+    // start() completes when the process has ended, and has let go of its files.
+    ending_ = Ending{Ending::Kind::start_failed, control::error_from_json(message["error"])};
+    io_->loop().post([this] {
+      if (process_) process_->end_within(kTimeToEnd);
+    });
+    return;
+  }
+  hypervisor_ = control::text_of(message, "hypervisor").value_or("");
+  const Json& devices = control::member_of(message, "network");
+  for (size_t index = 0; devices.is_array() && index < networks.size() && index < devices.size(); ++index) {
+    std::vector<PortForward> forwards;
+    for (const Json& tree : control::member_of(devices[index], "port_forwards")) {
+      if (auto forward = config::port_forward_from_tree(tree, "")) forwards.push_back(*std::move(forward));
+    }
+    networks[index]->set_port_forwards(std::move(forwards));
+    networks[index]->set_addresses(control::texts_of(devices[index], "addresses"));
+  }
+  for (const auto& balloon : balloons) balloon->reset();
+  set_state(State::running);
+  complete<void>(std::exchange(start_completion_, {}), {});
+}
+
+void VirtualMachine::Implementation::receive_event(const std::string& event, const Json& message) {
+  if (event == "rebooted") {
+    return notify([](const VirtualMachineObserver& observer) {
+      if (observer.guest_did_reboot) observer.guest_did_reboot();
+    });
+  }
+  if (event != "stopped" && event != "error") return receive_device_event(event, message);
+  const std::lock_guard lock(mutex_);
+  if (closed_ || ending_) return;
+  if (event == "stopped") {
+    ending_ = Ending{Ending::Kind::guest_stopped};
+    fail_pending(changed_meanwhile("stopped"));
+  } else {
+    ending_ =
+        Ending{Ending::Kind::machine_failed, control::error_from_json(control::member_of(message, "error"))};
+    fail_pending(changed_meanwhile("failed"));
+  }
+  if (state_ != State::starting) set_state(State::stopping);
+  io_->loop().post([this] {
+    if (process_) process_->end_within(kTimeToEnd);
+  });
+}
+
+void VirtualMachine::Implementation::receive_device_event(const std::string& event, const Json& message) {
+  const auto index = control::number_of(message, "device");
+  if (!index || *index >= networks.size()) return;
+  client::NetworkDeviceProxy& device = *networks[*index];
+  if (event == "addresses") {
+    device.set_addresses(control::texts_of(message, "addresses"));
+    notify([&device](const VirtualMachineObserver& observer) {
+      if (observer.network_addresses_changed) observer.network_addresses_changed(device);
+    });
+  } else if (event == "network_error") {
+    const Error error = control::error_from_json(control::member_of(message, "error"));
+    notify([&device, error](const VirtualMachineObserver& observer) {
+      if (observer.network_attachment_was_disconnected)
+        observer.network_attachment_was_disconnected(device, error);
+    });
+  }
+}
+
+void VirtualMachine::Implementation::process_ended(const std::string& how) {
+  const std::lock_guard lock(mutex_);
+  if (closed_) return;
+  const Ending ending =
+      std::exchange(ending_, std::nullopt)
+          .value_or(Ending{Ending::Kind::machine_failed,
+                           {ErrorCode::internal, "", fmt::format("the machine's process {}", how),
+                            "what the guest had not flushed to its disks is lost"}});
+  using Kind = Ending::Kind;
+  hypervisor_.clear();
+  for (const auto& network : networks) {
+    network->set_addresses({});
+    network->set_port_forwards({});
+  }
+  if (ending.kind == Kind::machine_failed) error_ = ending.error;
+  set_state(ending.kind == Kind::machine_failed ? State::error : State::stopped);
+
+  if (start_completion_) {
+    const bool is_its_failure = ending.kind == Kind::start_failed || ending.kind == Kind::machine_failed;
+    complete<void>(std::exchange(start_completion_, {}),
+                   std::unexpected(is_its_failure ? ending.error : changed_meanwhile("stopped")));
+  }
+  if (stop_completion_) complete<void>(std::exchange(stop_completion_, {}), {});
+  fail_pending(changed_meanwhile(ending.kind == Kind::machine_failed ? "failed" : "stopped"));
+  if (ending.kind == Kind::guest_stopped) {
+    notify([](const VirtualMachineObserver& observer) {
+      if (observer.guest_did_stop) observer.guest_did_stop();
+    });
+  } else if (ending.kind == Kind::machine_failed) {
+    notify([error = ending.error](const VirtualMachineObserver& observer) {
+      if (observer.did_stop_with_error) observer.did_stop_with_error(error);
+    });
+  }
+}
+
+}  // namespace alcove

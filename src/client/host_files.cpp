@@ -1,0 +1,207 @@
+#include "client/host_files.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "client/image_lock.h"
+
+namespace alcove::client {
+namespace {
+
+std::unexpected<Error> cannot_open(std::string where, const std::filesystem::path& path,
+                                   std::string hint = {},
+                                   ErrorCode code = ErrorCode::invalid_virtual_machine_configuration) {
+  return fail(code, std::move(where), fmt::format("can't open {}: {}", path.string(), std::strerror(errno)),
+              std::move(hint));
+}
+
+Result<UniqueFd> duplicate(int descriptor, const std::string& where) {
+  UniqueFd copy(::fcntl(descriptor, F_DUPFD_CLOEXEC, 0));
+  if (!copy) {
+    return fail(ErrorCode::internal, where,
+                fmt::format("can't duplicate a file descriptor: {}", std::strerror(errno)));
+  }
+  return copy;
+}
+
+class Opener {
+ public:
+  explicit Opener(machine::Descriptors& descriptors) : descriptors_(descriptors) {}
+
+  Result<> open(const LinuxBootLoader& loader) {
+    if (auto opened = open_for_reading(loader.kernel, "boot_loader.kernel"); !opened) return opened;
+    if (loader.initial_ramdisk.empty()) return {};
+    return open_for_reading(loader.initial_ramdisk, "boot_loader.initial_ramdisk");
+  }
+
+  Result<> open(const DiskImageStorageDeviceAttachment& image, const std::string& where) {
+    const int direct = image.caching_mode == DiskImageCachingMode::uncached ? O_DIRECT : 0;
+    UniqueFd descriptor(
+        ::open(image.path.c_str(), (image.read_only ? O_RDONLY : O_RDWR) | direct | O_CLOEXEC));
+    if (!descriptor) {
+      const char* hint = errno == EINVAL && direct != 0
+                             ? "its file system has no uncached access: set caching_mode to cached"
+                         : image.read_only                   ? ""
+                         : errno == EROFS || errno == EACCES ? "set read_only if the guest need not write"
+                                                             : "";
+      return cannot_open(where + ".path", image.path, hint, ErrorCode::invalid_disk_image);
+    }
+    if (image.locking_mode == DiskImageLockingMode::automatic) {
+      if (auto locked = lock_image(descriptor.get(), !image.read_only, image.path); !locked) {
+        locked.error().where = where + ".path";
+        return locked;
+      }
+    }
+    descriptors_.add(where, std::move(descriptor));
+    return {};
+  }
+
+  Result<> open(const FileSerialPortAttachment& file, const SerialPortFiles&, const std::string& where) {
+    const int start = file.append ? O_APPEND : O_TRUNC;
+    UniqueFd descriptor(::open(file.path.c_str(), O_WRONLY | O_CREAT | O_NOCTTY | O_CLOEXEC | start, 0666));
+    if (!descriptor) return cannot_open(where + ".path", file.path);
+    descriptors_.add(where + ".writing", std::move(descriptor));
+    return {};
+  }
+
+  Result<> open(const FileHandleSerialPortAttachment&, const SerialPortFiles& files,
+                const std::string& where) {
+    if (auto added = add_copy(files.reading, where + ".reading"); !added) return added;
+    return add_copy(files.writing, where + ".writing");
+  }
+
+  Result<> open(const PseudoTerminalSerialPortAttachment&, const SerialPortFiles& files,
+                const std::string& where) {
+    if (auto added = add_copy(files.terminal->machine_side, where + ".reading"); !added) return added;
+    return add_copy(files.terminal->machine_side, where + ".writing");
+  }
+
+  Result<> open_kvm(HypervisorChoice choice) {
+    if (choice == HypervisorChoice::soft) return {};
+    UniqueFd descriptor(::open("/dev/kvm", O_RDWR | O_CLOEXEC));
+    if (descriptor) {
+      descriptors_.add("hypervisor.kvm", std::move(descriptor));
+    } else if (choice == HypervisorChoice::kvm) {
+      return cannot_open("hypervisor", "/dev/kvm", "choose \"auto\", or see `alcove doctor`",
+                         ErrorCode::not_supported);
+    }
+    return {};
+  }
+
+  Result<> add_copy(int descriptor, const std::string& where) {
+    auto copy = duplicate(descriptor, where);
+    if (!copy) return std::unexpected(std::move(copy.error()));
+    descriptors_.add(where, *std::move(copy));
+    return {};
+  }
+
+ private:
+  Result<> add_copy(const UniqueFd& descriptor, const std::string& where) {
+    if (!descriptor) return {};
+    return add_copy(descriptor.get(), where);
+  }
+
+  Result<> open_for_reading(const std::filesystem::path& path, const std::string& where) {
+    UniqueFd descriptor(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+    if (!descriptor) return cannot_open(where, path);
+    struct stat status{};
+    if (::fstat(descriptor.get(), &status) != 0 || !S_ISREG(status.st_mode)) {
+      return fail(ErrorCode::invalid_virtual_machine_configuration, where,
+                  fmt::format("{} is not a file", path.string()));
+    }
+    descriptors_.add(where, std::move(descriptor));
+    return {};
+  }
+
+  machine::Descriptors& descriptors_;
+};
+
+Result<> open_backing(const FileHandleSerialPortAttachment& handles, const std::string& where,
+                      SerialPortFiles& files) {
+  if (handles.reading >= 0) {
+    auto copy = duplicate(handles.reading, where + ".reading");
+    if (!copy) return std::unexpected(std::move(copy.error()));
+    files.reading = *std::move(copy);
+  }
+  if (handles.writing >= 0) {
+    auto copy = duplicate(handles.writing, where + ".writing");
+    if (!copy) return std::unexpected(std::move(copy.error()));
+    files.writing = *std::move(copy);
+  }
+  return {};
+}
+
+Result<> open_backing(const FileSerialPortAttachment&, const std::string&, SerialPortFiles&) {
+  return {};
+}
+
+Result<> open_backing(const PseudoTerminalSerialPortAttachment&, const std::string& where,
+                      SerialPortFiles& files) {
+  auto terminal = PseudoTerminal::open();
+  if (!terminal) {
+    terminal.error().where = where;
+    return std::unexpected(std::move(terminal.error()));
+  }
+  files.terminal = *std::move(terminal);
+  return {};
+}
+
+const std::optional<SerialPortAttachment>& attachment_of(const SerialPortConfiguration& port) {
+  return std::visit([](const auto& kind) -> auto& { return kind.attachment; }, port);
+}
+
+}  // namespace
+
+Result<std::vector<SerialPortFiles>> open_serial_ports(const VirtualMachineConfiguration& configuration) {
+  std::vector<SerialPortFiles> ports;
+  for (size_t index = 0; index < configuration.serial_ports.size(); ++index) {
+    const std::string where = fmt::format("serial_ports[{}]", index);
+    auto log = LogRing::create();
+    if (!log) {
+      log.error().where = where;
+      return std::unexpected(std::move(log.error()));
+    }
+    SerialPortFiles& files = ports.emplace_back(SerialPortFiles{*std::move(log), {}, {}, {}});
+    const auto& attachment = attachment_of(configuration.serial_ports[index]);
+    if (!attachment) continue;
+    auto opened =
+        std::visit([&](const auto& backing) { return open_backing(backing, where + ".attachment", files); },
+                   *attachment);
+    if (!opened) return std::unexpected(std::move(opened.error()));
+  }
+  return ports;
+}
+
+Result<machine::Descriptors> open_host_files(const VirtualMachineConfiguration& configuration,
+                                             const std::vector<SerialPortFiles>& serial_ports) {
+  machine::Descriptors descriptors;
+  Opener opener(descriptors);
+  Result<> opened;
+  if (configuration.boot_loader) {
+    opened = std::visit([&](const auto& loader) { return opener.open(loader); }, *configuration.boot_loader);
+  }
+  if (opened) opened = opener.open_kvm(configuration.hypervisor);
+  for (size_t index = 0; opened && index < configuration.storage_devices.size(); ++index) {
+    const auto& attachment = std::visit([](const auto& device) -> auto& { return device.attachment; },
+                                        configuration.storage_devices[index]);
+    const std::string where = fmt::format("storage_devices[{}].attachment", index);
+    opened = std::visit([&](const auto& backing) { return opener.open(backing, where); }, attachment);
+  }
+  for (size_t index = 0; opened && index < serial_ports.size(); ++index) {
+    const std::string where = fmt::format("serial_ports[{}]", index);
+    opened = opener.add_copy(serial_ports[index].log.descriptor(), where + ".log");
+    const auto& attachment = attachment_of(configuration.serial_ports[index]);
+    if (!opened || !attachment) continue;
+    opened = std::visit(
+        [&](const auto& backing) { return opener.open(backing, serial_ports[index], where + ".attachment"); },
+        *attachment);
+  }
+  if (!opened) return std::unexpected(std::move(opened.error()));
+  return descriptors;
+}
+
+}  // namespace alcove::client

@@ -1,0 +1,32 @@
+// Opens what a configuration names: the machine's process gets open files only.
+#pragma once
+
+#include <alcove/error.h>
+#include <alcove/virtual_machine_configuration.h>
+
+#include <optional>
+#include <vector>
+
+#include "client/pseudo_terminal.h"
+#include "machine/descriptors.h"
+#include "support/log_ring.h"
+
+namespace alcove::client {
+
+// What a serial port has as long as its VirtualMachine exists, also between starts.
+struct SerialPortFiles {
+  LogRing log;
+  UniqueFd reading;  // Duplicates of a FileHandleSerialPortAttachment's.
+  UniqueFd writing;
+  std::optional<PseudoTerminal> terminal;
+};
+
+// One for each of the configuration's serial ports.
+Result<std::vector<SerialPortFiles>> open_serial_ports(const VirtualMachineConfiguration& configuration);
+
+// The files for one start, as src/machine/descriptors.h lists them. Images are locked. Empties files of
+// serial ports that are not appended to.
+Result<machine::Descriptors> open_host_files(const VirtualMachineConfiguration& configuration,
+                                             const std::vector<SerialPortFiles>& serial_ports);
+
+}  // namespace alcove::client

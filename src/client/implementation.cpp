@@ -1,0 +1,235 @@
+#include "client/implementation.h"
+
+#include <fmt/format.h>
+
+#include <fstream>
+#include <utility>
+
+#include "client/blocked_signals.h"
+
+namespace alcove {
+namespace {
+
+// How long a machine may take to write what it has under way before it is killed.
+constexpr std::chrono::seconds kTimeToStop{10};
+constexpr std::chrono::seconds kTimeToAbandonStart{1};
+
+std::unexpected<Error> refused(std::string_view operation, VirtualMachineState state) {
+  return fail(ErrorCode::invalid_virtual_machine_state, "",
+              fmt::format("can't {} a machine that is {}", operation, to_string(state)));
+}
+
+// The configuration with the file descriptors that `ports` owns in place of the caller's, which may be
+// closed.
+VirtualMachineConfiguration with_own_handles(VirtualMachineConfiguration configuration,
+                                             const std::vector<client::SerialPortFiles>& ports) {
+  for (size_t index = 0; index < ports.size(); ++index) {
+    auto& attachment =
+        std::visit([](auto& port) -> auto& { return port.attachment; }, configuration.serial_ports[index]);
+    if (!attachment || !std::holds_alternative<FileHandleSerialPortAttachment>(*attachment)) continue;
+    *attachment = FileHandleSerialPortAttachment{.reading = ports[index].reading.get(),
+                                                 .writing = ports[index].writing.get()};
+  }
+  return configuration;
+}
+
+}  // namespace
+
+VirtualMachine::Implementation::Implementation(VirtualMachineConfiguration configuration,
+                                               VirtualMachineOptions options,
+                                               std::vector<client::SerialPortFiles> serial_port_files)
+    : configuration_(std::move(configuration)),
+      options_(std::move(options)),
+      serial_port_files_(std::move(serial_port_files)),
+      start_configuration_(with_own_handles(configuration_, serial_port_files_)),
+      own_executor_(options_.executor ? nullptr : std::make_shared<client::ThreadExecutor>()),
+      executor_(own_executor_ ? own_executor_ : options_.executor) {
+  const client::BlockedSignals blocked;
+  io_ = std::make_unique<exec::LoopThread>("alcove-machine");
+  make_devices();
+}
+
+void VirtualMachine::Implementation::make_devices() {
+  for (const auto& device : configuration_.network_devices) {
+    const MACAddress address = std::visit([](const auto& kind) { return kind.mac_address; }, device);
+    networks.push_back(std::make_unique<client::NetworkDeviceProxy>(*this, networks.size(), address));
+    network_devices.push_back(networks.back().get());
+  }
+  for (size_t index = 0; index < configuration_.memory_balloon_devices.size(); ++index) {
+    balloons.push_back(std::make_unique<client::MemoryBalloonProxy>(*this, configuration_.memory_size));
+    memory_balloon_devices.push_back(balloons.back().get());
+  }
+  for (const client::SerialPortFiles& files : serial_port_files_) {
+    serials.push_back(std::make_unique<client::SerialPortProxy>(files));
+    serial_ports.push_back(serials.back().get());
+  }
+}
+
+VirtualMachineState VirtualMachine::Implementation::state() const {
+  const std::lock_guard lock(mutex_);
+  return state_;
+}
+
+std::optional<Error> VirtualMachine::Implementation::error() const {
+  const std::lock_guard lock(mutex_);
+  return error_;
+}
+
+int VirtualMachine::Implementation::process_id() const {
+  const std::lock_guard lock(mutex_);
+  return process_id_;
+}
+
+std::string VirtualMachine::Implementation::hypervisor() const {
+  const std::lock_guard lock(mutex_);
+  return hypervisor_;
+}
+
+uint64_t VirtualMachine::Implementation::resident_memory_size() const {
+  const int pid = process_id();
+  if (pid == 0) return 0;
+  std::ifstream rollup(fmt::format("/proc/{}/smaps_rollup", pid));
+  for (std::string name; rollup >> name;) {
+    if (name != "Pss:") continue;
+    uint64_t kibibytes = 0;
+    rollup >> kibibytes;
+    return kibibytes * 1024;
+  }
+  return 0;
+}
+
+Observation VirtualMachine::Implementation::observe(VirtualMachineObserver observer) {
+  auto record = std::make_shared<Observation::Record>(std::move(observer));
+  const std::lock_guard lock(mutex_);
+  observers_.push_back(record);
+  return Observation(std::move(record));
+}
+
+void VirtualMachine::Implementation::set_state(State state) {
+  if (state_ == state) return;
+  state_ = state;
+  changed_.notify_all();
+  notify([state](const VirtualMachineObserver& observer) {
+    if (observer.state_changed) observer.state_changed(state);
+  });
+}
+
+Result<> VirtualMachine::Implementation::wait_until_stopped() const {
+  std::unique_lock lock(mutex_);
+  changed_.wait(lock, [this] { return state_ == State::stopped || state_ == State::error; });
+  if (error_) return std::unexpected(*error_);
+  return {};
+}
+
+void VirtualMachine::Implementation::request(Json request, Handler handler) {
+  const uint64_t id = next_id_++;
+  pending_.emplace(id, std::move(handler));
+  request["id"] = id;
+  io_->loop().post([this, request = std::move(request)]() mutable {
+    if (process_) process_->send(std::move(request));
+  });
+}
+
+void VirtualMachine::Implementation::request_for_device(Json request, Handler handler) {
+  const std::lock_guard lock(mutex_);
+  const bool is_live = state_ == State::running || state_ == State::paused;
+  if (is_live && !closed_) return this->request(std::move(request), std::move(handler));
+  post([handler = std::move(handler), error = refused("ask a device of", state_)]() mutable {
+    handler(error);
+  });
+}
+
+void VirtualMachine::Implementation::start(VirtualMachineStartOptions options, Completion<> completion) {
+  const std::lock_guard lock(mutex_);
+  if (state_ != State::stopped && state_ != State::error) {
+    return complete<void>(std::move(completion), refused("start", state_));
+  }
+  VirtualMachineConfiguration configuration = start_configuration_;
+  if (options.boot_loader) configuration.boot_loader = std::move(options.boot_loader);
+  error_.reset();
+  ending_.reset();
+  process_gone_ = false;
+  start_completion_ = std::move(completion);
+  set_state(State::starting);
+  const uint64_t id = next_id_++;
+  io_->loop().post([this, id, configuration = std::move(configuration)] { launch(configuration, id); });
+}
+
+void VirtualMachine::Implementation::transition(State from, State through, State to, const char* name,
+                                                Completion<> completion) {
+  const std::lock_guard lock(mutex_);
+  if (state_ != from) return complete<void>(std::move(completion), refused(name, state_));
+  set_state(through);
+  request({{"request", name}},
+          [this, from, through, to, completion = std::move(completion)](Result<Json> reply) mutable {
+            {
+              const std::lock_guard reply_lock(mutex_);
+              // In another state the guest has stopped meanwhile, which is what counts.
+              if (state_ == through) set_state(reply ? to : from);
+            }
+            Result<> result;
+            if (!reply) result = std::unexpected(std::move(reply.error()));
+            complete<void>(std::move(completion), std::move(result));
+          });
+}
+
+void VirtualMachine::Implementation::pause(Completion<> completion) {
+  transition(State::running, State::pausing, State::paused, "pause", std::move(completion));
+}
+
+void VirtualMachine::Implementation::resume(Completion<> completion) {
+  transition(State::paused, State::resuming, State::running, "resume", std::move(completion));
+}
+
+void VirtualMachine::Implementation::stop(Completion<> completion) {
+  const std::lock_guard lock(mutex_);
+  if (state_ != State::running && state_ != State::paused) {
+    return complete<void>(std::move(completion), refused("stop", state_));
+  }
+  set_state(State::stopping);
+  ending_ = Ending{Ending::Kind::stop_requested};
+  stop_completion_ = std::move(completion);
+  request({{"request", "stop"}}, [](const Result<Json>&) {});
+  io_->loop().post([this] {
+    if (process_) process_->end_within(kTimeToStop);
+  });
+}
+
+Result<> VirtualMachine::Implementation::request_stop() {
+  const std::lock_guard lock(mutex_);
+  if (state_ != State::running) return refused("request the stop of", state_);
+  request({{"request", "request_stop"}}, [](const Result<Json>&) {});
+  return {};
+}
+
+void VirtualMachine::Implementation::fail_pending(const Error& error) {
+  for (auto& [id, handler] : std::exchange(pending_, {})) {
+    post([self = shared_from_this(), handler = std::move(handler), error]() mutable {
+      handler(std::unexpected(std::move(error)));
+    });
+  }
+}
+
+void VirtualMachine::Implementation::shut_down() {
+  {
+    std::unique_lock lock(mutex_);
+    closed_ = true;
+    observers_.clear();
+    const Error cancelled{ErrorCode::operation_cancelled, "", "the VirtualMachine was destroyed", ""};
+    if (start_completion_) complete<void>(std::move(start_completion_), std::unexpected(cancelled));
+    if (stop_completion_) complete<void>(std::move(stop_completion_), std::unexpected(cancelled));
+    fail_pending(cancelled);
+    const bool is_starting = state_ == State::starting;
+    state_ = State::stopped;
+    io_->loop().post([this, is_starting] {
+      if (!process_) return;
+      process_->send({{"request", "stop"}, {"id", 0}});
+      process_->end_within(is_starting ? kTimeToAbandonStart : kTimeToStop);
+    });
+    changed_.wait(lock, [this] { return process_gone_; });
+  }
+  io_.reset();
+  if (own_executor_) own_executor_->finish();
+}
+
+}  // namespace alcove

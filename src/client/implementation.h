@@ -1,0 +1,144 @@
+// The VirtualMachine behind its handle. Three threads meet here:
+// - callers, on any thread: check and change the state, register what is to be called;
+// - the input and output thread: opens files, spawns the process, sends and receives;
+// - the executor: applies what the process said, calls completions and observers.
+#pragma once
+
+#include <alcove/virtual_machine.h>
+
+#include <condition_variable>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "client/devices.h"
+#include "client/host_files.h"
+#include "client/machine_process.h"
+#include "client/observation.h"
+#include "client/thread_executor.h"
+#include "exec/event_loop.h"
+
+namespace alcove {
+
+class VirtualMachine::Implementation final : public client::DeviceRequests,
+                                             public std::enable_shared_from_this<Implementation> {
+ public:
+  using Json = control::Json;
+  using State = VirtualMachineState;
+
+  Implementation(VirtualMachineConfiguration configuration, VirtualMachineOptions options,
+                 std::vector<client::SerialPortFiles> serial_port_files);
+
+  void start(VirtualMachineStartOptions options, Completion<> completion);
+  void pause(Completion<> completion);
+  void resume(Completion<> completion);
+  void stop(Completion<> completion);
+  Result<> request_stop();
+  Result<> wait_until_stopped() const;
+  Observation observe(VirtualMachineObserver observer);
+  // Ends everything; only queued completions may follow.
+  void shut_down();
+
+  State state() const;
+  std::optional<Error> error() const;
+  int process_id() const;
+  std::string hypervisor() const;
+  uint64_t resident_memory_size() const;
+  const VirtualMachineConfiguration& configuration() const { return configuration_; }
+  const std::vector<client::SerialPortFiles>& serial_port_files() const { return serial_port_files_; }
+
+  // A request by a live device: fails unless the machine runs or is paused.
+  void request_for_device(Json request, Handler handler) override;
+  template <class T>
+  void complete(Completion<T> completion, Result<T> result) {
+    post([completion = std::move(completion), result = std::move(result)]() mutable {
+      if (completion) completion(std::move(result));
+    });
+  }
+
+  std::vector<std::unique_ptr<client::NetworkDeviceProxy>> networks;
+  std::vector<std::unique_ptr<client::MemoryBalloonProxy>> balloons;
+  std::vector<std::unique_ptr<client::SerialPortProxy>> serials;
+  std::vector<NetworkDevice*> network_devices;
+  std::vector<MemoryBalloonDevice*> memory_balloon_devices;
+  std::vector<SerialPort*> serial_ports;
+
+ private:
+  // Why the process is about to end, as far as it has been asked or has told.
+  struct Ending {
+    enum class Kind { stop_requested, guest_stopped, machine_failed, start_failed } kind;
+    Error error = {};
+  };
+  using Handlers = std::map<uint64_t, Handler>;
+
+  void make_devices();
+  void post(std::move_only_function<void()> task) { executor_->post(std::move(task)); }
+  // Calls function(observer) for each, later, on the executor.
+  template <class Function>
+  void notify(Function function);
+  void transition(State from, State through, State to, const char* name, Completion<> completion);
+
+  // With mutex_ held; what they call back is posted.
+  void set_state(State state);
+  void request(Json request, Handler handler);
+  void fail_pending(const Error& error);
+
+  // On the input and output thread.
+  void launch(const VirtualMachineConfiguration& configuration, uint64_t id);
+  Result<> spawn(const VirtualMachineConfiguration& configuration, uint64_t id);
+  void process_gone();
+
+  // On the executor.
+  void receive(const Json& message);
+  void receive_event(const std::string& event, const Json& message);
+  void receive_device_event(const std::string& event, const Json& message);
+  void started(const Json& message);
+  void process_ended(const std::string& how);
+
+  const VirtualMachineConfiguration configuration_;
+  const VirtualMachineOptions options_;
+  std::vector<client::SerialPortFiles> serial_port_files_;
+  VirtualMachineConfiguration
+      start_configuration_;  // With our own file descriptors in place of the caller's.
+  std::shared_ptr<client::ThreadExecutor> own_executor_;  // None if the caller gave one.
+  const std::shared_ptr<SerialExecutor> executor_;
+
+  mutable std::mutex mutex_;                 // Guards what follows, up to the next remark.
+  mutable std::condition_variable changed_;  // Of state_ and process_gone_.
+  State state_ = State::stopped;
+  bool closed_ = false;       // shut_down() has begun: nobody is called any more but pending completions.
+  bool process_gone_ = true;  // There is no process, and none is being spawned.
+  std::optional<Error> error_;
+  std::optional<Ending> ending_;
+  Completion<> start_completion_;  // Of the request under way; empty if there is none.
+  Completion<> stop_completion_;
+  uint64_t next_id_ = 1;
+  Handlers pending_;  // Requests that the process has not answered.
+  pid_t process_id_ = 0;
+  std::string hypervisor_;
+  std::vector<std::weak_ptr<Observation::Record>> observers_;
+
+  std::unique_ptr<client::MachineProcess> process_;  // Of the input and output thread alone.
+  std::unique_ptr<exec::LoopThread> io_;             // Exists until shut_down() ends.
+};
+
+template <class Function>
+void VirtualMachine::Implementation::notify(Function function) {
+  post([self = shared_from_this(), function = std::move(function)] {
+    std::vector<std::shared_ptr<Observation::Record>> records;
+    {
+      const std::lock_guard lock(self->mutex_);
+      if (self->closed_) return;
+      std::erase_if(self->observers_, [](const auto& observer) { return observer.expired(); });
+      for (const auto& observer : self->observers_) records.push_back(observer.lock());
+    }
+    for (const auto& record : records) {
+      if (record) record->notify(function);
+    }
+  });
+}
+
+}  // namespace alcove

@@ -1,0 +1,72 @@
+// Spawning the machine's process, on the input and output thread.
+#include "client/implementation.h"
+#include "client/machine_program.h"
+
+namespace alcove {
+
+void VirtualMachine::Implementation::launch(const VirtualMachineConfiguration& configuration, uint64_t id) {
+  Result<> spawned;
+  {
+    const std::lock_guard lock(mutex_);
+    if (closed_) spawned = fail(ErrorCode::operation_cancelled, "", "the VirtualMachine was destroyed");
+  }
+  if (spawned) spawned = spawn(configuration, id);
+  if (spawned) return;
+  {
+    const std::lock_guard lock(mutex_);
+    ending_ = Ending{Ending::Kind::start_failed, std::move(spawned.error())};
+  }
+  process_gone();
+  post([self = shared_from_this()] { self->process_ended(""); });
+}
+
+Result<> VirtualMachine::Implementation::spawn(const VirtualMachineConfiguration& configuration,
+                                               uint64_t id) {
+  if (auto problems = configuration.validate(); !problems.empty()) {
+    return std::unexpected(std::move(problems.front()));
+  }
+  auto program = client::find_machine_program(options_.machine_program);
+  if (!program) return std::unexpected(std::move(program.error()));
+  auto files = client::open_host_files(configuration, serial_port_files_);
+  if (!files) return std::unexpected(std::move(files.error()));
+  for (client::SerialPortFiles& port : serial_port_files_) port.log.clear();
+
+  // The loop runs no longer than this object lives, so that `this` is there whenever it calls.
+  auto process = client::MachineProcess::spawn(
+      io_->loop(), *program, configuration.label.value_or(""),
+      [this](Json message) {
+        post([self = shared_from_this(), message = std::move(message)] { self->receive(message); });
+      },
+      [this](std::string how) {
+        process_gone();
+        post([self = shared_from_this(), how = std::move(how)] { self->process_ended(how); });
+      });
+  if (!process) return std::unexpected(std::move(process.error()));
+  process_ = *std::move(process);
+  {
+    const std::lock_guard lock(mutex_);
+    process_id_ = process_->pid();
+  }
+  Json paths = Json::array();
+  std::vector<UniqueFd> descriptors;
+  for (auto& [path, descriptor] : std::move(*files).take_all()) {
+    paths.push_back(path);
+    descriptors.push_back(std::move(descriptor));
+  }
+  process_->send({{"request", "start"},
+                  {"id", id},
+                  {"configuration", config::to_tree(configuration)},
+                  {"descriptors", std::move(paths)}},
+                 std::move(descriptors));
+  return {};
+}
+
+void VirtualMachine::Implementation::process_gone() {
+  process_.reset();
+  const std::lock_guard lock(mutex_);
+  process_id_ = 0;
+  process_gone_ = true;
+  changed_.notify_all();
+}
+
+}  // namespace alcove

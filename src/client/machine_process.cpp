@@ -1,0 +1,207 @@
+#include "client/machine_process.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <poll.h>
+#include <spawn.h>
+#include <string.h>  // NOLINT(modernize-deprecated-headers): sigabbrev_np is GNU, not C++.
+#include <sys/epoll.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+// glibc 2.36 leaves out that these are C functions.
+extern "C" {
+#include <sys/pidfd.h>
+}
+
+#include <array>
+#include <cerrno>
+#include <utility>
+
+namespace alcove::client {
+namespace {
+
+constexpr int kSocketNumber = 3;  // What src/service/main.cpp expects.
+constexpr size_t kLastWordsSize = 2048;
+
+std::unexpected<Error> failed(std::string_view doing, int error) {
+  return fail(ErrorCode::internal, "", fmt::format("can't {}: {}", doing, ::strerror(error)));
+}
+
+// Above the numbers that the new process wants to have, so that moving one there can't close another.
+UniqueFd raised(UniqueFd descriptor) {
+  return UniqueFd(::fcntl(descriptor.get(), F_DUPFD_CLOEXEC, 10));
+}
+
+// Owns the two objects that posix_spawn takes.
+class SpawnPlan {
+ public:
+  SpawnPlan(int socket, int complaints) {
+    ::posix_spawn_file_actions_init(&actions);
+    ::posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+    ::posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
+    ::posix_spawn_file_actions_adddup2(&actions, complaints, STDERR_FILENO);
+    ::posix_spawn_file_actions_adddup2(&actions, socket, kSocketNumber);
+    ::posix_spawn_file_actions_addclosefrom_np(&actions, kSocketNumber + 1);
+    ::posix_spawnattr_init(&attributes);
+    sigset_t none;
+    ::sigemptyset(&none);
+    sigset_t all;
+    ::sigfillset(&all);
+    ::posix_spawnattr_setsigmask(&attributes, &none);
+    ::posix_spawnattr_setsigdefault(&attributes, &all);
+    // A session of its own: the terminal's Ctrl-C is for the application, which decides what it means.
+    ::posix_spawnattr_setflags(&attributes,
+                               POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSID);
+  }
+  ~SpawnPlan() {
+    ::posix_spawn_file_actions_destroy(&actions);
+    ::posix_spawnattr_destroy(&attributes);
+  }
+  SpawnPlan(const SpawnPlan&) = delete;
+  SpawnPlan& operator=(const SpawnPlan&) = delete;
+
+  posix_spawn_file_actions_t actions;
+  posix_spawnattr_t attributes;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<MachineProcess>> MachineProcess::spawn(exec::EventLoop& loop,
+                                                              const std::filesystem::path& program,
+                                                              const std::string& label, OnMessage on_message,
+                                                              OnEnded on_ended) {
+  auto sockets = control::socket_pair();
+  if (!sockets) return std::unexpected(std::move(sockets.error()));
+  int pipe_ends[2];
+  if (::pipe2(pipe_ends, O_CLOEXEC) != 0) return failed("create a pipe", errno);
+  UniqueFd complaints(pipe_ends[0]);
+  const UniqueFd complaints_end = raised(UniqueFd(pipe_ends[1]));
+  const UniqueFd socket_end = raised(std::move(sockets->second));
+  ::fcntl(complaints.get(), F_SETFL, O_NONBLOCK);
+  if (!complaints_end || !socket_end) return failed("duplicate a file descriptor", errno);
+
+  SpawnPlan plan(socket_end.get(), complaints_end.get());
+  std::string name = program.filename();
+  std::string label_argument = "--label=" + label;
+  std::array<char*, 3> arguments = {name.data(), label.empty() ? nullptr : label_argument.data(), nullptr};
+  pid_t pid = 0;
+  if (int error =
+          ::posix_spawn(&pid, program.c_str(), &plan.actions, &plan.attributes, arguments.data(), environ)) {
+    return failed(fmt::format("run {}", program.string()), error);
+  }
+  UniqueFd process(::pidfd_open(pid, 0));
+  if (!process) {
+    auto error = failed("watch the machine's process", errno);
+    ::kill(pid, SIGKILL);
+    ::waitpid(pid, nullptr, 0);
+    return error;
+  }
+  return std::unique_ptr<MachineProcess>(new MachineProcess(loop, pid, std::move(process),
+                                                            std::move(sockets->first), std::move(complaints),
+                                                            std::move(on_message), std::move(on_ended)));
+}
+
+MachineProcess::MachineProcess(exec::EventLoop& loop, pid_t pid, UniqueFd process, UniqueFd messages,
+                               UniqueFd complaints, OnMessage on_message, OnEnded on_ended)
+    : loop_(loop),
+      pid_(pid),
+      process_(std::move(process)),
+      complaints_(std::move(complaints)),
+      on_ended_(std::move(on_ended)) {
+  loop_.watch(process_.get(), EPOLLIN, [this](uint32_t) { process_ended(); });
+  loop_.watch(complaints_.get(), EPOLLIN, [this](uint32_t) { read_complaints(); });
+  channel_ = std::make_unique<control::Channel>(
+      loop_, std::move(messages),
+      [on_message = std::move(on_message)](control::Json message, const std::vector<UniqueFd>&) mutable {
+        on_message(std::move(message));
+      },
+      [this](const Error&) { channel_closed(); });
+}
+
+MachineProcess::~MachineProcess() {
+  if (deadline_) loop_.cancel(*deadline_);
+  channel_.reset();
+  loop_.unwatch(complaints_.get());
+  loop_.unwatch(process_.get());
+  if (how_) return;
+  kill();
+  reap();
+}
+
+void MachineProcess::send(control::Json message, std::vector<UniqueFd> descriptors) {
+  channel_->send(std::move(message), std::move(descriptors));
+}
+
+void MachineProcess::end_within(std::chrono::milliseconds time) {
+  if (deadline_) loop_.cancel(*deadline_);
+  deadline_ = loop_.call_at(exec::Clock::now() + time, [this] {
+    deadline_.reset();
+    if (how_) return finish();
+    kill();
+  });
+}
+
+void MachineProcess::kill() {
+  ::pidfd_send_signal(process_.get(), SIGKILL, nullptr, 0);
+}
+
+void MachineProcess::reap() {
+  siginfo_t info{};
+  int result;
+  do {
+    result = ::waitid(P_PIDFD, static_cast<id_t>(process_.get()), &info, WEXITED);
+  } while (result != 0 && errno == EINTR);
+  if (result != 0) {
+    how_ = "ended, and the application itself collected its status";
+  } else if (info.si_code == CLD_EXITED) {
+    how_ = fmt::format("ended with status {}", info.si_status);
+  } else {
+    const char* name = ::sigabbrev_np(info.si_status);
+    how_ = name != nullptr ? fmt::format("was killed by SIG{}", name)
+                           : fmt::format("was killed by signal {}", info.si_status);
+  }
+}
+
+// What it said before may still be in the socket: that is read first. Should some other process hold the
+// socket's other end open, its closing is not waited for long.
+void MachineProcess::process_ended() {
+  loop_.unwatch(process_.get());
+  reap();
+  if (!channel_open_) return finish();
+  end_within(std::chrono::seconds(1));
+}
+
+void MachineProcess::channel_closed() {
+  channel_open_ = false;
+  if (how_) return finish();
+  // It can't be steered any more.
+  if (!deadline_) end_within(std::chrono::seconds(2));
+}
+
+void MachineProcess::read_complaints() {
+  std::array<char, 4096> buffer;
+  const ssize_t count = ::read(complaints_.get(), buffer.data(), buffer.size());
+  if (count == 0) loop_.unwatch(complaints_.get());
+  if (count <= 0) return;
+  last_words_.append(buffer.data(), static_cast<size_t>(count));
+  if (last_words_.size() > kLastWordsSize) last_words_.erase(0, last_words_.size() - kLastWordsSize);
+}
+
+void MachineProcess::finish() {
+  if (std::exchange(finished_, true)) return;
+  if (deadline_) loop_.cancel(*deadline_);
+  deadline_.reset();
+  size_t before;
+  do {
+    before = last_words_.size();
+    read_complaints();
+  } while (last_words_.size() != before && last_words_.size() < kLastWordsSize);
+  while (last_words_.ends_with('\n')) last_words_.pop_back();
+  std::string how = *how_;
+  if (!last_words_.empty()) how += ": " + last_words_;
+  // Not from inside the channel's callback, which may be running: the owner destroys both now.
+  loop_.post([on_ended = std::move(on_ended_), how = std::move(how)]() mutable { on_ended(std::move(how)); });
+}
+
+}  // namespace alcove::client

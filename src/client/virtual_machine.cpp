@@ -1,0 +1,143 @@
+// The public object: forwards to its Implementation.
+#include <alcove/virtual_machine.h>
+
+#include "client/implementation.h"
+
+namespace alcove {
+
+std::string_view to_string(VirtualMachineState state) {
+  using enum VirtualMachineState;
+  switch (state) {
+    case stopped:
+      return "stopped";
+    case running:
+      return "running";
+    case paused:
+      return "paused";
+    case error:
+      return "error";
+    case starting:
+      return "starting";
+    case pausing:
+      return "pausing";
+    case resuming:
+      return "resuming";
+    case stopping:
+      return "stopping";
+    case saving:
+      return "saving";
+    case restoring:
+      return "restoring";
+  }
+  return "unknown";
+}
+
+Result<std::unique_ptr<VirtualMachine>> VirtualMachine::create(VirtualMachineConfiguration configuration,
+                                                               VirtualMachineOptions options) {
+  if (auto problems = configuration.validate(); !problems.empty()) {
+    return std::unexpected(std::move(problems.front()));
+  }
+  auto serial_ports = client::open_serial_ports(configuration);
+  if (!serial_ports) return std::unexpected(std::move(serial_ports.error()));
+  return std::unique_ptr<VirtualMachine>(new VirtualMachine(std::make_shared<Implementation>(
+      std::move(configuration), std::move(options), *std::move(serial_ports))));
+}
+
+VirtualMachine::VirtualMachine(std::shared_ptr<Implementation> implementation)
+    : implementation_(std::move(implementation)) {}
+
+VirtualMachine::~VirtualMachine() {
+  implementation_->shut_down();
+}
+
+const VirtualMachineConfiguration& VirtualMachine::configuration() const {
+  return implementation_->configuration();
+}
+
+VirtualMachineState VirtualMachine::state() const {
+  return implementation_->state();
+}
+
+std::optional<Error> VirtualMachine::error() const {
+  return implementation_->error();
+}
+
+bool VirtualMachine::can_start() const {
+  const VirtualMachineState now = state();
+  return now == VirtualMachineState::stopped || now == VirtualMachineState::error;
+}
+
+bool VirtualMachine::can_pause() const {
+  return state() == VirtualMachineState::running;
+}
+
+bool VirtualMachine::can_resume() const {
+  return state() == VirtualMachineState::paused;
+}
+
+bool VirtualMachine::can_stop() const {
+  const VirtualMachineState now = state();
+  return now == VirtualMachineState::running || now == VirtualMachineState::paused;
+}
+
+bool VirtualMachine::can_request_stop() const {
+  return state() == VirtualMachineState::running;
+}
+
+void VirtualMachine::start(Completion<> completion) {
+  start({}, std::move(completion));
+}
+
+void VirtualMachine::start(VirtualMachineStartOptions options, Completion<> completion) {
+  implementation_->start(std::move(options), std::move(completion));
+}
+
+void VirtualMachine::pause(Completion<> completion) {
+  implementation_->pause(std::move(completion));
+}
+
+void VirtualMachine::resume(Completion<> completion) {
+  implementation_->resume(std::move(completion));
+}
+
+void VirtualMachine::stop(Completion<> completion) {
+  implementation_->stop(std::move(completion));
+}
+
+Result<> VirtualMachine::request_stop() {
+  return implementation_->request_stop();
+}
+
+Result<> VirtualMachine::wait_until_stopped() const {
+  return implementation_->wait_until_stopped();
+}
+
+Observation VirtualMachine::observe(VirtualMachineObserver observer) {
+  return implementation_->observe(std::move(observer));
+}
+
+const std::vector<NetworkDevice*>& VirtualMachine::network_devices() const {
+  return implementation_->network_devices;
+}
+
+const std::vector<MemoryBalloonDevice*>& VirtualMachine::memory_balloon_devices() const {
+  return implementation_->memory_balloon_devices;
+}
+
+const std::vector<SerialPort*>& VirtualMachine::serial_ports() const {
+  return implementation_->serial_ports;
+}
+
+int VirtualMachine::process_id() const {
+  return implementation_->process_id();
+}
+
+std::string VirtualMachine::hypervisor() const {
+  return implementation_->hypervisor();
+}
+
+uint64_t VirtualMachine::resident_memory_size() const {
+  return implementation_->resident_memory_size();
+}
+
+}  // namespace alcove

@@ -1,0 +1,49 @@
+// What application and machine process say to each other.
+//
+// Application to machine, each with "request" (a name below) and "id":
+//   start {configuration, descriptors: [field path…]} with that many file descriptors; once, first
+//   pause, resume, request_stop
+//   stop                    answered when the machine has ended; the process ends then
+//   add_port_forward, remove_port_forward {device, forward}
+//   set_balloon_target {memory_size}, balloon_statistics
+// Machine to application:
+//   {reply: id, error?: {code, where, what, hint}, …}   one for each request, with
+//     start: hypervisor, network: [{port_forwards, addresses}]; add_port_forward: forward;
+//     balloon_statistics: statistics
+//   {event: stopped | error {error} | rebooted | addresses {device, addresses} |
+//           network_error {device, error}}      the first two end the process
+#pragma once
+
+#include <alcove/devices.h>
+#include <alcove/error.h>
+#include <alcove/virtual_machine.h>
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "config/json.h"
+
+namespace alcove::control {
+
+using config::Json;
+
+Json to_json(const Error& error);
+// Anything else becomes an internal error that says so.
+Error error_from_json(const Json& tree);
+
+Json to_json(const MemoryBalloonStatistics& statistics);
+MemoryBalloonStatistics statistics_from_json(const Json& tree);
+
+Json to_json(const Prerequisite& prerequisite);
+Prerequisite prerequisite_from_json(const Json& tree);
+
+// A member of a message: nothing if it is missing or of another kind.
+std::optional<std::string> text_of(const Json& tree, std::string_view name);
+std::optional<uint64_t> number_of(const Json& tree, std::string_view name);
+// The texts in a list; others are left out.
+std::vector<std::string> texts_of(const Json& tree, std::string_view name);
+// The member itself; an empty object if it is missing.
+const Json& member_of(const Json& tree, std::string_view name);
+
+}  // namespace alcove::control

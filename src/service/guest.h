@@ -1,0 +1,29 @@
+// What the service steers: a machine::Machine, or a fake in tests.
+#pragma once
+
+#include <functional>
+#include <memory>
+
+#include "machine/machine.h"
+
+namespace alcove::service {
+
+// The calls of machine::Machine, see there.
+class Guest {
+ public:
+  virtual ~Guest() = default;
+  virtual Result<> start() = 0;
+  virtual Result<> pause() = 0;
+  virtual Result<> resume() = 0;
+  virtual Result<> request_stop() = 0;
+  virtual void stop() = 0;
+  virtual std::string_view hypervisor() const = 0;
+  virtual machine::NetworkControl& network(size_t index) = 0;
+  virtual Result<> set_balloon_target(uint64_t memory_size) = 0;
+  virtual void balloon_statistics(Completion<MemoryBalloonStatistics> completion) = 0;
+};
+
+using GuestFactory = std::function<Result<std::unique_ptr<Guest>>(
+    VirtualMachineConfiguration, machine::Descriptors, machine::MachineObserver&)>;
+
+}  // namespace alcove::service

@@ -1,0 +1,191 @@
+#include "service/machine_service.h"
+
+#include <fmt/format.h>
+
+#include <chrono>
+#include <utility>
+
+namespace alcove::service {
+namespace {
+
+// An application that does not read gets no more than this of what can be left out.
+constexpr size_t kLargestBacklog = 256 * 1024;
+// How long the last messages may take to be read before the process ends without.
+constexpr std::chrono::seconds kTimeToFlush{5};
+
+std::unexpected<Error> unknown(std::string_view what) {
+  return fail(ErrorCode::internal, "", fmt::format("the application asked for {}", what),
+              "application and machine program are of different versions");
+}
+
+}  // namespace
+
+MachineService::MachineService(UniqueFd socket, GuestFactory factory)
+    : factory_(std::move(factory)),
+      channel_(
+          loop_, std::move(socket),
+          [this](const Json& request, std::vector<UniqueFd> descriptors) {
+            receive(request, std::move(descriptors));
+          },
+          // The application is gone, and with it whoever wants this machine.
+          [this](const Error&) { end(std::nullopt, 0); }) {
+  channel_.on_drained([this] { send_addresses(); });
+}
+
+MachineService::~MachineService() = default;
+
+int MachineService::run() {
+  loop_.run();
+  return status_;
+}
+
+void MachineService::on_stopped(machine::StopReason) {
+  guest_ended_ = true;
+  loop_.post([this] { end(Json{{"event", "stopped"}}, 0); });
+}
+
+void MachineService::on_error(Error error) {
+  guest_ended_ = true;
+  loop_.post([this, error = std::move(error)] {
+    end(Json{{"event", "error"}, {"error", control::to_json(error)}}, 1);
+  });
+}
+
+void MachineService::on_reboot() {
+  loop_.post([this] {
+    // A guest that does nothing but reboot can't fill our memory.
+    if (!ended_ && channel_.backlog() < kLargestBacklog) channel_.send({{"event", "rebooted"}});
+  });
+}
+
+void MachineService::on_addresses_changed(size_t network_device) {
+  loop_.post([this, network_device] {
+    if (ended_ || network_device >= addresses_to_send_.size()) return;
+    addresses_to_send_[network_device] = true;
+    send_addresses();
+  });
+}
+
+void MachineService::on_network_error(size_t network_device, Error error) {
+  loop_.post([this, network_device, error = std::move(error)] {
+    if (ended_ || channel_.backlog() >= kLargestBacklog) return;
+    channel_.send(
+        {{"event", "network_error"}, {"device", network_device}, {"error", control::to_json(error)}});
+  });
+}
+
+void MachineService::send_addresses() {
+  if (ended_ || !guest_ || channel_.backlog() >= kLargestBacklog) return;
+  for (size_t device = 0; device < addresses_to_send_.size(); ++device) {
+    if (!addresses_to_send_[device]) continue;
+    addresses_to_send_[device] = false;
+    channel_.send(
+        {{"event", "addresses"}, {"device", device}, {"addresses", guest_->network(device).addresses()}});
+  }
+}
+
+void MachineService::receive(const Json& request, std::vector<UniqueFd> descriptors) {
+  const auto name = control::text_of(request, "request");
+  const auto id = control::number_of(request, "id");
+  if (ended_ || !name || !id) return;
+  if (*name == "start" && !guest_) return start(*id, request, std::move(descriptors));
+  if (*name == "stop") return end(Json{{"reply", *id}}, 0);
+  if (!guest_) return reply(*id, Result<>(unknown(*name + " before the start")));
+  serve(*name, *id, request);
+}
+
+void MachineService::start(uint64_t id, const Json& request, std::vector<UniqueFd> descriptors) {
+  Result<> result = create_guest(request, std::move(descriptors));
+  if (result) result = guest_->start();
+  if (result) return answer(id, started_reply());
+  end(Json{{"reply", id}, {"error", control::to_json(result.error())}}, 1);
+}
+
+Result<> MachineService::create_guest(const Json& request, std::vector<UniqueFd> descriptors) {
+  std::vector<Error> errors;
+  VirtualMachineConfiguration configuration =
+      config::from_tree(control::member_of(request, "configuration"), errors);
+  if (!errors.empty()) return std::unexpected(std::move(errors.front()));
+  const std::vector<std::string> paths = control::texts_of(request, "descriptors");
+  if (paths.size() != descriptors.size()) return unknown("a start with too few or too many files");
+  machine::Descriptors named;
+  for (size_t index = 0; index < paths.size(); ++index)
+    named.add(paths[index], std::move(descriptors[index]));
+  network_device_count_ = configuration.network_devices.size();
+  addresses_to_send_.assign(network_device_count_, false);
+  auto guest = factory_(std::move(configuration), std::move(named), *this);
+  if (!guest) return std::unexpected(std::move(guest.error()));
+  guest_ = *std::move(guest);
+  return {};
+}
+
+control::Json MachineService::started_reply() {
+  Json network = Json::array();
+  for (size_t device = 0; device < network_device_count_; ++device) {
+    Json forwards = Json::array();
+    for (const PortForward& forward : guest_->network(device).forwards())
+      forwards.push_back(config::to_tree(forward));
+    network.push_back(
+        {{"port_forwards", std::move(forwards)}, {"addresses", guest_->network(device).addresses()}});
+  }
+  return {{"hypervisor", guest_->hypervisor()}, {"network", std::move(network)}};
+}
+
+void MachineService::serve(const std::string& name, uint64_t id, const Json& request) {
+  if (name == "pause") return reply(id, guest_->pause());
+  if (name == "resume") return reply(id, guest_->resume());
+  if (name == "request_stop") return reply(id, guest_->request_stop());
+  if (name == "balloon_statistics") return balloon_statistics(id);
+  if (name == "set_balloon_target") {
+    return reply(id, guest_->set_balloon_target(control::number_of(request, "memory_size").value_or(0)));
+  }
+  if (name == "add_port_forward" || name == "remove_port_forward") return serve_network(name, id, request);
+  reply(id, Result<>(unknown(fmt::format("\"{}\"", name))));
+}
+
+void MachineService::serve_network(const std::string& name, uint64_t id, const Json& request) {
+  const auto device = control::number_of(request, "device");
+  if (!device || *device >= network_device_count_)
+    return reply(id, Result<>(unknown("a network device that is not there")));
+  auto forward = config::port_forward_from_tree(control::member_of(request, "forward"), "forward");
+  if (!forward) return reply(id, Result<>(std::unexpected(std::move(forward.error()))));
+  if (name == "remove_port_forward") return reply(id, guest_->network(*device).remove_forward(*forward));
+  auto added = guest_->network(*device).add_forward(*forward);
+  if (!added) return reply(id, Result<>(std::unexpected(std::move(added.error()))));
+  answer(id, Json{{"forward", config::to_tree(*added)}});
+}
+
+void MachineService::balloon_statistics(uint64_t id) {
+  guest_->balloon_statistics([this, id](Result<MemoryBalloonStatistics> statistics) {
+    loop_.post([this, id, statistics = std::move(statistics)]() mutable {
+      if (ended_) return;
+      if (!statistics) return reply(id, Result<>(std::unexpected(std::move(statistics.error()))));
+      answer(id, Json{{"statistics", control::to_json(*statistics)}});
+    });
+  });
+}
+
+void MachineService::reply(uint64_t id, Result<> result) {
+  // The event that follows at once answers all requests, and says better why.
+  if (guest_ && guest_ended_) return;
+  Json message = {{"reply", id}};
+  if (!result) message["error"] = control::to_json(result.error());
+  channel_.send(std::move(message));
+}
+
+void MachineService::answer(uint64_t id, Json message) {
+  message["reply"] = id;
+  channel_.send(std::move(message));
+}
+
+void MachineService::end(std::optional<Json> last_message, int status) {
+  if (std::exchange(ended_, true)) return;
+  status_ = status;
+  if (guest_) guest_->stop();
+  guest_.reset();
+  if (last_message) channel_.send(*std::move(last_message));
+  channel_.flush(exec::Clock::now() + kTimeToFlush);
+  loop_.stop();
+}
+
+}  // namespace alcove::service

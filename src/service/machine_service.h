@@ -1,0 +1,62 @@
+// Hosts one machine: does what the application asks over the socket, and tells what the machine does.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "control/channel.h"
+#include "control/messages.h"
+#include "exec/event_loop.h"
+#include "service/guest.h"
+
+namespace alcove::service {
+
+class MachineService final : public machine::MachineObserver {
+ public:
+  using Json = control::Json;
+
+  MachineService(UniqueFd socket, GuestFactory factory);
+  ~MachineService() override;
+
+  // Serves until the machine has ended or the application is gone. Gives the process's exit status: 0 unless
+  // the machine failed.
+  int run();
+
+ private:
+  // On the machine's threads.
+  void on_stopped(machine::StopReason reason) override;
+  void on_error(Error error) override;
+  void on_reboot() override;
+  void on_addresses_changed(size_t network_device) override;
+  void on_network_error(size_t network_device, Error error) override;
+
+  // On the loop's.
+  void receive(const Json& request, std::vector<UniqueFd> descriptors);
+  void start(uint64_t id, const Json& request, std::vector<UniqueFd> descriptors);
+  Result<> create_guest(const Json& request, std::vector<UniqueFd> descriptors);
+  Json started_reply();
+  void serve(const std::string& name, uint64_t id, const Json& request);
+  void serve_network(const std::string& name, uint64_t id, const Json& request);
+  void balloon_statistics(uint64_t id);
+  void reply(uint64_t id, Result<> result);
+  void answer(uint64_t id, Json message);
+  void send_addresses();
+  // Ends the machine, sends the last message, and leaves run().
+  void end(std::optional<Json> last_message, int status);
+
+  exec::EventLoop loop_;
+  std::atomic<bool> guest_ended_ = false;  // Set on the machine's threads, before end() comes to it.
+  GuestFactory factory_;
+  control::Channel channel_;
+  size_t network_device_count_ = 0;
+  std::vector<bool>
+      addresses_to_send_;  // By network device: sent when the application keeps up with reading.
+  bool ended_ = false;
+  int status_ = 0;
+  std::unique_ptr<Guest> guest_;
+};
+
+}  // namespace alcove::service

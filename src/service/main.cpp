@@ -1,0 +1,78 @@
+// alcove-vm: the process of one machine. Started by libalcove with the control socket as descriptor 3.
+#include <fmt/format.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <cstdio>
+#include <string_view>
+
+#include "machine/machine.h"
+#include "service/machine_service.h"
+#include "service/probe.h"
+
+namespace alcove::service {
+namespace {
+
+constexpr int kSocketNumber = 3;
+
+class MachineGuest final : public Guest {
+ public:
+  explicit MachineGuest(std::unique_ptr<machine::Machine> machine) : machine_(std::move(machine)) {}
+
+  static Result<std::unique_ptr<Guest>> create(VirtualMachineConfiguration configuration,
+                                               machine::Descriptors descriptors,
+                                               machine::MachineObserver& observer) {
+    auto machine = machine::Machine::create(std::move(configuration), std::move(descriptors), observer);
+    if (!machine) return std::unexpected(std::move(machine.error()));
+    return std::make_unique<MachineGuest>(*std::move(machine));
+  }
+
+  Result<> start() override { return machine_->start(); }
+  Result<> pause() override { return machine_->pause(); }
+  Result<> resume() override { return machine_->resume(); }
+  Result<> request_stop() override { return machine_->request_stop(); }
+  void stop() override { machine_->stop(); }
+  std::string_view hypervisor() const override { return machine_->hypervisor(); }
+  machine::NetworkControl& network(size_t index) override { return machine_->network(index); }
+  Result<> set_balloon_target(uint64_t memory_size) override {
+    return machine_->set_balloon_target(memory_size);
+  }
+  void balloon_statistics(Completion<MemoryBalloonStatistics> completion) override {
+    machine_->balloon_statistics(std::move(completion));
+  }
+
+ private:
+  std::unique_ptr<machine::Machine> machine_;
+};
+
+int serve() {
+  // The application's end ends its machines, whatever the way it ends; a closed socket says the same.
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  ::signal(SIGPIPE, SIG_IGN);
+  return MachineService(UniqueFd(kSocketNumber), MachineGuest::create).run();
+}
+
+bool has_control_socket() {
+  int type = 0;
+  socklen_t size = sizeof(type);
+  return ::getsockopt(kSocketNumber, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_STREAM;
+}
+
+}  // namespace
+}  // namespace alcove::service
+
+int main(int argument_count, char** arguments) {
+  if (argument_count == 2 && std::string_view(arguments[1]) == "--probe") {
+    fmt::print("{}\n", alcove::service::print(alcove::service::probe()));
+    return 0;
+  }
+  if (!alcove::service::has_control_socket()) {
+    fmt::print(stderr,
+               "alcove-vm runs one machine for a program that uses libalcove, which starts it.\n"
+               "Run machines with `alcove run`; see what this host can do with `alcove doctor`.\n");
+    return 2;
+  }
+  return alcove::service::serve();
+}

@@ -1,0 +1,156 @@
+// The real service with a fake guest, whose behaviour is told by the kernel's command line: words that say
+// what it does at which request. Whatever else the application sees of a machine's process is real.
+//
+//   fail_start  die_in_start  fail_pause  stop_in_pause  die_in_pause  error_in_pause  stop_on_request
+//   stop_soon  error_soon  reboot_soon  addresses_soon  hang_in_stop  hang_in_start  chatter
+#include <fmt/format.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <cstdlib>
+#include <mutex>
+#include <thread>
+
+#include "service/machine_service.h"
+#include "support/log_ring.h"
+
+namespace alcove {
+namespace {
+
+class FakeNetwork final : public machine::NetworkControl {
+ public:
+  explicit FakeNetwork(std::vector<PortForward> forwards) {
+    for (const PortForward& forward : forwards) (void)add_forward(forward);
+  }
+  Result<PortForward> add_forward(const PortForward& forward) override {
+    if (forward.host_port == 1) return fail(ErrorCode::network_error, "", "the port 1 is taken");
+    PortForward added = forward;
+    if (added.host_port == 0) added.host_port = next_port_++;
+    forwards_.push_back(added);
+    return added;
+  }
+  Result<> remove_forward(const PortForward& forward) override {
+    if (std::erase(forwards_, forward) == 0)
+      return fail(ErrorCode::network_error, "", "there is no such forward");
+    return {};
+  }
+  std::vector<PortForward> forwards() const override { return forwards_; }
+  std::vector<std::string> addresses() const override { return {"10.0.2.15", "fec0::15"}; }
+
+ private:
+  std::vector<PortForward> forwards_;
+  uint16_t next_port_ = 40000;
+};
+
+class FakeGuest final : public service::Guest {
+ public:
+  FakeGuest(const VirtualMachineConfiguration& configuration, machine::Descriptors descriptors,
+            machine::MachineObserver& observer)
+      : words_(" " + std::get<LinuxBootLoader>(*configuration.boot_loader).command_line + " "),
+        descriptors_(std::move(descriptors)),
+        observer_(observer) {
+    for (const auto& device : configuration.network_devices) {
+      const auto& attachment = std::get<VirtioNetworkDeviceConfiguration>(device).attachment;
+      networks_.emplace_back(std::get<NATNetworkDeviceAttachment>(*attachment).port_forwards);
+    }
+    for (size_t index = 0; index < configuration.serial_ports.size(); ++index) {
+      const std::string path = fmt::format("serial_ports[{}]", index);
+      auto log = LogRing::open(descriptors_.take(path + ".log"));
+      const std::string text = fmt::format("hello from port {}\n", index);
+      if (log) log->append(std::as_bytes(std::span(text)));
+      if (UniqueFd out = descriptors_.take(path + ".attachment.writing")) {
+        if (::write(out.get(), text.data(), text.size()) < 0) std::abort();
+      }
+    }
+  }
+
+  Result<> start() override {
+    if (has("hang_in_start")) ::pause();
+    if (has("die_in_start")) die();
+    if (has("fail_start"))
+      return fail(ErrorCode::not_supported, "boot_loader.kernel", "is a cake", "take a kernel");
+    if (has("stop_soon")) later([this] { observer_.on_stopped(machine::StopReason::power_off); });
+    if (has("error_soon"))
+      later([this] { observer_.on_error({ErrorCode::internal, "cpu", "it burns", ""}); });
+    if (has("reboot_soon")) later([this] { observer_.on_reboot(); });
+    if (has("addresses_soon")) later([this] { observer_.on_addresses_changed(0); });
+    if (has("chatter")) {
+      later([this] {
+        for (int i = 0; i < 100000; ++i) observer_.on_reboot();
+      });
+    }
+    return {};
+  }
+  Result<> pause() override {
+    if (has("fail_pause")) return fail(ErrorCode::internal, "", "it does not want to");
+    if (has("die_in_pause")) die();
+    if (has("stop_in_pause")) observer_.on_stopped(machine::StopReason::power_off);
+    if (has("error_in_pause")) observer_.on_error({ErrorCode::internal, "cpu", "it burns", ""});
+    // Long enough for a second request to meet the state "pausing".
+    ::usleep(20000);
+    if (has("stop_in_pause") || has("error_in_pause")) return fail(ErrorCode::internal, "", "it is gone");
+    return {};
+  }
+  Result<> resume() override { return {}; }
+  Result<> request_stop() override {
+    if (has("stop_on_request")) later([this] { observer_.on_stopped(machine::StopReason::power_off); });
+    return {};
+  }
+  void stop() override {
+    if (has("hang_in_stop")) ::pause();
+    if (worker_.joinable()) worker_.join();
+  }
+  std::string_view hypervisor() const override { return "fake"; }
+  machine::NetworkControl& network(size_t index) override { return networks_.at(index); }
+  Result<> set_balloon_target(uint64_t memory_size) override {
+    target_ = memory_size;
+    return {};
+  }
+  void balloon_statistics(Completion<MemoryBalloonStatistics> completion) override {
+    completion(MemoryBalloonStatistics{.current_memory_size = target_, .free_memory = 4096});
+  }
+
+ private:
+  bool has(std::string_view word) const {
+    return words_.find(fmt::format(" {} ", word)) != std::string::npos;
+  }
+  [[noreturn]] static void die() {
+    fmt::print(stderr, "these are my last words\n");
+    std::fflush(stderr);
+    ::raise(SIGSEGV);
+    std::abort();
+  }
+  template <class Function>
+  void later(Function function) {
+    worker_ = std::thread([function = std::move(function)] {
+      ::usleep(20000);
+      function();
+    });
+  }
+
+  const std::string words_;
+  machine::Descriptors descriptors_;
+  machine::MachineObserver& observer_;
+  std::vector<FakeNetwork> networks_;
+  uint64_t target_ = 0;
+  std::thread worker_;
+};
+
+}  // namespace
+}  // namespace alcove
+
+int main() {
+  using namespace alcove;
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  const rlimit no_core{};
+  ::setrlimit(RLIMIT_CORE, &no_core);
+  return service::MachineService(
+             UniqueFd(3),
+             [](VirtualMachineConfiguration configuration, machine::Descriptors descriptors,
+                machine::MachineObserver& observer) -> Result<std::unique_ptr<service::Guest>> {
+               return std::make_unique<FakeGuest>(configuration, std::move(descriptors), observer);
+             })
+      .run();
+}
