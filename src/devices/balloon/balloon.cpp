@@ -39,8 +39,16 @@ class Discarder {
 
  private:
   void flush() {
-    if (count_ > 0) memory_.discard(first_ * kBalloonPageSize, count_ * kBalloonPageSize);
+    if (!discard(first_, count_)) {
+      for (uint64_t i = 0; i < count_; ++i) discard(first_ + i, 1);  // Partly outside, or across regions.
+    }
     count_ = 0;
+  }
+  bool discard(uint64_t page, uint64_t count) {
+    const memory::Region* region = memory_.find(page * kBalloonPageSize, count * kBalloonPageSize);
+    if (!region || region->read_only) return false;
+    memory_.discard(page * kBalloonPageSize, count * kBalloonPageSize);
+    return true;
   }
   memory::GuestMemory& memory_;
   uint64_t first_ = 0;

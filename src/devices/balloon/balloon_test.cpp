@@ -3,7 +3,9 @@
 #include <gtest/gtest.h>
 
 #include <cstring>
+#include <fstream>
 #include <future>
+#include <string>
 
 #include "spec/virtio.h"
 #include "spec/virtio_balloon.h"
@@ -69,6 +71,28 @@ TEST_F(BalloonTest, InflatingGivesMemoryBack) {
   ASSERT_TRUE(guest.queue(1).request({.readable = {pages({25600})}}));
 }
 
+// What users see of it: the proportional set size of the process.
+uint64_t process_pss() {
+  std::ifstream rollup("/proc/self/smaps_rollup");
+  for (std::string word; rollup >> word;) {
+    uint64_t kilobytes = 0;
+    if (word == "Pss:" && rollup >> kilobytes) return kilobytes * 1024;
+  }
+  return 0;
+}
+
+TEST_F(BalloonTest, TheProcessShrinks) {
+  if (process_pss() == 0) GTEST_SKIP() << "this kernel has no smaps_rollup";
+  start();
+  touch(64 * kMiB, 128 * kMiB);
+  const uint64_t before = process_pss();
+  guest.queue(4).set_descriptor(0, {64 * kMiB, uint32_t(128 * kMiB), kDescriptorWrite, 0});
+  guest.queue(4).publish(0);
+  guest.queue(4).notify();
+  ASSERT_TRUE(guest.queue(4).wait());
+  EXPECT_LE(process_pss() + 120 * kMiB, before);
+}
+
 TEST_F(BalloonTest, OnlyThePagesNamedAreGivenBack) {
   start();
   touch(100 * kMiB, 16384);
@@ -81,7 +105,11 @@ TEST_F(BalloonTest, OnlyThePagesNamedAreGivenBack) {
 TEST_F(BalloonTest, PagesOutsideMemoryAreIgnored) {
   start();
   touch(100 * kMiB, 4096);
-  ASSERT_TRUE(guest.queue(0).request({.readable = {pages({0xffff'ffff, 0, 0x10000, 0xffff}), Bytes(3)}}));
+  touch(FakeGuest::kMemorySize - 4096, 4096);
+  ASSERT_TRUE(guest.queue(0).request(
+      {.readable = {pages({0xffff'ffff, 0xfffe, 0xffff, 0x10000, 0x10001}), Bytes(3)}}));
+  EXPECT_EQ(guest.memory().load<uint8_t>(FakeGuest::kMemorySize - 1),
+            0);  // The part of the run that is memory.
   EXPECT_EQ(guest.memory().load<uint8_t>(100 * kMiB), 0x55);
   ASSERT_TRUE(guest.queue(0).request({.writable = {4096}}));
 }
