@@ -12,6 +12,8 @@ namespace wire = spec::internet;
 
 namespace {
 
+constexpr int kLastRank = 3;
+
 // One machine's own address, and not one that means this host, everybody or nobody yet.
 bool is_own_address(bool ipv6, Bytes bytes) {
   if (ipv6) {
@@ -51,7 +53,7 @@ int GuestAddresses::Address::rank() const {
   if (dhcp) return 0;
   const auto first = std::to_integer<unsigned>(bytes[0]), second = std::to_integer<unsigned>(bytes[1]);
   const bool link_local = ipv6 ? first == 0xfe && (second & 0xc0) == 0x80 : first == 169 && second == 254;
-  return link_local ? 3 : ipv6 ? 2 : 1;
+  return link_local ? kLastRank : ipv6 ? 2 : 1;
 }
 
 bool GuestAddresses::is_guest(Bytes hardware_address) const {
@@ -124,13 +126,14 @@ bool GuestAddresses::forget(Bytes ipv4) {
 }
 
 std::vector<std::string> GuestAddresses::list() const {
-  std::vector<Address> sorted = addresses_;
-  std::ranges::stable_sort(sorted, {}, &Address::rank);
   std::vector<std::string> result;
-  for (const Address& address : sorted) {
-    char text[INET6_ADDRSTRLEN];
-    result.emplace_back(
-        inet_ntop(address.ipv6 ? AF_INET6 : AF_INET, address.bytes.data(), text, sizeof text));
+  for (int rank = 0; rank <= kLastRank; ++rank) {
+    for (const Address& address : addresses_) {
+      if (address.rank() != rank) continue;
+      char text[INET6_ADDRSTRLEN];
+      result.emplace_back(
+          inet_ntop(address.ipv6 ? AF_INET6 : AF_INET, address.bytes.data(), text, sizeof text));
+    }
   }
   return result;
 }

@@ -1,3 +1,9 @@
+// The virtio console.
+//
+//   exec::LoopThread thread("serial");                     // One for all serial ports of a machine.
+//   serial::Port port(thread.loop(), std::move(log));
+//   port.attach({.reading = std::move(in), .writing = std::move(out)});
+//   devices::console::Console console(port);               // Or chips::Uart uart(port, line);
 #pragma once
 
 #include <array>

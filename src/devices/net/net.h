@@ -1,4 +1,11 @@
 // The virtio network card (virtio 1.2, section 5.1) with one pair of queues and a control queue.
+//
+// A machine makes one like this, with a thread for each card, and destroys the parts in the opposite order:
+//
+//   exec::LoopThread thread("net0");
+//   auto nat = network::NatNetwork::create(thread.loop(), {.mac_address = mac, .port_forwards = forwards});
+//   devices::net::Net card(thread.loop(), {.mac_address = mac});
+//   card.plug(nat->get());
 #pragma once
 
 #include <alcove/mac_address.h>
