@@ -10,6 +10,7 @@ inline constexpr uint64_t kFeatureChecksum = uint64_t{1} << 0;
 inline constexpr uint64_t kFeatureGuestChecksum = uint64_t{1} << 1;
 inline constexpr uint64_t kFeatureMtu = uint64_t{1} << 3;
 inline constexpr uint64_t kFeatureMac = uint64_t{1} << 5;
+inline constexpr uint64_t kFeatureGuestTso4 = uint64_t{1} << 7;
 inline constexpr uint64_t kFeatureHostTso4 = uint64_t{1} << 11;
 inline constexpr uint64_t kFeatureMergeableBuffers = uint64_t{1} << 15;
 inline constexpr uint64_t kFeatureStatus = uint64_t{1} << 16;
@@ -33,6 +34,7 @@ inline constexpr uint8_t kNeedsChecksum = 1;
 inline constexpr uint8_t kDataValid = 2;
 inline constexpr uint8_t kSegmentNone = 0;
 inline constexpr uint8_t kSegmentTcp4 = 1;
+inline constexpr size_t kBufferCountOffset = 10;
 struct Header {
   uint8_t flags;
   uint8_t segment_type;

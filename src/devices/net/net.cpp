@@ -29,7 +29,8 @@ Net::Session::Session(virtio::Activation given, MACAddress mac)
       features(given.features),
       doorbells(std::move(given.doorbells)),
       transmit(std::move(given.queues.at(kTransmit))),
-      filter(mac) {
+      filter(mac),
+      merger(features) {
   if (given.queues.at(kReceive)) receiver.emplace(std::move(given.queues[kReceive]), features);
   if (given.queues.size() > kControl) control = std::move(given.queues[kControl]);
 }
@@ -79,9 +80,9 @@ uint16_t Net::device_id() const {
 
 uint64_t Net::features() const {
   return wire::kFeatureChecksum | wire::kFeatureGuestChecksum | wire::kFeatureMtu | wire::kFeatureMac |
-         wire::kFeatureHostTso4 | wire::kFeatureMergeableBuffers | wire::kFeatureStatus |
-         wire::kFeatureControlQueue | wire::kFeatureControlReceive | wire::kFeatureControlReceiveExtra |
-         wire::kFeatureControlMac;
+         wire::kFeatureGuestTso4 | wire::kFeatureHostTso4 | wire::kFeatureMergeableBuffers |
+         wire::kFeatureStatus | wire::kFeatureControlQueue | wire::kFeatureControlReceive |
+         wire::kFeatureControlReceiveExtra | wire::kFeatureControlMac;
 }
 
 std::span<const uint16_t> Net::queue_sizes() const {
@@ -165,17 +166,28 @@ void Net::keep_statistics() {
 
 void Net::receive(std::span<const std::byte> frame) {
   if (!running_ || !session_->receiver || !session_->filter.wants(frame)) return;
-  if (session_->receiver->add(frame) == Receiver::Outcome::broken) return fail();
-  notify_soon();
+  if (!session_->merger.append(frame)) {
+    if (!deliver_held()) return;
+    session_->merger.begin(frame);
+  }
+  deliver_soon();
 }
 
-// Frames tend to come in groups, for which one interrupt will do.
-void Net::notify_soon() {
-  if (std::exchange(notification_posted_, true)) return;
+// False if the driver broke its ring.
+bool Net::deliver_held() {
+  if (session_->merger.empty()) return true;
+  if (session_->receiver->add(session_->merger.take()) == Receiver::Outcome::done) return true;
+  fail();
+  return false;
+}
+
+// Frames tend to come in groups, for which one interrupt will do, and one frame if they continue each other.
+void Net::deliver_soon() {
+  if (std::exchange(delivery_posted_, true)) return;
   loop_.post([this, alive = std::weak_ptr(alive_)] {
     if (alive.expired()) return;
-    notification_posted_ = false;
-    if (running_ && session_->receiver) session_->receiver->notify();
+    delivery_posted_ = false;
+    if (running_ && session_->receiver && deliver_held()) session_->receiver->notify();
   });
 }
 
@@ -186,8 +198,9 @@ void Net::serve() {
 }
 
 void Net::serve_receive() {
+  // Before what is held, which came later.
   if (session_->receiver->retry() == Receiver::Outcome::broken) return fail();
-  session_->receiver->notify();
+  if (deliver_held()) session_->receiver->notify();
 }
 
 void Net::serve_transmit() {

@@ -16,6 +16,7 @@
 
 #include "devices/net/receive_filter.h"
 #include "devices/net/receiver.h"
+#include "devices/net/segment_merger.h"
 #include "devices/net/transmit_frame.h"
 #include "exec/event_loop.h"
 #include "network/network.h"
@@ -70,6 +71,7 @@ class Net final : public virtio::Device, public network::FrameReceiver {
     std::optional<Receiver> receiver;
     std::unique_ptr<virtio::Queue> transmit, control;
     ReceiveFilter filter;
+    SegmentMerger merger;
   };
   void start();
   void halt();
@@ -78,7 +80,8 @@ class Net final : public virtio::Device, public network::FrameReceiver {
   void serve_control();
   void send(const virtio::Chain& chain);
   void acknowledge(virtio::Chain& chain);
-  void notify_soon();
+  bool deliver_held();
+  void deliver_soon();
   void fail();
   void keep_statistics();
 
@@ -91,7 +94,7 @@ class Net final : public virtio::Device, public network::FrameReceiver {
   // The loop's thread only.
   network::Network* network_ = nullptr;
   std::optional<Session> session_;
-  bool running_ = false, paused_ = false, notification_posted_ = false;
+  bool running_ = false, paused_ = false, delivery_posted_ = false;
   TransmitFrame::Buffer buffer_ = TransmitFrame::make_buffer();
   NetStatistics statistics_;
   std::shared_ptr<int> alive_ = std::make_shared<int>();

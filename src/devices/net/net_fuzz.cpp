@@ -45,7 +45,7 @@ void run(exec::EventLoop& loop, memory::GuestMemory& memory, std::span<const uin
   devices::net::Net net(loop, {.mac_address = MACAddress({2, 0, 0, 0, 0, 1})});
   net.plug(&echo);
   virtio::Activation activation{.memory = &memory, .interrupts = &interrupts};
-  activation.features = net.features() & (uint64_t{data[1]} << 16 | uint64_t{data[2]} << 8 | 0x28 | data[2]);
+  activation.features = net.features() & (uint64_t{data[1]} << 16 | uint64_t{data[2]} << 8 | 0xa8 | data[2]);
   std::vector<UniqueFd> doorbells;
   for (unsigned index = 0; index < 3; ++index) {
     const uint64_t at = index * uint64_t{0x800};

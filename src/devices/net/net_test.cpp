@@ -208,6 +208,23 @@ TEST_F(NetTest, SpreadsFramesOverMergeableBuffers) {
   EXPECT_EQ(queue.bytes(placed[0].writable[0], 12)[10], std::byte{3});
 }
 
+TEST_F(NetTest, DeliversSegmentsThatArriveTogetherAsOne) {
+  activate(net.features());
+  const auto segment = [](uint32_t sequence) {
+    return network::testing::tcp("10.0.2.2", "10.0.2.15",
+                                 {80, 5000, sequence, 1, 0x10, std::string(1000, 's')});
+  };
+  auto& queue = guest.queue(kReceive);
+  for (int i = 0; i < 3; ++i) queue.add({.writable = {2000}});
+  thread.loop().call([&] {
+    for (uint32_t i = 0; i < 3; ++i) net.receive(segment(1000 * i));
+    net.receive(network::testing::arp_request("10.0.2.2", "10.0.2.15"));
+  });
+  EXPECT_EQ(queue.wait()->length, 2000u);
+  EXPECT_EQ(queue.wait()->length, 12u + 54 + 3000 - 2000);
+  EXPECT_EQ(queue.wait()->length, 12u + 42);
+}
+
 TEST_F(NetTest, KeepsFramesForALaterBufferAndThenDrops) {
   activate();
   for (int i = 0; i < 300; ++i) arrive(to_guest(100));

@@ -1,6 +1,8 @@
 #include "devices/net/receiver.h"
 
 #include <algorithm>
+#include <array>
+#include <cstring>
 
 #include "spec/virtio_net.h"
 
@@ -9,22 +11,21 @@ namespace alcove::devices::net {
 namespace wire = spec::virtio_net;
 
 Receiver::Receiver(std::unique_ptr<virtio::Queue> queue, uint64_t features)
-    : queue_(std::move(queue)),
-      mergeable_(features & wire::kFeatureMergeableBuffers),
-      checksum_offload_(features & wire::kFeatureGuestChecksum) {
+    : queue_(std::move(queue)), mergeable_(features & wire::kFeatureMergeableBuffers) {
   queue_->set_wants_notifications(false);
 }
 
-Receiver::Outcome Receiver::add(std::span<const std::byte> frame) {
+Receiver::Outcome Receiver::add(std::span<const std::byte> packet) {
   if (kept_.empty()) {
-    const Room room = deliver(frame);
+    const Room room = deliver(packet);
     if (room == Room::broken) return Outcome::broken;
     if (room != Room::none_now) return Outcome::done;
   }
-  if (kept_.size() == kMaximumKept) {
+  if (kept_.size() == kMaximumKept || kept_bytes_ + packet.size() > kMaximumKeptBytes) {
     ++dropped_;
   } else {
-    kept_.emplace_back(frame.begin(), frame.end());
+    kept_.emplace_back(packet.begin(), packet.end());
+    kept_bytes_ += packet.size();
   }
   return Outcome::done;
 }
@@ -35,6 +36,7 @@ Receiver::Outcome Receiver::retry() {
     const Room room = deliver(kept_.front());
     if (room == Room::broken) return Outcome::broken;
     if (room == Room::none_now) break;
+    kept_bytes_ -= kept_.front().size();
     kept_.pop_front();
   }
   return Outcome::done;
@@ -59,10 +61,10 @@ Receiver::Room Receiver::make_room(size_t size) {
   return Room::enough;
 }
 
-Receiver::Room Receiver::deliver(std::span<const std::byte> frame) {
-  const Room room = make_room(sizeof(wire::Header) + frame.size());
+Receiver::Room Receiver::deliver(std::span<const std::byte> packet) {
+  const Room room = make_room(packet.size());
   if (room == Room::enough) {
-    write(frame);
+    write(packet);
     ++delivered_;
   } else if (room == Room::too_small) {
     ++dropped_;
@@ -71,14 +73,14 @@ Receiver::Room Receiver::deliver(std::span<const std::byte> frame) {
 }
 
 // Section 5.1.6.4: the header, then the frame, across as many buffers as they need.
-void Receiver::write(std::span<const std::byte> frame) {
-  const uint64_t size = sizeof(wire::Header) + frame.size();
+void Receiver::write(std::span<const std::byte> packet) {
   uint16_t buffers = 0;
-  for (uint64_t covered = 0; covered < size; ++buffers) covered += chains_[buffers].writable_size();
-  const wire::Header header{.flags = checksum_offload_ ? wire::kDataValid : uint8_t{0},
-                            .segment_type = wire::kSegmentNone,
-                            .buffer_count = buffers};
-  auto head = std::as_bytes(std::span(&header, 1));
+  for (uint64_t covered = 0; covered < packet.size(); ++buffers) covered += chains_[buffers].writable_size();
+  std::array<std::byte, sizeof(wire::Header)> header;
+  std::ranges::copy(packet.first(header.size()), header.begin());
+  std::memcpy(header.data() + wire::kBufferCountOffset, &buffers, sizeof buffers);
+  auto head = std::span<const std::byte>(header);
+  auto frame = packet.subspan(header.size());
   while (buffers-- > 0) {
     virtio::Chain chain = std::move(chains_.front());
     chains_.pop_front();
