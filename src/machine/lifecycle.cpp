@@ -97,13 +97,14 @@ void Machine::Implementation::handle_guest_event() {
   if (state_ != State::running && state_ != State::paused) return;
   // A guest that was paused at this moment stands already; a restart leaves it paused.
   const bool running = state_ == State::running;
-  if (running) stand();
+  processors_->pause();
   std::optional<Error> error;
   const GuestEvent event = guest_event_;
   switch (event) {
     case GuestEvent::none:
       return;
     case GuestEvent::power_off:
+      if (running) stand();
       state_ = State::ended;
       lock.unlock();
       return observer_.on_stopped(StopReason::power_off);
@@ -128,6 +129,7 @@ void Machine::Implementation::handle_guest_event() {
     if (auto restarted = restart_guest(); !restarted) error = restarted.error();
   }
   if (error) {
+    if (running) stand();
     state_ = State::ended;
     lock.unlock();
     return observer_.on_error(std::move(*error));
@@ -139,8 +141,10 @@ void Machine::Implementation::handle_guest_event() {
 }
 
 Result<> Machine::Implementation::restart_guest() {
-  // In the state that stand() leaves. Devices first: after it none writes to memory.
+  // A reset ends requests in flight, which paused devices would not; after it none writes to memory.
+  if (state_ == State::paused) peripherals_->resume();
   board_->reset();
+  peripherals_->forget_guest();
   for (const memory::Region& region : memory_->regions()) memory_->discard(region.guest_address, region.size);
   return load_guest();
 }

@@ -4,6 +4,15 @@
 
 namespace alcove::machine {
 
+namespace {
+
+std::unexpected<Error> no_balloon() {
+  return fail(ErrorCode::not_supported, "memory_balloon_devices", "the machine has no memory balloon",
+              "add a VirtioTraditionalMemoryBalloonDeviceConfiguration");
+}
+
+}  // namespace
+
 Result<std::unique_ptr<Machine>> Machine::create(VirtualMachineConfiguration configuration,
                                                  Descriptors descriptors, MachineObserver& observer,
                                                  std::unique_ptr<cpu::Hypervisor> hypervisor) {
@@ -37,6 +46,24 @@ void Machine::stop() {
 std::string_view Machine::hypervisor() const {
   return implementation_->hypervisor();
 }
+NetworkControl& Machine::network(size_t index) {
+  return implementation_->peripherals().network(index);
+}
+
+Result<> Machine::set_balloon_target(uint64_t memory_size) {
+  devices::balloon::Balloon* balloon = implementation_->peripherals().balloon();
+  if (!balloon) return no_balloon();
+  balloon->set_target(memory_size);
+  return {};
+}
+
+void Machine::balloon_statistics(Completion<MemoryBalloonStatistics> completion) {
+  devices::balloon::Balloon* balloon = implementation_->peripherals().balloon();
+  if (!balloon) return completion(no_balloon());
+  balloon->request_statistics([completion = std::move(completion)](
+                                  MemoryBalloonStatistics statistics) mutable { completion(statistics); });
+}
+
 std::vector<cpu::X86State> Machine::processor_states() const {
   return implementation_->processor_states();
 }

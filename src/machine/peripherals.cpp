@@ -2,35 +2,146 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
+#include "devices/block/block.h"
 #include "devices/console/console.h"
+#include "devices/entropy/entropy.h"
+#include "storage/raw_image.h"
 
 namespace alcove::machine {
 
-Result<> Peripherals::add(const DeviceContext& context, virtio::Device& device, std::string name) {
+namespace {
+
+constexpr unsigned kMostDefaultQueues = 8;
+
+class NatControl final : public NetworkControl {
+ public:
+  explicit NatControl(network::NatNetwork& network) : network_(network) {}
+  Result<PortForward> add_forward(const PortForward& forward) override {
+    return network_.add_forward(forward);
+  }
+  Result<> remove_forward(const PortForward& forward) override { return network_.remove_forward(forward); }
+  std::vector<PortForward> forwards() const override { return network_.forwards(); }
+  std::vector<std::string> addresses() const override { return network_.addresses(); }
+
+ private:
+  network::NatNetwork& network_;
+};
+
+}  // namespace
+
+Result<> Peripherals::add(const DeviceContext& context, std::unique_ptr<virtio::Device> device,
+                          std::string name) {
+  devices_.push_back(std::move(device));
   transports_.push_back(std::make_unique<virtio::PciTransport>(
-      device, virtio::PciTransportOptions{
-                  .memory = &context.memory, .messages = &context.vm, .doorbells = &context.vm}));
+      *devices_.back(), virtio::PciTransportOptions{
+                            .memory = &context.memory, .messages = &context.vm, .doorbells = &context.vm}));
   return context.board.add_pci_device(*transports_.back(), std::move(name));
+}
+
+Result<> Peripherals::add_storage(const DeviceContext& context) {
+  const auto& configured = context.configuration.storage_devices;
+  for (size_t index = 0; index < configured.size(); ++index) {
+    const std::string field = fmt::format("storage_devices[{}]", index);
+    const auto& device = std::get<VirtioBlockDeviceConfiguration>(configured[index]);
+    const auto& attachment = std::get<DiskImageStorageDeviceAttachment>(device.attachment);
+    UniqueFd file = context.descriptors.take(field + ".attachment");
+    if (!file) {
+      return fail(ErrorCode::invalid_virtual_machine_configuration, field + ".attachment", "is not open");
+    }
+    auto image = storage::RawImage::create(std::move(file),
+                                           {.read_only = attachment.read_only,
+                                            .caching = attachment.caching_mode,
+                                            .synchronization = attachment.synchronization_mode},
+                                           field + ".attachment");
+    if (!image) return std::unexpected(image.error());
+    const unsigned automatic = std::min(context.configuration.cpu_count, kMostDefaultQueues);
+    const auto queues = device.queue_count ? device.queue_count : static_cast<uint16_t>(automatic);
+    auto block = std::make_unique<devices::block::Block>(
+        std::move(*image),
+        devices::block::BlockOptions{.identifier = device.block_device_identifier, .queue_count = queues});
+    if (auto added = add(context, std::move(block), field); !added) return added;
+  }
+  return {};
+}
+
+Result<> Peripherals::add_networks(const DeviceContext& context) {
+  const auto& configured = context.configuration.network_devices;
+  for (size_t index = 0; index < configured.size(); ++index) {
+    const std::string field = fmt::format("network_devices[{}]", index);
+    const auto& device = std::get<VirtioNetworkDeviceConfiguration>(configured[index]);
+    if (!device.attachment) {
+      return fail(ErrorCode::invalid_virtual_machine_configuration, field + ".attachment", "is missing");
+    }
+    const auto& nat = std::get<NATNetworkDeviceAttachment>(*device.attachment);
+    auto network = network::NatNetwork::create(context.loop,
+                                               {.mac_address = device.mac_address,
+                                                .port_forwards = nat.port_forwards,
+                                                .addresses_changed = [&observer = context.observer, index] {
+                                                  observer.on_addresses_changed(index);
+                                                }});
+    if (!network) {
+      Error error = network.error();
+      error.where = field + ".attachment." + error.where;
+      return std::unexpected(std::move(error));
+    }
+    networks_.push_back(std::move(*network));
+    network_controls_.push_back(std::make_unique<NatControl>(*networks_.back()));
+    auto card = std::make_unique<devices::net::Net>(
+        context.loop, devices::net::NetOptions{.mac_address = device.mac_address});
+    card->plug(networks_.back().get());
+    if (auto added = add(context, std::move(card), field); !added) return added;
+  }
+  return {};
 }
 
 Result<> Peripherals::add_serial_ports(const DeviceContext& context) {
   const auto& configured = context.configuration.serial_ports;
   for (size_t index = 0; index < configured.size(); ++index) {
     serial::Port& port = context.serial_ports.port(index);
-    if (std::holds_alternative<UART16550SerialPortConfiguration>(configured[index])) {
-      if (auto added = context.board.add_uart(port); !added) return added;
-      continue;
-    }
-    devices_.push_back(std::make_unique<devices::console::Console>(port));
-    if (auto added = add(context, *devices_.back(), fmt::format("serial_ports[{}]", index)); !added)
+    Result<> added = std::holds_alternative<UART16550SerialPortConfiguration>(configured[index])
+                         ? context.board.add_uart(port)
+                         : add(context, std::make_unique<devices::console::Console>(port),
+                               fmt::format("serial_ports[{}]", index));
+    if (!added) return added;
+  }
+  return {};
+}
+
+Result<> Peripherals::add_others(const DeviceContext& context) {
+  const VirtualMachineConfiguration& configuration = context.configuration;
+  for (size_t index = 0; index < configuration.entropy_devices.size(); ++index) {
+    if (auto added = add(context, std::make_unique<devices::entropy::Entropy>(),
+                         fmt::format("entropy_devices[{}]", index));
+        !added) {
       return added;
+    }
+  }
+  if (configuration.memory_balloon_devices.size() > 1) {
+    return fail(ErrorCode::invalid_virtual_machine_configuration, "memory_balloon_devices[1]",
+                "a machine has at most one memory balloon");
+  }
+  for (const auto& configured : configuration.memory_balloon_devices) {
+    const auto& options = std::get<VirtioTraditionalMemoryBalloonDeviceConfiguration>(configured);
+    auto balloon = std::make_unique<devices::balloon::Balloon>(devices::balloon::BalloonOptions{
+        .memory_size = configuration.memory_size,
+        .minimum_memory_size =
+            std::min(configuration.memory_size, VirtualMachineConfiguration::minimum_allowed_memory_size()),
+        .free_page_reporting = options.free_page_reporting,
+        .deflate_on_out_of_memory = options.deflate_on_out_of_memory});
+    balloon_ = balloon.get();
+    if (auto added = add(context, std::move(balloon), "memory_balloon_devices[0]"); !added) return added;
   }
   return {};
 }
 
 Result<std::unique_ptr<Peripherals>> Peripherals::create(const DeviceContext& context) {
   auto result = std::make_unique<Peripherals>();
-  if (auto added = result->add_serial_ports(context); !added) return std::unexpected(added.error());
+  for (const auto part : {&Peripherals::add_storage, &Peripherals::add_networks,
+                          &Peripherals::add_serial_ports, &Peripherals::add_others}) {
+    if (auto added = (*result.*part)(context); !added) return std::unexpected(added.error());
+  }
   return result;
 }
 
@@ -40,6 +151,10 @@ void Peripherals::pause() {
 
 void Peripherals::resume() {
   for (const auto& transport : transports_) transport->resume();
+}
+
+void Peripherals::forget_guest() {
+  if (balloon_) balloon_->forget();
 }
 
 }  // namespace alcove::machine

@@ -7,10 +7,13 @@
 #include <string>
 #include <vector>
 
+#include "devices/balloon/balloon.h"
+#include "devices/net/net.h"
 #include "machine/board.h"
 #include "machine/descriptors.h"
 #include "machine/machine.h"
 #include "machine/serial_ports.h"
+#include "network/nat_network.h"
 #include "virtio/pci_transport.h"
 
 namespace alcove::machine {
@@ -34,11 +37,22 @@ class Peripherals {
   // No request is in flight on return, and none is taken until resume(). No processor runs.
   void pause();
   void resume();
+  // The guest starts anew; its devices have been reset.
+  void forget_guest();
+
+  NetworkControl& network(size_t index) { return *network_controls_[index]; }
+  devices::balloon::Balloon* balloon() { return balloon_; }  // Null without one.
 
  private:
+  Result<> add_storage(const DeviceContext& context);
+  Result<> add_networks(const DeviceContext& context);
   Result<> add_serial_ports(const DeviceContext& context);
-  Result<> add(const DeviceContext& context, virtio::Device& device, std::string name);
+  Result<> add_others(const DeviceContext& context);
+  Result<> add(const DeviceContext& context, std::unique_ptr<virtio::Device> device, std::string name);
 
+  std::vector<std::unique_ptr<network::NatNetwork>> networks_;
+  std::vector<std::unique_ptr<NetworkControl>> network_controls_;
+  devices::balloon::Balloon* balloon_ = nullptr;
   std::vector<std::unique_ptr<virtio::Device>> devices_;
   std::vector<std::unique_ptr<virtio::PciTransport>> transports_;  // Destroyed before their devices.
 };
