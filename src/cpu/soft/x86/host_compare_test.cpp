@@ -30,5 +30,13 @@ TEST(HostCompare, General) {
   compare_group(general_rows());
 }
 
+TEST(HostCompare, Sse) {
+  compare_group(sse_rows());
+}
+
+TEST(HostCompare, X87) {
+  compare_group(x87_rows());
+}
+
 }  // namespace
 }  // namespace alcove::cpu::soft::testing

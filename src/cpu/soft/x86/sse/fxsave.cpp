@@ -34,6 +34,7 @@ size_t xmm_registers(const Cpu& cpu) {
 // The x87 part, MXCSR and XMM registers move whatever CR4.OSFXSR says.
 void fxsave(Cpu& cpu, const Insn& insn) {
   const uint64_t address = image_address(cpu, insn, true);
+  probe_write(cpu, address + sizeof(FxImage) - 1, 1);
   probe_write(cpu, address, sizeof(FxImage));
   FxImage image;
   save_x87_image(cpu.fpu, image, insn.operand_size == 8);
@@ -51,6 +52,7 @@ void fxsave(Cpu& cpu, const Insn& insn) {
 
 void fxrstor(Cpu& cpu, const Insn& insn) {
   const uint64_t address = image_address(cpu, insn, false);
+  load<uint8_t>(cpu, address + sizeof(FxImage) - 1);  // Fault there first, as AMD's processors do.
   FxImage image;
   for (size_t offset = 0; offset < sizeof image; offset += kChunk) {
     const auto chunk = load<Xmm>(cpu, address + offset);

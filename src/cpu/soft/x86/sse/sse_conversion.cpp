@@ -69,23 +69,24 @@ Handler select_to_integer(const Insn& insn) {
 using Mmx = Packed<uint64_t, 8>;
 
 // CVTPI2PS, CVTPI2PD: two doublewords of an MMX register or memory. Zeros above them are converted along:
-// they raise nothing. Memory as the source of CVTPI2PD leaves the x87 state alone.
+// they raise nothing. Memory as the source leaves the x87 state alone (for CVTPI2PS as on AMD's processors;
+// the SDM says so of CVTPI2PD only).
 template <auto operation, bool kKeepsHigh>
 struct FromMmx {
   template <bool kRegister>
   static void execute(Cpu& cpu, const Insn& insn) {
-    constexpr bool kTouchesX87 = kRegister || kKeepsHigh;
-    if constexpr (kTouchesX87) check_pending_x87(cpu);
+    if constexpr (kRegister) check_pending_x87(cpu);
     const Xmm b{load_vector<Mmx, kRegister>(cpu, insn)[0], 0};
     const Xmm old = read_xmm<Xmm>(cpu, insn.reg);
+    if constexpr (kRegister) enter_mmx(cpu);
     Xmm result = under_mxcsr(cpu, [&] { return operation(old, b); });
     if constexpr (kKeepsHigh) result[1] = old[1];
-    if constexpr (kTouchesX87) enter_mmx(cpu);
     write_xmm(cpu, insn.reg, result);
   }
 };
 
-// CVT(T)PS2PI, CVT(T)PD2PI. Of a packed single operand only the low half counts.
+// CVT(T)PS2PI, CVT(T)PD2PI. Of a packed single operand only the low half counts. The x87 state changes even
+// if #XM follows, as on processors.
 template <auto operation, class Source>
 struct ToMmx {
   template <bool kRegister>
@@ -93,23 +94,23 @@ struct ToMmx {
     check_pending_x87(cpu);
     Xmm b = load_float<Source, kRegister>(cpu, insn);
     if constexpr (sizeof(Source) == 8) b[1] = 0;
-    const Xmm result = under_mxcsr(cpu, [&] { return operation(b, b); });
     enter_mmx(cpu);
+    const Xmm result = under_mxcsr(cpu, [&] { return operation(b, b); });
     write_vector(cpu, insn.reg, Mmx{result[0]});
   }
 };
 
 constexpr Row kRows[] = {
-    {"cvtpi2ps", "NP 0F 2A /r", "Vps,Qpi", by_form<FromMmx<cvtdq2ps, true>>, kSse, {}, "sse"},
-    {"cvtpi2pd", "66 0F 2A /r", "Vpd,Qpi", by_form<FromMmx<cvtdq2pd, false>>, kSse, {}, "sse2"},
+    {"cvtpi2ps", "NP 0F 2A /r", "Vps,Qpi", by_form<FromMmx<cvtdq2ps, true>>, kSse | kMmx, {}, "sse"},
+    {"cvtpi2pd", "66 0F 2A /r", "Vpd,Qpi", by_form<FromMmx<cvtdq2pd, false>>, kSse | kMmx, {}, "sse2"},
     {"cvtsi2ss", "F3 0F 2A /r", "Vss,Ey", select_from_integer<cvtsi2ss>, kSse, {}, "sse"},
     {"cvtsi2sd", "F2 0F 2A /r", "Vsd,Ey", select_from_integer<cvtsi2sd>, kSse, {}, "sse2"},
-    {"cvttps2pi", "NP 0F 2C /r", "Ppi,Wq", by_form<ToMmx<cvttps2dq, uint64_t>>, kSse, {}, "sse"},
-    {"cvttpd2pi", "66 0F 2C /r", "Ppi,Wpd", by_form<ToMmx<cvttpd2dq, Xmm>>, kSse, {}, "sse2"},
+    {"cvttps2pi", "NP 0F 2C /r", "Ppi,Wq", by_form<ToMmx<cvttps2dq, uint64_t>>, kSse | kMmx, {}, "sse"},
+    {"cvttpd2pi", "66 0F 2C /r", "Ppi,Wpd", by_form<ToMmx<cvttpd2dq, Xmm>>, kSse | kMmx, {}, "sse2"},
     {"cvttss2si", "F3 0F 2C /r", "Gy,Wss", select_to_integer<cvttss2si, uint32_t>, kSse, {}, "sse"},
     {"cvttsd2si", "F2 0F 2C /r", "Gy,Wsd", select_to_integer<cvttsd2si, uint64_t>, kSse, {}, "sse2"},
-    {"cvtps2pi", "NP 0F 2D /r", "Ppi,Wq", by_form<ToMmx<cvtps2dq, uint64_t>>, kSse, {}, "sse"},
-    {"cvtpd2pi", "66 0F 2D /r", "Ppi,Wpd", by_form<ToMmx<cvtpd2dq, Xmm>>, kSse, {}, "sse2"},
+    {"cvtps2pi", "NP 0F 2D /r", "Ppi,Wq", by_form<ToMmx<cvtps2dq, uint64_t>>, kSse | kMmx, {}, "sse"},
+    {"cvtpd2pi", "66 0F 2D /r", "Ppi,Wpd", by_form<ToMmx<cvtpd2dq, Xmm>>, kSse | kMmx, {}, "sse2"},
     {"cvtss2si", "F3 0F 2D /r", "Gy,Wss", select_to_integer<cvtss2si, uint32_t>, kSse, {}, "sse"},
     {"cvtsd2si", "F2 0F 2D /r", "Gy,Wsd", select_to_integer<cvtsd2si, uint64_t>, kSse, {}, "sse2"},
     {"cvtps2pd", "NP 0F 5A /r", "Vpd,Wq", by_form<FloatBinary<cvtps2pd, uint64_t>>, kSse, {}, "sse2"},

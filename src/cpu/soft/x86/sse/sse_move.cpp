@@ -172,11 +172,13 @@ void movq2dq(Cpu& cpu, const Insn& insn) {
   write_xmm(cpu, insn.reg, Xmm{read_vector<Mmx>(cpu, insn.rm)[0], 0});
 }
 
-// MASKMOVQ, MASKMOVDQU: the bytes whose mask byte has its top bit set, to DS:rDI. All pages are checked
-// first.
+// MASKMOVQ, MASKMOVDQU: the bytes whose mask byte has its top bit set, to DS:rDI. All that is written is
+// checked first. The x87 state changes even if that faults, as on processors: the instruction is restarted
+// anyway.
 template <class V>
 void masked_store(Cpu& cpu, const Insn& insn) {
   check_vector<V>(cpu);
+  enter_vector<V>(cpu);
   const V value = read_vector<V>(cpu, insn.reg);
   const V mask = read_vector<V>(cpu, insn.rm);
   Insn target = insn;
@@ -184,12 +186,9 @@ void masked_store(Cpu& cpu, const Insn& insn) {
   target.index = kNoRegister;
   target.displacement = 0;
   const uint64_t address = linear_address(cpu, target, sizeof(V), true);
-  bool any = false;
-  for (size_t i = 0; i < sizeof(V); ++i) any |= (mask[i] & 0x80) != 0;
-  if (any) probe_write(cpu, address, sizeof(V));
+  probe_write(cpu, address, sizeof(V));
   for (size_t i = 0; i < sizeof(V); ++i)
     if (mask[i] & 0x80) store<uint8_t>(cpu, address + i, value[i]);
-  enter_vector<V>(cpu);
 }
 
 constexpr Row kRows[] = {
@@ -232,8 +231,8 @@ constexpr Row kRows[] = {
     {"movdqa", "66 0F 7F /r", "Wx,Vx", by_form<Store<true>>, kSse, {}, "sse2"},
     {"movdqu", "F3 0F 7F /r", "Wx,Vx", by_form<Store<false>>, kSse, {}, "sse2"},
     {"movq", "66 0F D6 /r", "Wq,Vq", by_form<StoreQuadword>, kSse, {}, "sse2"},
-    {"movdq2q", "F2 0F D6 /r reg", "Pq,Uq", only<movdq2q>, kSse, {}, "sse2"},
-    {"movq2dq", "F3 0F D6 /r reg", "Vx,Nq", only<movq2dq>, kSse, {}, "sse2"},
+    {"movdq2q", "F2 0F D6 /r reg", "Pq,Uq", only<movdq2q>, kSse | kMmx, {}, "sse2"},
+    {"movq2dq", "F3 0F D6 /r reg", "Vx,Nq", only<movq2dq>, kSse | kMmx, {}, "sse2"},
     {"movntq", "NP 0F E7 /r mem", "Mq,Pq", only<StoreMmx::execute<false>>, kMmx, {}, "sse"},
     {"movntdq", "66 0F E7 /r mem", "Mx,Vx", only<Store<true>::execute<false>>, kSse, {}, "sse2"},
     {"lddqu", "F2 0F F0 /r mem", "Vx,Mx", only<Load<false>::execute<false>>, kSse, {}, "sse3"},

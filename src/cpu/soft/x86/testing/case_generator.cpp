@@ -174,7 +174,10 @@ void CaseGenerator::draw_fpu(const CompiledRow& row, Case& drawn) {
     uint16_t control = static_cast<uint16_t>(0x7f | kPrecisions[below(3)] << 8 | below(4) << 10);
     if (chance(10)) control = static_cast<uint16_t>(control & ~(1u << below(6)));
     fx.set<uint16_t>(FxArea::kControl, control);
-    fx.set<uint16_t>(FxArea::kStatus, static_cast<uint16_t>((draw() & 0x4700) | below(8) << 11));
+    uint16_t status = static_cast<uint16_t>((draw() & 0x4700) | below(8) << 11);
+    if (chance(30)) status = static_cast<uint16_t>(status | (draw() & 0x7f));
+    if (status & ~control & 0x3f) status |= 0x8080;  // A pending exception: error summary and busy.
+    fx.set<uint16_t>(FxArea::kStatus, status);
     fx.set<uint8_t>(FxArea::kTag, static_cast<uint8_t>(chance(50) ? 0xff : draw()));
     for (unsigned i = 0; i < 8; ++i) {
       uint16_t exponent = static_cast<uint16_t>(0x3fff + below(80) - 40 + (chance(50) ? 0x8000 : 0));
@@ -226,6 +229,12 @@ void CaseGenerator::place_operands(const CompiledRow& row, Case& drawn) {
   const Insn& insn = drawn.insn;
   const std::string_view name = row.row->mnemonic;
 
+  // Most bits of MXCSR are reserved, and bit 17 is only on AMD's processors.
+  const size_t mxcsr = name == "ldmxcsr" ? 0 : FxArea::kMxcsr;
+  if (name == "ldmxcsr" || name.starts_with("fxrstor")) {
+    drawn.bytes[mxcsr + 2] &= 0xfd;
+    if (chance(70)) drawn.bytes[mxcsr + 2] = drawn.bytes[mxcsr + 3] = 0;
+  }
   if (name == "xlatb") state.gpr[rbx] = drawn.address;
   if (name.starts_with("maskmov")) state.gpr[rdi] = drawn.address;
   if (name == "enter" || name == "leave")

@@ -64,6 +64,8 @@ void SoftCpu::load(const CpuState& state) {
   FpuState& fpu = cpu.fpu;
   fpu.control = state.fx.get<uint16_t>(FxArea::kControl);
   fpu.status = state.fx.get<uint16_t>(FxArea::kStatus);
+  fpu.last_instruction = fpu.last_data = 0;
+  fpu.last_opcode = fpu.last_instruction_selector = fpu.last_data_selector = 0;
   fpu.mxcsr = state.fx.get<uint32_t>(FxArea::kMxcsr);
   const auto used = state.fx.get<uint8_t>(FxArea::kTag);
   const unsigned top = fpu.status >> 11 & 7;

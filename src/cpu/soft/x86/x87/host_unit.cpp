@@ -50,7 +50,7 @@ const char* host_instruction(uint8_t opcode, uint8_t modrm) {
 
 }  // namespace
 
-void run_on_host_x87(const FpuState& fpu, uint8_t opcode, uint8_t modrm, void* memory, uint8_t flags,
+void run_on_host_x87(const FpuState& fpu, uint8_t opcode, uint8_t modrm, void* memory, uint32_t flags,
                      HostX87Result& result) {
   FxImage& image = result.image;
   save_x87_image(fpu, image, false);
@@ -58,17 +58,21 @@ void run_on_host_x87(const FpuState& fpu, uint8_t opcode, uint8_t modrm, void* m
   const auto status = static_cast<uint16_t>(fpu.status & ~(kStickyFlags | kErrorSummary | kX87Busy));
   std::memcpy(image.bytes.data() + 2, &status, sizeof status);
 
-  uint64_t rax = uint64_t{flags} << 8;
+  uint64_t rax = uint64_t{flags & 0xff} << 8;
   const char* instruction = host_instruction(opcode, modrm);
-  // FXRSTOR also loads MXCSR, here with its own value, and the XMM registers.
+  // FXRSTOR also loads MXCSR, here with its own value, and the XMM registers. OF, which SAHF doesn't load, is
+  // set before the instruction to see whether it is cleared.
   asm volatile(
       "stmxcsr 24(%[image])\n\t"
       "fxrstor (%[image])\n\t"
       "lea 1f(%%rip), %%rdx\n\t"
+      "movb $0x7f, %%al\n\t"
+      "incb %%al\n\t"
       "sahf\n\t"
       "jmp *%[instruction]\n"
       "1:\n\t"
       "lahf\n\t"
+      "seto %%al\n\t"
       "fxsave (%[image])\n\t"
       "fninit"
       : "+a"(rax)
@@ -76,7 +80,7 @@ void run_on_host_x87(const FpuState& fpu, uint8_t opcode, uint8_t modrm, void* m
       : "rdx", "cc", "memory", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9",
         "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15");
 
-  result.flags = static_cast<uint8_t>(rax >> 8);
+  result.flags = (rax >> 8 & 0xff & kArithmeticFlags) | (rax & 1 ? flags & kOf : 0);
   uint16_t after = 0;
   std::memcpy(&after, image.bytes.data() + 2, sizeof after);
   result.raised = after & ~fpu.control & kX87Exceptions;

@@ -14,15 +14,15 @@
 namespace alcove::cpu::soft {
 
 struct HostX87Result {
-  FxImage image;  // As the instruction left it, with the flags of its own exceptions only.
-  uint8_t flags;  // SF ZF AF PF CF as LAHF gives them.
+  FxImage image;   // As the instruction left it, with the flags of its own exceptions only.
+  uint32_t flags;  // The arithmetic flags after it.
   // Unmasked exceptions that the instruction met.
   uint16_t raised;
 };
 
 // `opcode` is D8-DF and `modrm` a register form, or a memory form: then `memory` is the operand, read or
-// written. `flags` is what conditional moves look at.
-void run_on_host_x87(const FpuState& fpu, uint8_t opcode, uint8_t modrm, void* memory, uint8_t flags,
+// written. `flags` are the arithmetic flags, which FCMOVcc reads and FCOMI writes.
+void run_on_host_x87(const FpuState& fpu, uint8_t opcode, uint8_t modrm, void* memory, uint32_t flags,
                      HostX87Result& result);
 
 // Makes what it did the guest's state.

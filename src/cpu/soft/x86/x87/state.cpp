@@ -41,9 +41,11 @@ void set_x87_valid_registers(FpuState& fpu, uint8_t valid) {
 }
 
 uint16_t x87_tag_word(const FpuState& fpu) {
-  uint16_t tag = fpu.tag;
-  for (unsigned i = 0; i < 8; ++i)
-    if ((tag >> 2 * i & 3) != kEmpty) tag |= static_cast<uint16_t>(tag_of(fpu.physical[i]) << 2 * i);
+  uint16_t tag = 0;
+  for (unsigned i = 0; i < 8; ++i) {
+    const bool empty = (fpu.tag >> 2 * i & 3) == kEmpty;
+    tag |= static_cast<uint16_t>((empty ? kEmpty : tag_of(fpu.physical[i])) << 2 * i);
+  }
   return tag;
 }
 

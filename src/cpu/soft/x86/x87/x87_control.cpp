@@ -111,15 +111,23 @@ void load_environment(FpuState& fpu, const Layout& layout, const Buffer& buffer)
   update_x87_summary(fpu);
 }
 
-void load_buffer(Cpu& cpu, const Insn& insn, Buffer& buffer, size_t size) {
+// Which fault comes first isn't defined; AMD's processors try the first field, then the last byte.
+void load_buffer(Cpu& cpu, const Insn& insn, const Layout& layout, Buffer& buffer, size_t size) {
   const uint64_t address = linear_address(cpu, insn, size, false);
+  if (layout.field == 4)
+    load<uint32_t>(cpu, address);
+  else
+    load<uint16_t>(cpu, address);
+  load<uint8_t>(cpu, address + size - 1);
   for (size_t i = 0; i < size; i += 2) {
     const auto word = load<uint16_t>(cpu, address + i);
     std::memcpy(buffer.data() + i, &word, sizeof word);
   }
 }
-void store_buffer(Cpu& cpu, const Insn& insn, const Buffer& buffer, size_t size) {
+void store_buffer(Cpu& cpu, const Insn& insn, const Layout& layout, const Buffer& buffer, size_t size) {
   const uint64_t address = linear_address(cpu, insn, size, true);
+  probe_write(cpu, address, layout.field);
+  probe_write(cpu, address + size - 1, 1);
   probe_write(cpu, address, size);
   for (size_t i = 0; i < size; i += 2) {
     uint16_t word = 0;
@@ -133,7 +141,7 @@ void fnstenv(Cpu& cpu, const Insn& insn) {
   Buffer buffer{};
   const Layout format = layout(cpu, insn);
   save_environment(cpu.fpu, format, buffer);
-  store_buffer(cpu, insn, buffer, format.size());
+  store_buffer(cpu, insn, format, buffer, format.size());
   cpu.fpu.control |= kX87Exceptions;
   update_x87_summary(cpu.fpu);
 }
@@ -142,7 +150,7 @@ void fldenv(Cpu& cpu, const Insn& insn) {
   check_pending_x87(cpu);
   Buffer buffer{};
   const Layout format = layout(cpu, insn);
-  load_buffer(cpu, insn, buffer, format.size());
+  load_buffer(cpu, insn, format, buffer, format.size());
   load_environment(cpu.fpu, format, buffer);
 }
 
@@ -158,7 +166,7 @@ void fnsave(Cpu& cpu, const Insn& insn) {
     std::memcpy(place, &value.significand, 8);
     std::memcpy(place + 8, &value.exponent, 2);
   }
-  store_buffer(cpu, insn, buffer, format.size() + 8 * kRegisterBytes);
+  store_buffer(cpu, insn, format, buffer, format.size() + 8 * kRegisterBytes);
   reset_x87(cpu.fpu);
 }
 
@@ -166,7 +174,7 @@ void frstor(Cpu& cpu, const Insn& insn) {
   check_pending_x87(cpu);
   Buffer buffer{};
   const Layout format = layout(cpu, insn);
-  load_buffer(cpu, insn, buffer, format.size() + 8 * kRegisterBytes);
+  load_buffer(cpu, insn, format, buffer, format.size() + 8 * kRegisterBytes);
   load_environment(cpu.fpu, format, buffer);
   for (unsigned i = 0; i < 8; ++i) {
     FpuState::Register& value = x87_stack(cpu.fpu, i);

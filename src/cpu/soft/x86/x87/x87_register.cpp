@@ -19,19 +19,18 @@ void on_stack(Cpu& cpu, const Insn& insn) {
 void move_if(Cpu& cpu, const Insn& insn) {
   check_pending_x87(cpu);
   HostX87Result result;
-  run_on_host_x87(cpu.fpu, insn.opcode, insn.modrm, nullptr,
-                  static_cast<uint8_t>(cpu.flags.arithmetic_bits()), result);
+  run_on_host_x87(cpu.fpu, insn.opcode, insn.modrm, nullptr, cpu.flags.arithmetic_bits(), result);
   commit_x87(cpu.fpu, result);
   note_x87_instruction(cpu, insn);
 }
 
-// FCOMI and its kin: ZF, PF and CF; OF, SF and AF become 0. An unmasked invalid operand leaves all as they
-// were.
+// FCOMI and its kin: ZF, PF and CF; OF, SF and AF become 0. Whether they do with an unmasked invalid operand
+// depends on the processor's maker.
 void compare_to_flags(Cpu& cpu, const Insn& insn) {
   check_pending_x87(cpu);
   HostX87Result result;
-  run_on_host_x87(cpu.fpu, insn.opcode, insn.modrm, nullptr, 0, result);
-  if (!(result.raised & 1)) cpu.flags.set_arithmetic_bits(result.flags & (kZf | kPf | kCf));
+  run_on_host_x87(cpu.fpu, insn.opcode, insn.modrm, nullptr, cpu.flags.arithmetic_bits(), result);
+  cpu.flags.set_arithmetic_bits(result.flags);
   commit_x87(cpu.fpu, result);
   note_x87_instruction(cpu, insn);
 }
