@@ -1,7 +1,5 @@
 #include "control/messages.h"
 
-#include <utility>
-
 namespace alcove::control {
 namespace {
 
@@ -21,7 +19,7 @@ void for_each_statistic(Statistics& statistics, Function function) {
 }  // namespace
 
 Json to_json(const Error& error) {
-  return {{"code", std::to_underlying(error.code)},
+  return {{"code", static_cast<unsigned>(error.code)},
           {"where", error.where},
           {"what", error.what},
           {"hint", error.hint}};

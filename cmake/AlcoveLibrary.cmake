@@ -1,0 +1,23 @@
+# libalcove: the modules that an application needs, as one library that other projects find with
+# `find_package(Alcove)` or pkg-config.
+set(modules)
+foreach(module support exec config control client)
+  list(APPEND modules $<TARGET_OBJECTS:alcove_${module}>)
+endforeach()
+add_library(alcove STATIC ${modules})
+add_library(alcove::alcove ALIAS alcove)
+target_link_libraries(alcove PUBLIC Threads::Threads PRIVATE fmt::fmt)
+target_include_directories(alcove INTERFACE $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include>
+                                            $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
+target_compile_features(alcove INTERFACE cxx_std_23)
+
+install(DIRECTORY include/alcove DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN "*.h")
+install(TARGETS alcove EXPORT alcove_targets ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
+install(EXPORT alcove_targets NAMESPACE alcove:: FILE AlcoveTargets.cmake
+        DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/Alcove)
+include(CMakePackageConfigHelpers)
+write_basic_package_version_file(AlcoveConfigVersion.cmake COMPATIBILITY SameMinorVersion)
+install(FILES cmake/AlcoveConfig.cmake ${CMAKE_BINARY_DIR}/AlcoveConfigVersion.cmake
+        DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/Alcove)
+configure_file(cmake/alcove.pc.in alcove.pc @ONLY)
+install(FILES ${CMAKE_BINARY_DIR}/alcove.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
