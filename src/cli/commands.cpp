@@ -1,0 +1,271 @@
+#include "cli/commands.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <poll.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <iostream>
+#include <thread>
+
+#include "cli/control.h"
+#include "cli/escape_filter.h"
+#include "cli/output.h"
+#include "cli/terminal.h"
+
+namespace alcove::cli {
+
+namespace {
+
+// One request to the machine's background process.
+Result<nlohmann::json> request(const Bundle& bundle, std::string_view command) {
+  auto socket = bundle.connect();
+  if (!socket) return std::unexpected(socket.error());
+  std::string rest;
+  return ask(socket->get(), {{"command", command}}, rest);
+}
+
+int say_state(const Bundle& bundle, const Result<nlohmann::json>& reply) {
+  if (!reply) return report(reply.error());
+  fmt::print("{} is {}\n", bundle.name(), reply->value("state", "stopped"));
+  return 0;
+}
+
+Result<> make_disk(const std::filesystem::path& path, uint64_t size) {
+  UniqueFd file(open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
+  if (!file || ftruncate(file.get(), static_cast<off_t>(size)) != 0) {
+    return fail(ErrorCode::internal, path.string(),
+                fmt::format("the disk cannot be made: {}", strerror(errno)));
+  }
+  return {};
+}
+
+// As `info --json` and `list --json` show a machine.
+nlohmann::json describe(const Bundle& bundle) {
+  nlohmann::json json = {{"name", bundle.name()}, {"path", bundle.path().string()}, {"state", "stopped"}};
+  if (auto reply = request(bundle, "info")) json.update(*reply);
+  if (auto configuration = bundle.configuration()) {
+    json["configuration"] = nlohmann::json::parse(configuration->to_json(), nullptr, false);
+  } else {
+    json["error"] = to_json(configuration.error());
+  }
+  return json;
+}
+
+}  // namespace
+
+int create(const std::string& name, const MachineOptions& options, const std::string& new_disk_size) {
+  VirtualMachineConfiguration configuration = default_configuration();
+  if (auto applied = options.apply(configuration); !applied) return report(applied.error());
+  // The bundle may be used from any folder.
+  for (auto& device : configuration.storage_devices) {
+    auto& disk = std::get<DiskImageStorageDeviceAttachment>(
+        std::get<VirtioBlockDeviceConfiguration>(device).attachment);
+    disk.path = std::filesystem::absolute(disk.path);
+  }
+  if (configuration.boot_loader) {
+    auto& loader = std::get<LinuxBootLoader>(*configuration.boot_loader);
+    loader.kernel = std::filesystem::absolute(loader.kernel);
+    if (!loader.initial_ramdisk.empty())
+      loader.initial_ramdisk = std::filesystem::absolute(loader.initial_ramdisk);
+  }
+  const auto problems = configuration.validate();
+  for (const Error& problem : problems) report(problem);
+  if (!problems.empty()) return 1;
+
+  uint64_t disk_size = 0;
+  if (!new_disk_size.empty()) {
+    auto size = parse_size(new_disk_size);
+    if (!size) return report({size.error().code, "--new-disk", size.error().what, size.error().hint});
+    disk_size = *size;
+  }
+  auto bundle = Bundle::create(name, configuration);
+  if (!bundle) return report(bundle.error());
+  if (disk_size != 0) {
+    const auto disk = bundle->path() / "disk.img";
+    auto made = make_disk(disk, disk_size);
+    configuration.storage_devices.insert(
+        configuration.storage_devices.begin(),
+        VirtioBlockDeviceConfiguration{.attachment = DiskImageStorageDeviceAttachment{.path = disk}});
+    if (made) made = configuration.save(bundle->machine_file());
+    if (!made) {
+      (void)bundle->remove();
+      return report(made.error());
+    }
+  }
+  fmt::print("{}\n", bundle->path().string());
+  return 0;
+}
+
+int start(const Bundle& bundle) {
+  if (bundle.connect()) {
+    return report(
+        {ErrorCode::invalid_virtual_machine_state, bundle.name(), "the machine is running already", ""});
+  }
+  std::array<int, 2> ready{};
+  if (pipe2(ready.data(), O_CLOEXEC) != 0)
+    return report({ErrorCode::internal, "", "a pipe cannot be made", ""});
+  const pid_t child = fork();
+  if (child < 0) return report({ErrorCode::internal, "", "a process cannot be made", ""});
+  if (child == 0) {
+    close(ready[0]);
+    setsid();
+    if (fork() != 0) _exit(0);  // Not a session leader, so that it never gets a terminal.
+    const int nothing = open("/dev/null", O_RDWR);
+    for (int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) dup2(nothing, fd);
+    close(nothing);
+    _exit(supervise(bundle, ready[1]));
+  }
+  close(ready[1]);
+  waitpid(child, nullptr, 0);
+  const UniqueFd answer(ready[0]);
+  std::string rest;
+  auto reply = receive_line(answer.get(), rest);
+  if (reply && reply->contains("error")) return report(error_from_json((*reply)["error"]));
+  return say_state(bundle, reply);
+}
+
+int stop(const Bundle& bundle, bool force, unsigned timeout_seconds) {
+  if (force) return say_state(bundle, request(bundle, "stop"));
+  auto reply = request(bundle, "request_stop");
+  if (!reply) return report(reply.error());
+  const bool show_progress = isatty(STDERR_FILENO);
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(timeout_seconds);
+  while (std::chrono::steady_clock::now() < deadline) {
+    if (!bundle.connect()) {
+      if (show_progress) fmt::print(stderr, "\r\x1b[K");
+      fmt::print("{} is stopped\n", bundle.name());
+      return 0;
+    }
+    if (show_progress) {
+      const auto left = std::chrono::ceil<std::chrono::seconds>(deadline - std::chrono::steady_clock::now());
+      fmt::print(stderr, "\rWaiting for the guest to shut down ({} s left)\x1b[K", left.count());
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(200));
+  }
+  if (show_progress) fmt::print(stderr, "\n");
+  return report({ErrorCode::invalid_virtual_machine_state, bundle.name(),
+                 fmt::format("the guest has not shut down within {} seconds", timeout_seconds),
+                 "wait longer with --timeout, or pull the plug with --force"});
+}
+
+int pause(const Bundle& bundle) {
+  return say_state(bundle, request(bundle, "pause"));
+}
+int resume(const Bundle& bundle) {
+  return say_state(bundle, request(bundle, "resume"));
+}
+
+int console(const Bundle& bundle) {
+  auto socket = bundle.connect();
+  if (!socket) return report(socket.error());
+  std::string output;
+  if (auto reply = ask(socket->get(), {{"command", "console"}}, output); !reply) return report(reply.error());
+  RawTerminal terminal;
+  if (terminal.is_terminal())
+    fmt::print(stderr, "[alcove: console of {}; Ctrl-] q leaves it]\n", bundle.name());
+  EscapeFilter escapes;
+  bool leaving = false;
+  bool input_open = true;
+  while (!leaving) {
+    while (!output.empty()) {
+      const ssize_t count = ::write(STDOUT_FILENO, output.data(), output.size());
+      if (count <= 0 && errno != EINTR && errno != EAGAIN) return 0;
+      if (count > 0) output.erase(0, static_cast<size_t>(count));
+    }
+    std::array<pollfd, 2> polls{{{.fd = input_open ? STDIN_FILENO : -1, .events = POLLIN, .revents = 0},
+                                 {.fd = socket->get(), .events = POLLIN, .revents = 0}}};
+    if (poll(polls.data(), polls.size(), -1) < 0 && errno != EINTR) break;
+    std::array<char, 4096> buffer{};
+    if (polls[1].revents) {
+      const ssize_t count = ::read(socket->get(), buffer.data(), buffer.size());
+      if (count <= 0) break;
+      output.append(buffer.data(), static_cast<size_t>(count));
+    }
+    if (polls[0].revents) {
+      const ssize_t count = ::read(STDIN_FILENO, buffer.data(), buffer.size());
+      if (count <= 0) input_open = false;
+      std::string keys(buffer.data(), count > 0 ? static_cast<size_t>(count) : 0);
+      if (terminal.is_terminal())
+        keys = escapes.feed(keys, [] {}, [&](char key) { leaving = leaving || key == 'q'; });
+      if (!keys.empty() && ::write(socket->get(), keys.data(), keys.size()) < 0) break;
+    }
+  }
+  terminal.leave();
+  if (terminal.is_terminal()) fmt::print(stderr, "\n");
+  return 0;
+}
+
+int list(bool json) {
+  nlohmann::json machines = nlohmann::json::array();
+  for (const Bundle& bundle : Bundle::all()) machines.push_back(describe(bundle));
+  if (json) {
+    fmt::print("{}\n", machines.dump(2));
+    return 0;
+  }
+  if (machines.empty()) {
+    fmt::print("No machines in {}; `alcove create NAME` makes one\n", Bundle::home().string());
+    return 0;
+  }
+  fmt::print("{:<24} {:<10} {:>5} {:>9}  {}\n", "NAME", "STATE", "CPUS", "MEMORY", "ADDRESS");
+  for (const auto& machine : machines) {
+    const auto configuration = machine.value("configuration", nlohmann::json::object());
+    std::string address;
+    for (const auto& device : machine.value("network_devices", nlohmann::json::array())) {
+      if (address.empty() && !device["addresses"].empty())
+        address = device["addresses"][0].get<std::string>();
+    }
+    const auto memory = configuration.find("memory_size");
+    fmt::print("{:<24} {:<10} {:>5} {:>9}  {}\n", machine["name"].get<std::string>(),
+               machine["state"].get<std::string>(), configuration.value("cpu_count", 0),
+               memory == configuration.end() ? ""
+               : memory->is_number()         ? format_size(memory->get<uint64_t>())
+                                             : memory->get<std::string>(),
+               address);
+  }
+  return 0;
+}
+
+int info(const Bundle& bundle, bool json) {
+  const nlohmann::json machine = describe(bundle);
+  if (json) {
+    fmt::print("{}\n", machine.dump(2));
+    return 0;
+  }
+  fmt::print("name       {}\nstate      {}\nfolder     {}\n", bundle.name(),
+             machine["state"].get<std::string>(), bundle.path().string());
+  if (machine.contains("hypervisor")) {
+    fmt::print("hypervisor {}\nprocess    {}\nresident   {} MiB\n", machine["hypervisor"].get<std::string>(),
+               machine["process_id"].get<int>(), machine["resident_memory_size"].get<uint64_t>() >> 20);
+    for (const auto& device : machine["network_devices"]) {
+      fmt::print("network    {}", device["mac_address"].get<std::string>());
+      for (const auto& address : device["addresses"]) fmt::print("  {}", address.get<std::string>());
+      for (const auto& forward : device["port_forwards"]) fmt::print("  {}", forward.get<std::string>());
+      fmt::print("\n");
+    }
+  }
+  auto configuration = bundle.configuration();
+  if (!configuration) return report(configuration.error());
+  fmt::print("\n{}", configuration->to_toml());
+  return 0;
+}
+
+int remove(const Bundle& bundle, bool yes) {
+  if (!yes) {
+    if (!isatty(STDIN_FILENO)) {
+      return report(
+          {ErrorCode::operation_cancelled, bundle.name(), "deleting needs a confirmation", "give --yes"});
+    }
+    fmt::print("Delete {} and all that is in {}? [y/N] ", bundle.name(), bundle.path().string());
+    std::fflush(stdout);
+    std::string answer;
+    std::getline(std::cin, answer);
+    if (answer != "y" && answer != "Y" && answer != "yes") return 1;
+  }
+  if (auto removed = bundle.remove(); !removed) return report(removed.error());
+  return 0;
+}
+
+}  // namespace alcove::cli

@@ -1,0 +1,35 @@
+// The subcommands. Each returns the program's exit status.
+#pragma once
+
+#include <alcove/alcove.h>
+
+#include <cstdint>
+#include <string>
+
+#include "cli/bundle.h"
+#include "cli/machine_options.h"
+
+namespace alcove::cli {
+
+// Runs a machine with its console on this terminal until it stops.
+int run(const VirtualMachineConfiguration& configuration);
+
+int create(const std::string& name, const MachineOptions& options, const std::string& new_disk_size);
+// Starts it in the background and returns once it runs.
+int start(const Bundle& bundle);
+// Presses the power button and waits, or with `force` pulls the plug.
+int stop(const Bundle& bundle, bool force, unsigned timeout_seconds);
+int pause(const Bundle& bundle);
+int resume(const Bundle& bundle);
+int console(const Bundle& bundle);
+int list(bool json);
+int info(const Bundle& bundle, bool json);
+int remove(const Bundle& bundle, bool yes);
+
+int doctor(bool json);
+
+// Body of the background process that start() makes: runs the machine and answers on its control socket.
+// Tells on `ready` (closed then) "ok" or an Error as JSON.
+int supervise(const Bundle& bundle, int ready);
+
+}  // namespace alcove::cli

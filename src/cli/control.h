@@ -1,0 +1,24 @@
+// How commands speak to the background process of a machine: a request and a reply, each one line of JSON.
+// After a "console" request that succeeded, the connection carries the console's bytes both ways.
+#pragma once
+
+#include <alcove/error.h>
+
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "support/unique_fd.h"
+
+namespace alcove::cli {
+
+// Sends one line; false if the other side is gone.
+bool send_line(int socket, const nlohmann::json& message);
+
+// Reads up to the end of a line, at most 64 KiB; what came behind it is left in `rest`. Fails if the other
+// side went away first or sent no JSON object.
+Result<nlohmann::json> receive_line(int socket, std::string& rest);
+
+// Sends `request`, and gives the reply or the Error in it.
+Result<nlohmann::json> ask(int socket, const nlohmann::json& request, std::string& rest);
+
+}  // namespace alcove::cli

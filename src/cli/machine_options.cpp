@@ -1,0 +1,178 @@
+#include "cli/machine_options.h"
+
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <thread>
+
+namespace alcove::cli {
+
+namespace {
+
+std::unexpected<Error> usage(std::string option, std::string what, std::string hint = {}) {
+  return fail(ErrorCode::invalid_virtual_machine_configuration, std::move(option), std::move(what),
+              std::move(hint));
+}
+
+std::vector<std::string> split(const std::string& text) {
+  std::vector<std::string> parts;
+  size_t start = 0;
+  while (true) {
+    const size_t comma = text.find(',', start);
+    parts.push_back(text.substr(start, comma - start));
+    if (comma == std::string::npos) return parts;
+    start = comma + 1;
+  }
+}
+
+// "key=value" into its halves; the second is empty without '='.
+std::pair<std::string, std::string> key_and_value(const std::string& part) {
+  const size_t equals = part.find('=');
+  if (equals == std::string::npos) return {part, ""};
+  return {part.substr(0, equals), part.substr(equals + 1)};
+}
+
+}  // namespace
+
+void MachineOptions::add_to(CLI::App& command) {
+  const auto group = "Machine";
+  command.add_option("--cpus", cpus, "Processors (default: half of the host's, 4 at most)")
+      ->group(group)
+      ->type_name("N");
+  command.add_option("--memory", memory, "Memory, e.g. 2GiB (default: 1GiB)")
+      ->group(group)
+      ->type_name("SIZE");
+  command.add_option("--kernel", kernel, "Linux kernel: bzImage or vmlinux, also compressed")
+      ->group(group)
+      ->type_name("FILE");
+  command.add_option("--initrd", initrd, "Initial RAM disk for --kernel")->group(group)->type_name("FILE");
+  command.add_option("--cmdline", command_line, "The kernel's parameters (default: console=ttyS0)")
+      ->group(group)
+      ->type_name("TEXT");
+  command
+      .add_option("--disk", disks,
+                  "Disk image; options: readonly, caching=automatic|cached|uncached, sync=full|fsync|none, "
+                  "id=NAME; may be repeated")
+      ->group(group)
+      ->type_name("FILE[,OPTION]...")
+      ->take_all();
+  command
+      .add_option("--net", networks,
+                  "Network card; options of nat: forward=PROTOCOL:[ADDRESS:]PORT:[ADDRESS:]PORT, "
+                  "mac=ADDRESS; may be repeated (default: nat)")
+      ->group(group)
+      ->type_name("nat[,OPTION]...|none")
+      ->take_all();
+  command
+      .add_option("--hypervisor", hypervisor, "What executes the guest: auto, kvm or soft (default: auto)")
+      ->group(group)
+      ->type_name("NAME");
+  command.add_option("--label", label, "Shown in the name of the machine's process")
+      ->group(group)
+      ->type_name("TEXT");
+}
+
+VirtualMachineConfiguration default_configuration() {
+  VirtualMachineConfiguration configuration;
+  configuration.cpu_count = std::clamp(std::thread::hardware_concurrency() / 2, 1u, 4u);
+  configuration.network_devices = {
+      VirtioNetworkDeviceConfiguration{.attachment = NATNetworkDeviceAttachment{}}};
+  configuration.serial_ports = {UART16550SerialPortConfiguration{}};
+  configuration.entropy_devices = {VirtioEntropyDeviceConfiguration{}};
+  configuration.memory_balloon_devices = {VirtioTraditionalMemoryBalloonDeviceConfiguration{}};
+  return configuration;
+}
+
+Result<StorageDeviceConfiguration> parse_disk(const std::string& text) {
+  const std::vector<std::string> parts = split(text);
+  VirtioBlockDeviceConfiguration device;
+  DiskImageStorageDeviceAttachment attachment{.path = parts[0]};
+  for (const std::string& part : std::span(parts).subspan(1)) {
+    const auto [key, value] = key_and_value(part);
+    if (key == "readonly" && value.empty()) {
+      attachment.read_only = true;
+    } else if (key == "caching" && from_string<DiskImageCachingMode>(value)) {
+      attachment.caching_mode = *from_string<DiskImageCachingMode>(value);
+    } else if (key == "sync" && from_string<DiskImageSynchronizationMode>(value)) {
+      attachment.synchronization_mode = *from_string<DiskImageSynchronizationMode>(value);
+    } else if (key == "id") {
+      device.block_device_identifier = value;
+    } else {
+      return usage("--disk", fmt::format("'{}' is not an option of a disk", part),
+                   "use readonly, caching=automatic|cached|uncached, sync=full|fsync|none or id=NAME");
+    }
+  }
+  device.attachment = attachment;
+  return device;
+}
+
+Result<std::optional<NetworkDeviceConfiguration>> parse_network(const std::string& text) {
+  const std::vector<std::string> parts = split(text);
+  if (parts[0] == "none" && parts.size() == 1) return std::nullopt;
+  if (parts[0] != "nat")
+    return usage("--net", fmt::format("'{}' is not a kind of network", parts[0]), "use nat or none");
+  VirtioNetworkDeviceConfiguration device;
+  NATNetworkDeviceAttachment attachment;
+  for (const std::string& part : std::span(parts).subspan(1)) {
+    const auto [key, value] = key_and_value(part);
+    if (key == "forward") {
+      auto forward = parse_port_forward(value);
+      if (!forward) return usage("--net", forward.error().what, forward.error().hint);
+      attachment.port_forwards.push_back(*forward);
+    } else if (key == "mac") {
+      auto address = MACAddress::parse(value);
+      if (!address) return usage("--net", address.error().what, address.error().hint);
+      device.mac_address = *address;
+    } else {
+      return usage("--net", fmt::format("'{}' is not an option of nat", part),
+                   "use forward=PROTOCOL:[ADDRESS:]PORT:[ADDRESS:]PORT or mac=ADDRESS");
+    }
+  }
+  device.attachment = attachment;
+  return device;
+}
+
+Result<> MachineOptions::apply(VirtualMachineConfiguration& configuration) const {
+  if (cpus) configuration.cpu_count = *cpus;
+  if (memory) {
+    auto size = parse_size(*memory);
+    if (!size) return usage("--memory", size.error().what, size.error().hint);
+    configuration.memory_size = *size;
+  }
+  if (kernel || initrd || command_line) {
+    auto* loader =
+        configuration.boot_loader ? std::get_if<LinuxBootLoader>(&*configuration.boot_loader) : nullptr;
+    LinuxBootLoader changed = loader ? *loader : LinuxBootLoader{.command_line = "console=ttyS0"};
+    if (!loader && !kernel)
+      return usage(initrd ? "--initrd" : "--cmdline", "there is no kernel that this belongs to",
+                   "give --kernel too");
+    if (kernel) changed.kernel = *kernel;
+    if (initrd) changed.initial_ramdisk = *initrd;
+    if (command_line) changed.command_line = *command_line;
+    configuration.boot_loader = changed;
+  }
+  if (!disks.empty()) configuration.storage_devices.clear();
+  for (const std::string& disk : disks) {
+    auto device = parse_disk(disk);
+    if (!device) return std::unexpected(device.error());
+    configuration.storage_devices.push_back(*device);
+  }
+  if (!networks.empty()) configuration.network_devices.clear();
+  for (const std::string& network : networks) {
+    auto device = parse_network(network);
+    if (!device) return std::unexpected(device.error());
+    if (*device) configuration.network_devices.push_back(**device);
+  }
+  if (hypervisor) {
+    const auto choice = from_string<HypervisorChoice>(*hypervisor);
+    if (!choice)
+      return usage("--hypervisor", fmt::format("'{}' is not a hypervisor", *hypervisor),
+                   "use auto, kvm or soft");
+    configuration.hypervisor = *choice;
+  }
+  if (label) configuration.label = *label;
+  return {};
+}
+
+}  // namespace alcove::cli

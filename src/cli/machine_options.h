@@ -1,0 +1,42 @@
+// The options that describe a machine, as `run` and `create` take them.
+#pragma once
+
+#include <alcove/alcove.h>
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace CLI {
+class App;
+}
+
+namespace alcove::cli {
+
+struct MachineOptions {
+  std::optional<unsigned> cpus;
+  std::optional<std::string> memory;
+  std::optional<std::string> kernel;
+  std::optional<std::string> initrd;
+  std::optional<std::string> command_line;
+  std::vector<std::string> disks;     // FILE[,readonly][,caching=…][,sync=…][,id=…]
+  std::vector<std::string> networks;  // nat[,forward=tcp:2222:22]…[,mac=…] or none
+  std::optional<std::string> hypervisor;
+  std::optional<std::string> label;
+
+  void add_to(CLI::App& command);
+
+  // Changes what was given; `where` of an error names the option. Lists given replace the configuration's.
+  Result<> apply(VirtualMachineConfiguration& configuration) const;
+};
+
+// What a machine has unless it says otherwise: network, console, entropy, balloon, half of the host's
+// processors.
+VirtualMachineConfiguration default_configuration();
+
+Result<StorageDeviceConfiguration> parse_disk(const std::string& text);
+// Nothing for "none".
+Result<std::optional<NetworkDeviceConfiguration>> parse_network(const std::string& text);
+
+}  // namespace alcove::cli

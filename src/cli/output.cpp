@@ -1,0 +1,45 @@
+#include "cli/output.h"
+
+#include <fmt/format.h>
+
+#include <cstdio>
+
+namespace alcove::cli {
+
+int report(const Error& error) {
+  fmt::print(stderr, "alcove: {}{}{}\n", error.where, error.where.empty() ? "" : ": ", error.what);
+  if (!error.hint.empty()) fmt::print(stderr, "        {}\n", error.hint);
+  return 1;
+}
+
+nlohmann::json to_json(const Error& error) {
+  return {{"code", to_string(error.code)},
+          {"number", static_cast<int>(error.code)},
+          {"where", error.where},
+          {"what", error.what},
+          {"hint", error.hint}};
+}
+
+Error error_from_json(const nlohmann::json& json) {
+  return {static_cast<ErrorCode>(json.value("number", 1)), json.value("where", ""),
+          json.value("what", "it failed"), json.value("hint", "")};
+}
+
+nlohmann::json describe(VirtualMachine& machine) {
+  nlohmann::json networks = nlohmann::json::array();
+  for (const NetworkDevice* device : machine.network_devices()) {
+    nlohmann::json forwards = nlohmann::json::array();
+    for (const PortForward& forward : device->port_forwards())
+      forwards.push_back(format_port_forward(forward));
+    networks.push_back({{"mac_address", device->mac_address().string()},
+                        {"addresses", device->addresses()},
+                        {"port_forwards", forwards}});
+  }
+  return {{"state", to_string(machine.state())},
+          {"hypervisor", machine.hypervisor()},
+          {"process_id", machine.process_id()},
+          {"resident_memory_size", machine.resident_memory_size()},
+          {"network_devices", networks}};
+}
+
+}  // namespace alcove::cli

@@ -1,0 +1,161 @@
+#include <fmt/format.h>
+#include <poll.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include <array>
+#include <csignal>
+#include <cstring>
+
+#include "cli/commands.h"
+#include "cli/escape_filter.h"
+#include "cli/guest_console.h"
+#include "cli/output.h"
+#include "cli/running_machine.h"
+#include "cli/terminal.h"
+
+namespace alcove::cli {
+
+namespace {
+
+// One line of ours between the guest's, whatever column that left the cursor in.
+void say(std::string_view text) {
+  fmt::print(stderr, "\n[alcove: {}]\n", text);
+}
+
+void write_all(int fd, std::string_view text) {
+  while (!text.empty()) {
+    const ssize_t count = ::write(fd, text.data(), text.size());
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0 && errno == EAGAIN) {
+      pollfd wait{.fd = fd, .events = POLLOUT, .revents = 0};
+      poll(&wait, 1, -1);
+      continue;
+    }
+    if (count <= 0) return;
+    text.remove_prefix(static_cast<size_t>(count));
+  }
+}
+
+class Session {
+ public:
+  Session(RunningMachine& running, GuestConsole& console) : running_(running), console_(console) {}
+
+  int serve(int signals);
+
+ private:
+  void type(std::string_view keys);
+  void command(char key);
+  void ask_to_stop();
+
+  RunningMachine& running_;
+  GuestConsole& console_;
+  EscapeFilter escapes_;
+  RawTerminal terminal_;
+  bool asked_to_stop_ = false;
+};
+
+void Session::type(std::string_view keys) {
+  if (!terminal_.is_terminal()) return console_.write(keys);
+  console_.write(escapes_.feed(
+      keys,
+      [] {
+        say("s shut down, q stop at once, p pause or resume, i information, Ctrl-] send Ctrl-], other keys "
+            "go on");
+      },
+      [this](char key) { command(key); }));
+}
+
+void Session::command(char key) {
+  VirtualMachine& machine = running_.machine();
+  Result<> result;
+  switch (key) {
+    case 's':
+      return ask_to_stop();
+    case 'q':
+      result = running_.stop();
+      break;
+    case 'p':
+      result = machine.can_resume() ? running_.resume() : running_.pause();
+      if (result) say(to_string(machine.state()));
+      break;
+    case 'i':
+      say(describe(machine).dump());
+      break;
+    default:
+      break;
+  }
+  if (!result) say(result.error().message());
+}
+
+// The first time by the power button, the second by force.
+void Session::ask_to_stop() {
+  Result<> result = asked_to_stop_ ? running_.stop() : running_.request_stop();
+  if (!asked_to_stop_ && result) say("asked the guest to shut down; once more stops it at once");
+  if (!result) say(result.error().message());
+  asked_to_stop_ = true;
+}
+
+int Session::serve(int signals) {
+  if (terminal_.is_terminal()) say("Ctrl-] for the monitor");
+  bool input_open = true;
+  bool ended = false;
+  while (true) {
+    std::array<pollfd, 5> polls{
+        {{.fd = input_open ? STDIN_FILENO : -1, .events = POLLIN, .revents = 0},
+         {.fd = console_.output(), .events = POLLIN, .revents = 0},
+         {.fd = running_.ended(), .events = POLLIN, .revents = 0},
+         {.fd = signals, .events = POLLIN, .revents = 0},
+         {.fd = console_.has_unwritten() ? console_.input() : -1, .events = POLLOUT, .revents = 0}}};
+    // After the end only what the guest had put out is fetched.
+    const int ready = poll(polls.data(), polls.size(), ended ? 0 : -1);
+    if (ready < 0 && errno != EINTR) break;
+    if (polls[1].revents & (POLLIN | POLLHUP)) {
+      const std::string text = console_.read();
+      write_all(STDOUT_FILENO, text);
+      if (ended && text.empty()) break;
+    } else if (ended) {
+      break;
+    }
+    if (polls[0].revents) {
+      std::array<char, 4096> keys{};
+      const ssize_t count = ::read(STDIN_FILENO, keys.data(), keys.size());
+      if (count > 0) type({keys.data(), static_cast<size_t>(count)});
+      if (count == 0 || (count < 0 && errno != EINTR && errno != EAGAIN)) input_open = false;
+    }
+    if (polls[3].revents & POLLIN) {
+      signalfd_siginfo information{};
+      if (::read(signals, &information, sizeof information) > 0) ask_to_stop();
+    }
+    if (polls[4].revents) console_.flush();
+    ended = polls[2].revents & POLLIN;
+  }
+  terminal_.leave();
+  if (auto error = running_.error()) return report(*error);
+  return 0;
+}
+
+}  // namespace
+
+int run(const VirtualMachineConfiguration& given) {
+  VirtualMachineConfiguration configuration = given;
+  auto console = GuestConsole::attach(configuration);
+  if (!console) return report(console.error());
+  const auto problems = configuration.validate();
+  for (const Error& problem : problems) report(problem);
+  if (!problems.empty()) return 1;
+
+  // Before any thread is made, so that all inherit it and the signals come to the descriptor alone.
+  sigset_t set;
+  sigemptyset(&set);
+  for (int signal : {SIGINT, SIGTERM, SIGHUP}) sigaddset(&set, signal);
+  pthread_sigmask(SIG_BLOCK, &set, nullptr);
+  const UniqueFd signals(signalfd(-1, &set, SFD_CLOEXEC));
+
+  auto running = RunningMachine::start(configuration);
+  if (!running) return report(running.error());
+  console->close_machine_ends();
+  return Session(**running, *console).serve(signals.get());
+}
+
+}  // namespace alcove::cli

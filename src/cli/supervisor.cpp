@@ -1,0 +1,189 @@
+// The background process of a machine that `alcove start` started.
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <csignal>
+#include <list>
+
+#include "cli/commands.h"
+#include "cli/control.h"
+#include "cli/guest_console.h"
+#include "cli/output.h"
+#include "cli/running_machine.h"
+
+namespace alcove::cli {
+
+namespace {
+
+class Supervisor {
+ public:
+  Supervisor(UniqueFd listener, RunningMachine& running, GuestConsole& console)
+      : listener_(std::move(listener)), running_(running), console_(console) {}
+
+  void serve(int signals);
+
+ private:
+  struct Client {
+    UniqueFd socket;
+    bool is_console = false;
+    std::string received;  // Of a request that is not complete.
+    bool gone = false;
+  };
+  void accept_client();
+  void receive(Client& client);
+  nlohmann::json answer(Client& client, const nlohmann::json& request);
+  void show(std::string_view text);
+
+  UniqueFd listener_;
+  RunningMachine& running_;
+  GuestConsole& console_;
+  std::list<Client> clients_;
+};
+
+void Supervisor::serve(int signals) {
+  bool ended = false;
+  while (!ended) {
+    std::vector<pollfd> polls = {
+        {.fd = listener_.get(), .events = POLLIN, .revents = 0},
+        {.fd = running_.ended(), .events = POLLIN, .revents = 0},
+        {.fd = console_.output(), .events = POLLIN, .revents = 0},
+        {.fd = console_.has_unwritten() ? console_.input() : -1, .events = POLLOUT, .revents = 0},
+        {.fd = signals, .events = POLLIN, .revents = 0}};
+    const size_t fixed = polls.size();
+    for (const Client& client : clients_)
+      polls.push_back({.fd = client.socket.get(), .events = POLLIN, .revents = 0});
+    if (poll(polls.data(), polls.size(), -1) < 0 && errno != EINTR) return;
+
+    if (polls[2].revents) show(console_.read());
+    if (polls[3].revents) console_.flush();
+    if (polls[4].revents & POLLIN) (void)running_.stop();
+    size_t i = fixed;
+    for (Client& client : clients_) {
+      if (polls[i++].revents) receive(client);
+    }
+    if (polls[0].revents & POLLIN) accept_client();
+    clients_.remove_if([](const Client& client) { return client.gone; });
+    ended = polls[1].revents & POLLIN;
+  }
+  show(console_.read());
+}
+
+void Supervisor::accept_client() {
+  constexpr size_t kMaximumClients = 64;
+  UniqueFd socket(accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
+  if (!socket || clients_.size() >= kMaximumClients) return;
+  // A client that does not read must not hold up the machine's supervisor.
+  const timeval limit{.tv_sec = 1, .tv_usec = 0};
+  setsockopt(socket.get(), SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
+  clients_.push_back({.socket = std::move(socket), .is_console = false, .received = {}, .gone = false});
+}
+
+void Supervisor::receive(Client& client) {
+  std::array<char, 4096> buffer{};
+  const ssize_t count = recv(client.socket.get(), buffer.data(), buffer.size(), MSG_DONTWAIT);
+  if (count < 0 && (errno == EINTR || errno == EAGAIN)) return;
+  if (count <= 0) {
+    client.gone = true;
+    return;
+  }
+  const std::string_view bytes(buffer.data(), static_cast<size_t>(count));
+  if (client.is_console) return console_.write(bytes);
+  client.received += bytes;
+  const size_t end = client.received.find('\n');
+  constexpr size_t kMaximumRequest = 65536;
+  if (end == std::string::npos) {
+    client.gone = client.received.size() > kMaximumRequest;
+    return;
+  }
+  const auto request = nlohmann::json::parse(client.received.substr(0, end), nullptr, false);
+  client.received.erase(0, end + 1);
+  if (!send_line(client.socket.get(), answer(client, request))) client.gone = true;
+  if (client.is_console) {
+    const auto& ports = running_.machine().serial_ports();
+    const std::string log = ports.empty() ? "" : ports[0]->log();
+    if (send(client.socket.get(), log.data(), log.size(), MSG_NOSIGNAL) < 0) client.gone = true;
+    console_.write(client.received);
+    client.received.clear();
+  }
+}
+
+nlohmann::json Supervisor::answer(Client& client, const nlohmann::json& request) {
+  const std::string command = request.is_object() ? request.value("command", "") : "";
+  Result<> result;
+  if (command == "info") {
+    return describe(running_.machine());
+  } else if (command == "pause") {
+    result = running_.pause();
+  } else if (command == "resume") {
+    result = running_.resume();
+  } else if (command == "stop") {
+    result = running_.stop();
+  } else if (command == "request_stop") {
+    result = running_.request_stop();
+  } else if (command == "console") {
+    if (console_.is_attached()) {
+      client.is_console = true;
+    } else {
+      result = fail(ErrorCode::not_supported, "serial_ports[0].attachment",
+                    "the console is attached elsewhere", "remove the attachment from the machine file");
+    }
+  } else {
+    result = fail(ErrorCode::not_supported, "command", "there is no such command");
+  }
+  if (!result) return {{"error", to_json(result.error())}};
+  return {{"state", to_string(running_.machine().state())}};
+}
+
+void Supervisor::show(std::string_view text) {
+  if (text.empty()) return;
+  for (Client& client : clients_) {
+    if (!client.is_console) continue;
+    // What a slow viewer does not take is lost to it; the log still has it.
+    if (send(client.socket.get(), text.data(), text.size(), MSG_NOSIGNAL | MSG_DONTWAIT) < 0 &&
+        errno != EAGAIN)
+      client.gone = true;
+  }
+}
+
+void tell(int ready, const nlohmann::json& message) {
+  const std::string text = message.dump() + "\n";
+  [[maybe_unused]] const ssize_t written = ::write(ready, text.data(), text.size());
+}
+
+}  // namespace
+
+int supervise(const Bundle& bundle, int ready_fd) {
+  UniqueFd ready(ready_fd);
+  sigset_t set;
+  sigemptyset(&set);
+  for (int signal : {SIGINT, SIGTERM, SIGHUP}) sigaddset(&set, signal);
+  pthread_sigmask(SIG_BLOCK, &set, nullptr);
+  const UniqueFd signals(signalfd(-1, &set, SFD_CLOEXEC));
+
+  const auto give_up = [&](const Error& error) {
+    tell(ready.get(), {{"error", to_json(error)}});
+    return 1;
+  };
+  auto listener = bundle.listen();
+  if (!listener) return give_up(listener.error());
+  auto configuration = bundle.configuration();
+  if (!configuration) return give_up(configuration.error());
+  if (!configuration->label) configuration->label = bundle.name();
+  auto console = GuestConsole::attach(*configuration);
+  if (!console) return give_up(console.error());
+  auto running = RunningMachine::start(*configuration);
+  if (!running) return give_up(running.error());
+  console->close_machine_ends();
+  tell(ready.get(), {{"state", "running"}});
+  ready.reset();
+  Supervisor(std::move(*listener), **running, *console).serve(signals.get());
+  unlink((bundle.path() / "control.socket").c_str());
+  return (*running)->error() ? 1 : 0;
+}
+
+}  // namespace alcove::cli
