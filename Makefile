@@ -2,7 +2,7 @@
 BUILD ?= build
 JOBS ?= $(shell nproc)
 
-.PHONY: all build dependencies test demo bench clean help
+.PHONY: all build dependencies test demo bench install clean help
 all: build
 
 dependencies:
@@ -15,6 +15,17 @@ build: dependencies
 test: build
 	@ctest --test-dir $(BUILD) --output-on-failure -j $(JOBS)
 
+demo: build
+	@scripts/install-dependencies demo
+	@BUILD=$(BUILD) DEMO_COMMAND='$(subst ','\'',$(DEMO_COMMAND))' scripts/demo
+
+bench: build
+	@scripts/install-dependencies bench
+	@BUILD=$(BUILD) bench/run
+
+install: build
+	@cmake --install $(BUILD) --prefix $(DESTDIR)$(or $(PREFIX),/usr/local)
+
 clean:
 	rm -rf build build-*
 
@@ -22,4 +33,5 @@ help:
 	@echo "make        build build/alcove"
 	@echo "make test   build and run all tests"
 	@echo "make demo   boot a Debian 12; DEMO_COMMAND='uname -a' runs that inside instead of a shell"
+	@echo "make install  library, headers and program under PREFIX (default /usr/local)"
 	@echo "make bench  Alcove beside QEMU, where QEMU is installed"
