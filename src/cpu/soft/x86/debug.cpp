@@ -85,7 +85,8 @@ void before_instruction(Cpu& cpu) {
 }
 
 void after_instruction(Cpu& cpu, bool tf_before) {
-  const uint64_t bits = cpu.pending_debug | (tf_before ? kSingleStepBit : 0);
+  const bool step = tf_before && !(cpu.pending_debug & kNoSingleStep);
+  const uint64_t bits = (cpu.pending_debug & ~kNoSingleStep) | (step ? kSingleStepBit : 0);
   cpu.pending_debug = 0;
   if (bits) raise_debug(cpu, bits, true);
 }

@@ -24,6 +24,10 @@ void check_io_breakpoints(Cpu& cpu, uint16_t port, size_t size);
 void before_instruction(Cpu& cpu);
 void after_instruction(Cpu& cpu, bool tf_before);
 
+// In Cpu::pending_debug: the instruction entered a handler that cleared TF with it (INT n, SYSCALL), so it is
+// not a step of the program's. Set only while Cpu::single_step.
+inline constexpr uint32_t kNoSingleStep = 1u << 31;
+
 // Recomputes Cpu::single_step: after changes of TF and DR7.
 void update_debug_mode(Cpu& cpu);
 

@@ -126,12 +126,14 @@ void software_interrupt(Cpu& cpu, uint8_t vector, SoftwareInterrupt kind) {
   if (kind == SoftwareInterrupt::int_n && cpu.virtual_8086() && (cpu.flags.system() & kIopl) != kIopl)
     raise(cpu, kGeneralProtection, 0);
   const bool is_int1 = kind == SoftwareInterrupt::int1;
+  const bool stepped = cpu.single_step;
   deliver(cpu,
           {.vector = vector,
            .checks_privilege = !is_int1,
            .rip = cpu.next_rip(),
            .flags = cpu.flags.value() & ~kRf},
           is_int1 ? InDelivery::external : InDelivery::software);
+  if (stepped) cpu.pending_debug |= kNoSingleStep;
 }
 
 bool deliver_events(Cpu& cpu) {

@@ -56,6 +56,8 @@ void system_call(Cpu& cpu, const Insn&) {
   const uint32_t flags = cpu.flags.value() & ~kRf;
   cpu.gpr[r11] = flags;
   cpu.flags.set_value(flags & ~static_cast<uint32_t>(cpu.sfmask));
+  // TF counts as SFMASK leaves it.
+  if (cpu.single_step && !cpu.flags.test(kTf)) cpu.pending_debug |= kNoSingleStep;
   const auto selector = static_cast<uint16_t>(cpu.star >> 32);
   enter(cpu, selector, static_cast<uint16_t>((selector & ~3u) + 8), 0, true, cpu.lstar);
   update_debug_mode(cpu);
