@@ -3,23 +3,12 @@
 #include <gtest/gtest.h>
 
 #include "cpu/soft/testing/guest_machine.h"
+#include "cpu/soft/testing/guest_macros.h"
 
 namespace alcove::cpu::soft::testing {
 namespace {
 
 using ::testing::ElementsAre;
-
-// Writes the operand to port 0xe9; ends the guest.
-asm(R"(
-  .macro say value
-    mov \value, %eax
-    out %eax, $0xe9
-  .endm
-  .macro done
-    out %al, $0xf4
-    jmp .
-  .endm
-)");
 
 ALCOVE_GUEST(faults, R"(
   .code64
