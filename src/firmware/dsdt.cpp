@@ -52,13 +52,14 @@ Term pci_root(const BoardDescription& board) {
                  name("_PRT", pci_routing(board)), operating_system_capabilities()});
 }
 
-// What no device below PCI0 claims; without it Linux distrusts the ECAM range.
+// What no device below PCI0 claims; without it Linux distrusts the ECAM range. The power management ports are
+// claimed by the LPC bridge.
 Term motherboard(const BoardDescription& board) {
   const auto ecam_size = static_cast<uint32_t>((board.last_bus + 1u) << 20);
   return device("MBRD",
                 {name("_HID", eisa_id("PNP0C02")), name("_UID", integer(0)),
                  name("_CRS", resources({fixed_memory(static_cast<uint32_t>(board.ecam_address), ecam_size),
-                                         io_port(board.pm_port, 16), io_port(0x80, 1), io_port(0x92, 1)}))});
+                                         io_port(0x80, 1), io_port(0x92, 1)}))});
 }
 
 Term serial_port(const SerialPortDescription& port, unsigned index) {
