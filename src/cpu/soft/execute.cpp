@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "cpu/soft/engine.h"
+#include "cpu/soft/x86/threading.h"
 
 namespace alcove::cpu::soft {
 namespace {
@@ -52,8 +53,9 @@ void Engine::execute(uint64_t instruction_limit) {
       const Insn* const end = insn + block->count;
       do {
         cpu.insn = insn;
-        insn->handler(cpu, *insn);
-      } while (++insn != end);
+        insn->handler(cpu, *insn);  // And those behind it, as many as go on by themselves.
+        insn = cpu.insn + 1;
+      } while (insn < end);
 
       previous = nullptr;
       if (!block->chains) break;
@@ -79,7 +81,8 @@ void Engine::execute_one() {
   cpu.insn = nullptr;
   block_ = nullptr;
   Block* block = code_.find(cpu);
-  const Insn* insn = block->instructions;
+  const std::array<Insn, 2> alone = {block->instructions[0], end_of_block()};
+  const Insn* insn = alone.data();
   cpu.gpr[kRipRegister] = cpu.rip;
   cpu.rip = wrap_rip(cpu, cpu.rip + insn->length);
   ++executed_;

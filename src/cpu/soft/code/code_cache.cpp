@@ -10,6 +10,7 @@
 #include "cpu/soft/engine.h"
 #include "cpu/soft/x86/cpu.h"
 #include "cpu/soft/x86/decoder.h"
+#include "cpu/soft/x86/threading.h"
 
 namespace alcove::cpu::soft {
 namespace {
@@ -238,9 +239,10 @@ Block* CodeCache::build(Cpu& cpu, uint64_t linear, const FetchEntry& page) {
     std::memcpy(watched.data(), page.host + offset, block.length);
   } while (std::memcmp(snapshot.data(), watched.data(), block.length) != 0);
 
-  if (arena_used_ + sizeof(Block) + block.count * sizeof(Insn) > kArenaSize) flush();
-  block.instructions = allocate<Insn>(block.count);
+  if (arena_used_ + sizeof(Block) + (block.count + 1) * sizeof(Insn) > kArenaSize) flush();
+  block.instructions = allocate<Insn>(block.count + 1);
   std::copy_n(scratch_.begin(), block.count, block.instructions);
+  block.instructions[block.count] = end_of_block();
   Block*& bucket = buckets_[bucket_of(block.physical)];
   block.next_in_bucket = bucket;
   bucket = allocate<Block>(1);
@@ -267,10 +269,10 @@ Block* CodeCache::build_crossing(Cpu& cpu, uint64_t linear) {
       protect(*second.state, second.physical, PageState::lines(0, kMaximumInsnLength - first_part));
   std::memcpy(bytes.data(), first.host + offset, first_part);
   std::memcpy(bytes.data() + first_part, second.host, kMaximumInsnLength - first_part);
-  lone.instruction = decode_one(bytes);
+  lone.instructions = {decode_one(bytes), end_of_block()};
   lone.block.count = 1;
-  lone.block.length = lone.instruction.length;
-  lone.block.instructions = &lone.instruction;
+  lone.block.length = lone.instructions[0].length;
+  lone.block.instructions = lone.instructions.data();
   lone.tag = jump_tag(cpu, linear);
   return &lone.block;
 }
@@ -311,8 +313,8 @@ size_t CodeCache::copy_code(Cpu& cpu, uint64_t linear, std::span<uint8_t> out) {
 Block* CodeCache::build_uncached(Cpu& cpu, uint64_t linear) {
   std::array<uint8_t, kMaximumInsnLength> bytes;
   const size_t count = copy_code(cpu, linear, bytes);
-  Insn& insn = uncached_.instruction;
-  insn = {};
+  uncached_.instructions = {Insn(), end_of_block()};
+  Insn& insn = uncached_.instructions[0];
   const DecodeError error = decode({bytes.data(), count}, static_cast<CodeMode>(mode_.code_size), 0, insn);
   if (error == DecodeError::needs_more_bytes) raise(cpu, kGeneralProtection, 0);  // The limit cuts it off.
   if (error == DecodeError::none) apply_mode(insn);

@@ -60,7 +60,7 @@ class CodeCache {
   struct LoneBlock {
     uint64_t tag = ~uint64_t{0};
     Block block;
-    Insn instruction;
+    std::array<Insn, 2> instructions;  // And the end of the block.
   };
 
   static constexpr size_t kJumps = 4096, kFetches = 128, kBuckets = 8192, kLone = 32, kFilterBits = 8192;

@@ -22,61 +22,76 @@ void store_slow(Cpu& cpu, uint64_t address, const void* in, size_t size);
 // it is not plain RAM (a device, or it holds translated code): then load and store.
 std::byte* writable_slow(Cpu& cpu, uint64_t address, size_t size);
 
+// The way to the slow paths, out of line: what instructions keep at hand stays in registers on the fast ones.
 template <class T>
-T load(Cpu& cpu, uint64_t address) {
-  const TlbEntry& entry = cpu.tlb->entry(address);
+[[gnu::noinline, gnu::cold]] T load_cold(Cpu& cpu, uint64_t address) {
   T value;
-  if (entry.read_tag == wanted_tag(address, sizeof(T), cpu.tlb_generation)) [[likely]] {
-    std::memcpy(&value, reinterpret_cast<const void*>(address + entry.addend), sizeof value);
-  } else {
-    load_slow(cpu, address, &value, sizeof value);
-  }
+  load_slow(cpu, address, &value, sizeof value);
+  return value;
+}
+template <class T>
+[[gnu::noinline, gnu::cold]] void store_cold(Cpu& cpu, uint64_t address, T value) {
+  store_slow(cpu, address, &value, sizeof value);
+}
+
+template <class T>
+[[gnu::always_inline]] inline T load(Cpu& cpu, uint64_t address) {
+  const TlbEntry& entry = cpu.tlb->entry(address);
+  if (entry.read_tag != wanted_tag(address, sizeof(T), cpu.tlb_generation)) [[unlikely]]
+    return load_cold<T>(cpu, address);
+  T value;
+  std::memcpy(&value, reinterpret_cast<const void*>(address + entry.addend), sizeof value);
   return value;
 }
 
 template <class T>
-void store(Cpu& cpu, uint64_t address, const std::type_identity_t<T>& value) {
+[[gnu::always_inline]] inline void store(Cpu& cpu, uint64_t address, const std::type_identity_t<T>& value) {
   const TlbEntry& entry = cpu.tlb->entry(address);
   if (entry.write_tag == wanted_tag(address, sizeof(T), cpu.tlb_generation)) [[likely]] {
     std::memcpy(reinterpret_cast<void*>(address + entry.addend), &value, sizeof value);
   } else {
-    store_slow(cpu, address, &value, sizeof value);
+    store_cold<T>(cpu, address, value);
   }
 }
 
 // Checks that a later store of `size` bytes at `address` will not fault (page permissions, A and D bits).
 void probe_write(Cpu& cpu, uint64_t address, size_t size);
 
-// Reads, computes and writes back as one access: `operation` maps the old value to the new; returns the old.
-// Write permission is checked before anything is read. `locked` makes it atomic towards other processors and
-// devices for every alignment; `operation` may then be called more than once. T: unsigned, 1 to 16 bytes.
 template <class T, class Operation>
-T modify(Cpu& cpu, uint64_t address, bool locked, Operation operation) {
-  const TlbEntry& entry = cpu.tlb->entry(address);
-  T old;
-  if (entry.write_tag == wanted_tag(address, sizeof(T), cpu.tlb_generation)) [[likely]] {
-    void* const host = reinterpret_cast<void*>(address + entry.addend);
-    if (!locked) {
-      std::memcpy(&old, host, sizeof old);
-      const T desired = operation(old);
-      std::memcpy(host, &desired, sizeof desired);
-      return old;
-    }
-    if (within_cache_line(host, sizeof(T))) [[likely]] {
-      std::memcpy(&old, host, sizeof old);
-      while (!compare_exchange<T>(host, old, operation(old))) {
-      }
-      return old;
-    }
-  }
+[[gnu::noinline, gnu::cold]] T modify_cold(Cpu& cpu, uint64_t address, bool locked, Operation operation) {
   const auto exchange = [](void* value, void* context) {
     T in_and_out;
     std::memcpy(&in_and_out, value, sizeof in_and_out);
     in_and_out = (*static_cast<Operation*>(context))(in_and_out);
     std::memcpy(value, &in_and_out, sizeof in_and_out);
   };
+  T old;
   modify_slow(cpu, address, sizeof(T), locked, &old, exchange, &operation);
   return old;
+}
+
+// Reads, computes and writes back as one access: `operation` maps the old value to the new; returns the old.
+// Write permission is checked before anything is read. `locked` makes it atomic towards other processors and
+// devices for every alignment; `operation` may then be called more than once. T: unsigned, 1 to 16 bytes.
+template <class T, class Operation>
+[[gnu::always_inline]] inline T modify(Cpu& cpu, uint64_t address, bool locked, Operation operation) {
+  const TlbEntry& entry = cpu.tlb->entry(address);
+  if (entry.write_tag == wanted_tag(address, sizeof(T), cpu.tlb_generation)) [[likely]] {
+    void* const host = reinterpret_cast<void*>(address + entry.addend);
+    T old;
+    std::memcpy(&old, host, sizeof old);
+    if (!locked) {
+      const T desired = operation(old);
+      std::memcpy(host, &desired, sizeof desired);
+      return old;
+    }
+    if (within_cache_line(host, sizeof(T))) [[likely]] {
+      while (!compare_exchange<T>(host, old, operation(old))) {
+      }
+      return old;
+    }
+  }
+  return modify_cold<T>(cpu, address, locked, operation);
 }
 
 // Implicit supervisor accesses whatever the CPL: descriptor tables, TSS, interrupt stack frames.

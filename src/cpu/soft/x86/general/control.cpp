@@ -24,7 +24,7 @@ uint64_t checked_target(Cpu& cpu, uint64_t target) {
   }
 }
 
-struct JumpRelative {
+struct JumpRelative : EndsBlock {
   template <class T>
   static void execute(Cpu& cpu, const Insn& insn) {
     cpu.rip = checked_target<T>(cpu, cpu.next_rip() + insn.immediate);
@@ -32,7 +32,7 @@ struct JumpRelative {
 };
 
 template <unsigned code>
-struct JumpIf {
+struct JumpIf : EndsBlock {
   template <class T>
   static void execute(Cpu& cpu, const Insn& insn) {
     const uint64_t next = cpu.next_rip();
@@ -51,7 +51,7 @@ Handler select_jump_if(const Insn& insn) {
   return selects[insn.opcode & 15](insn);
 }
 
-struct JumpRm {
+struct JumpRm : EndsBlock {
   template <class T, class Form>
   static void execute(Cpu& cpu, const Insn& insn) {
     cpu.rip = checked_target<T>(cpu, Form::template read<T>(cpu, insn));
@@ -65,14 +65,14 @@ void call(Cpu& cpu, uint64_t target) {
   cpu.rip = checked;
 }
 
-struct CallRelative {
+struct CallRelative : EndsBlock {
   template <class T>
   static void execute(Cpu& cpu, const Insn& insn) {
     call<T>(cpu, cpu.next_rip() + insn.immediate);
   }
 };
 
-struct CallRm {
+struct CallRm : EndsBlock {
   template <class T, class Form>
   static void execute(Cpu& cpu, const Insn& insn) {
     call<T>(cpu, Form::template read<T>(cpu, insn));
@@ -80,7 +80,7 @@ struct CallRm {
 };
 
 // The immediate is 0 for the form without.
-struct Return {
+struct Return : EndsBlock {
   template <class T>
   static void execute(Cpu& cpu, const Insn& insn) {
     cpu.rip = checked_target<T>(cpu, peek<T>(cpu));
@@ -102,7 +102,7 @@ void set_count(Cpu& cpu, const Insn& insn, uint64_t count) {
     cpu.gpr[rcx] = count & count_mask(insn);
 }
 
-struct JumpIfCountZero {
+struct JumpIfCountZero : EndsBlock {
   template <class T>
   static void execute(Cpu& cpu, const Insn& insn) {
     const uint64_t next = cpu.next_rip();
@@ -122,7 +122,7 @@ struct WhileNotEqual {
 };
 
 template <class Condition>
-struct Loop {
+struct Loop : EndsBlock {
   template <class T>
   static void execute(Cpu& cpu, const Insn& insn) {
     const uint64_t next = cpu.next_rip();

@@ -36,7 +36,7 @@ void execute_pause(Cpu&, const Insn&) {
 // 90 without REX.B is NOP: in 64-bit mode it does not even clear the upper half of RAX. With F3 it is PAUSE.
 Handler select_xchg_accumulator(const Insn& insn) {
   if (insn.reg != rax) return pick_wide_size<XchgAccumulator>(insn);
-  return insn.rep ? execute_pause : execute_nothing;
+  return insn.rep ? threaded<execute_pause> : threaded<execute_nothing>;
 }
 
 template <class T>
@@ -102,8 +102,8 @@ void execute_cmpxchg_pair(Cpu& cpu, const Insn& insn) {
 }
 
 Handler select_cmpxchg_pair(const Insn& insn) {
-  if (insn.operand_size == 8) return execute_cmpxchg_pair<uint64_t, unsigned __int128>;
-  return execute_cmpxchg_pair<uint32_t, uint64_t>;
+  if (insn.operand_size == 8) return threaded<execute_cmpxchg_pair<uint64_t, unsigned __int128>>;
+  return threaded<execute_cmpxchg_pair<uint32_t, uint64_t>>;
 }
 
 template <class T>

@@ -7,6 +7,7 @@
 #include "cpu/soft/mmu/access.h"
 #include "cpu/soft/x86/cpu.h"
 #include "cpu/soft/x86/row.h"
+#include "cpu/soft/x86/threading.h"
 
 namespace alcove::cpu::soft {
 
@@ -58,25 +59,38 @@ struct RegisterForm {
 };
 
 // Memory with 64-bit addresses, which only 64-bit mode has: no segment limits; without LOCK.
-struct FlatForm {
+template <class Address>
+struct LinearForm {
   static constexpr bool kIsMemory = true;
-  static uint64_t address(Cpu& cpu, const Insn& insn) {
-    return cpu.segment_base[insn.segment] + cpu.gpr[insn.base] + (cpu.gpr[insn.index] << insn.scale) +
-           static_cast<uint64_t>(insn.displacement);
-  }
   template <class T>
   static T read(Cpu& cpu, const Insn& insn) {
-    return load<T>(cpu, address(cpu, insn));
+    return load<T>(cpu, Address::compute(cpu, insn));
   }
   template <class T>
   static void write(Cpu& cpu, const Insn& insn, T value) {
-    store<T>(cpu, address(cpu, insn), value);
+    store<T>(cpu, Address::compute(cpu, insn), value);
   }
   template <class T, class Operation>
   static T update(Cpu& cpu, const Insn& insn, Operation operation) {
-    return modify<T>(cpu, address(cpu, insn), false, operation);
+    return modify<T>(cpu, Address::compute(cpu, insn), false, operation);
   }
 };
+
+// The most frequent addresses, [base + displacement], in a segment whose base is 0 in 64-bit mode.
+struct BaseAddress {
+  static uint64_t compute(Cpu& cpu, const Insn& insn) {
+    return cpu.gpr[insn.base] + static_cast<uint64_t>(insn.displacement);
+  }
+  static bool fits(const Insn& insn) { return insn.index == kNoRegister && insn.segment < fs; }
+};
+struct FullAddress {
+  static uint64_t compute(Cpu& cpu, const Insn& insn) {
+    return cpu.segment_base[insn.segment] + cpu.gpr[insn.base] + (cpu.gpr[insn.index] << insn.scale) +
+           static_cast<uint64_t>(insn.displacement);
+  }
+};
+using BaseForm = LinearForm<BaseAddress>;
+using FlatForm = LinearForm<FullAddress>;
 
 // Any memory operand.
 struct MemoryForm {
@@ -95,13 +109,29 @@ struct MemoryForm {
   }
 };
 
+// Instructions whose Kind says so set Cpu::rip and return to the run loop; all others go on by themselves.
+struct EndsBlock {
+  static constexpr bool kEndsBlock = true;
+};
+
+template <class Kind, Handler body>
+constexpr Handler finish() {
+  if constexpr (requires { Kind::kEndsBlock; })
+    return body;
+  else
+    return threaded<body>;
+}
+
 // Kind::execute<T, Form> for the operand size and form of the instruction. The accumulator forms (no ModRM)
-// are not registers by Insn::is_register: their rows use pick_accumulator.
+// are not registers by Insn::is_register: their rows use pick_size.
 template <class Kind, class T>
 Handler pick_form(const Insn& insn) {
-  if (insn.is_register) return &Kind::template execute<T, RegisterForm>;
-  if (insn.address_size == 8 && !insn.lock) return &Kind::template execute<T, FlatForm>;
-  return &Kind::template execute<T, MemoryForm>;
+  if (insn.is_register) return finish<Kind, Kind::template execute<T, RegisterForm>>();
+  if (insn.address_size == 8 && !insn.lock) {
+    if (BaseAddress::fits(insn)) return finish<Kind, Kind::template execute<T, BaseForm>>();
+    return finish<Kind, Kind::template execute<T, FlatForm>>();
+  }
+  return finish<Kind, Kind::template execute<T, MemoryForm>>();
 }
 
 template <class Kind>
@@ -133,33 +163,25 @@ Handler pick_wide(const Insn& insn) {
 
 // Kind::execute<T> by operand size alone.
 template <class Kind>
-Handler pick_size(const Insn& insn) {
-  switch (insn.operand_size) {
-    case 1:
-      return &Kind::template execute<uint8_t>;
-    case 2:
-      return &Kind::template execute<uint16_t>;
-    case 4:
-      return &Kind::template execute<uint32_t>;
-    default:
-      return &Kind::template execute<uint64_t>;
-  }
-}
-template <class Kind>
 Handler pick_wide_size(const Insn& insn) {
   switch (insn.operand_size) {
     case 2:
-      return &Kind::template execute<uint16_t>;
+      return finish<Kind, Kind::template execute<uint16_t>>();
     case 4:
-      return &Kind::template execute<uint32_t>;
+      return finish<Kind, Kind::template execute<uint32_t>>();
     default:
-      return &Kind::template execute<uint64_t>;
+      return finish<Kind, Kind::template execute<uint64_t>>();
   }
 }
+template <class Kind>
+Handler pick_size(const Insn& insn) {
+  return insn.operand_size == 1 ? finish<Kind, Kind::template execute<uint8_t>>()
+                                : pick_wide_size<Kind>(insn);
+}
 
-template <Handler handler>
+template <Handler body>
 Handler always(const Insn&) {
-  return handler;
+  return threaded<body>;
 }
 
 }  // namespace alcove::cpu::soft

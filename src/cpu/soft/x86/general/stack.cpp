@@ -132,7 +132,7 @@ struct PushFlags {
   }
 };
 
-struct PopFlags {
+struct PopFlags : EndsBlock {
   template <class T>
   static void execute(Cpu& cpu, const Insn&) {
     check_virtual_8086(cpu);

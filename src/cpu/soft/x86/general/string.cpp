@@ -224,7 +224,7 @@ void execute_search(Cpu& cpu, const Insn& insn) {
 
 template <class Kind, class T, class Address>
 Handler pick_repetition(const Insn& insn) {
-  if (!insn.rep && !insn.repne) return execute_once<Kind, T, Address>;
+  if (!insn.rep && !insn.repne) return threaded<execute_once<Kind, T, Address>>;
   if constexpr (Kind::kCompares)
     return execute_search<Kind, T, Address>;
   else
