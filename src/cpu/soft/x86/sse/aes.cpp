@@ -39,13 +39,39 @@ constexpr Table kInverseSubstitution = [] {
   return table;
 }();
 
-constexpr Table multiples(uint8_t factor) {
-  Table table{};
-  for (unsigned i = 0; i < 256; ++i) table[i] = multiply(static_cast<uint8_t>(i), factor);
-  return table;
+// What a byte in the first row adds to its column when columns are mixed; for row r, rotated by r bytes.
+using Columns = std::array<uint32_t, 256>;
+constexpr Columns columns(const uint8_t (&factors)[4], const Table& substitution) {
+  Columns result{};
+  for (unsigned i = 0; i < 256; ++i)
+    for (unsigned row = 0; row < 4; ++row)
+      result[i] |= uint32_t{multiply(substitution[i], factors[row])} << 8 * row;
+  return result;
 }
-constexpr Table kTimes2 = multiples(2), kTimes3 = multiples(3), kTimes9 = multiples(9),
-                kTimes11 = multiples(11), kTimes13 = multiples(13), kTimes14 = multiples(14);
+constexpr Table kIdentity = [] {
+  Table table{};
+  for (unsigned i = 0; i < 256; ++i) table[i] = static_cast<uint8_t>(i);
+  return table;
+}();
+constexpr uint8_t kMix[4] = {2, 1, 1, 3};
+constexpr uint8_t kInverseMix[4] = {14, 9, 13, 11};
+constexpr Columns kEncrypt = columns(kMix, kSubstitution);
+constexpr Columns kDecrypt = columns(kInverseMix, kInverseSubstitution);
+constexpr Columns kUnmix = columns(kInverseMix, kIdentity);
+
+// Row r of the state is taken from `step` * r columns further on.
+XmmBytes mix(XmmBytes state, const Columns& table, unsigned step) {
+  uint8_t bytes[16];
+  std::memcpy(bytes, &state, sizeof state);
+  Packed<uint32_t, 16> result{};
+  for (unsigned column = 0; column < 4; ++column) {
+    uint32_t sum = 0;
+    for (unsigned row = 0; row < 4; ++row)
+      sum ^= std::rotl(table[bytes[(4 * (column + step * row) + row) % 16]], static_cast<int>(8 * row));
+    result[column] = sum;
+  }
+  return reinterpret_cast<XmmBytes>(result);
+}
 
 }  // namespace
 
@@ -66,24 +92,14 @@ XmmBytes inverse_substitute_and_shift(XmmBytes state) {
   return result;
 }
 
-XmmBytes mix_columns(XmmBytes state) {
-  XmmBytes result{};
-  for (unsigned i = 0; i < 16; ++i) {
-    const unsigned column = i & ~3u;
-    const auto at = [&](unsigned distance) { return state[column + (i + distance) % 4]; };
-    result[i] = kTimes2[at(0)] ^ kTimes3[at(1)] ^ at(2) ^ at(3);
-  }
-  return result;
-}
-
 XmmBytes inverse_mix_columns(XmmBytes state) {
-  XmmBytes result{};
-  for (unsigned i = 0; i < 16; ++i) {
-    const unsigned column = i & ~3u;
-    const auto at = [&](unsigned distance) { return state[column + (i + distance) % 4]; };
-    result[i] = kTimes14[at(0)] ^ kTimes11[at(1)] ^ kTimes13[at(2)] ^ kTimes9[at(3)];
-  }
-  return result;
+  return mix(state, kUnmix, 0);
+}
+XmmBytes encrypt_round(XmmBytes state) {
+  return mix(state, kEncrypt, 1);
+}
+XmmBytes decrypt_round(XmmBytes state) {
+  return mix(state, kDecrypt, 3);
 }
 
 }  // namespace alcove::cpu::soft::aes

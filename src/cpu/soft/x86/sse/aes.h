@@ -11,7 +11,9 @@ uint8_t substitute(uint8_t byte);
 // SubBytes and ShiftRows, which commute.
 XmmBytes substitute_and_shift(XmmBytes state);
 XmmBytes inverse_substitute_and_shift(XmmBytes state);
-XmmBytes mix_columns(XmmBytes state);
 XmmBytes inverse_mix_columns(XmmBytes state);
+// A whole round but for the key: SubBytes, ShiftRows and MixColumns, or the inverse of each.
+XmmBytes encrypt_round(XmmBytes state);
+XmmBytes decrypt_round(XmmBytes state);
 
 }  // namespace alcove::cpu::soft::aes

@@ -10,22 +10,22 @@
 namespace alcove::cpu::soft {
 
 // ModRM.rm widened to a register: Source is Xmm, uint64_t or uint32_t by how much of it memory holds.
-template <class Source, bool kRegister>
+template <class Source, Place kPlace>
 Xmm load_float(Cpu& cpu, const Insn& insn) {
-  if constexpr (kRegister)
+  if constexpr (is_register(kPlace))
     return read_xmm<Xmm>(cpu, insn.rm);
   else if constexpr (sizeof(Source) == 16)
-    return load_operand<Xmm>(cpu, insn);
+    return load_operand<Xmm, kPlace>(cpu, insn);
   else
-    return Xmm{load_operand<Source>(cpu, insn), 0};
+    return Xmm{load_operand<Source, kPlace>(cpu, insn), 0};
 }
 
 // reg = operation(reg, rm)
 template <auto operation, class Source>
 struct FloatBinary {
-  template <bool kRegister>
-  static void execute(Cpu& cpu, const Insn& insn) {
-    const Xmm b = load_float<Source, kRegister>(cpu, insn);
+  template <Place kPlace>
+  [[gnu::flatten]] static void execute(Cpu& cpu, const Insn& insn) {
+    const Xmm b = load_float<Source, kPlace>(cpu, insn);
     const Xmm a = read_xmm<Xmm>(cpu, insn.reg);
     write_xmm(cpu, insn.reg, under_mxcsr(cpu, [&] { return operation(a, b); }));
   }
@@ -34,9 +34,9 @@ struct FloatBinary {
 // reg = operation(reg, rm, imm8)
 template <auto operation, class Source>
 struct FloatBinaryImmediate {
-  template <bool kRegister>
-  static void execute(Cpu& cpu, const Insn& insn) {
-    const Xmm b = load_float<Source, kRegister>(cpu, insn);
+  template <Place kPlace>
+  [[gnu::flatten]] static void execute(Cpu& cpu, const Insn& insn) {
+    const Xmm b = load_float<Source, kPlace>(cpu, insn);
     const Xmm a = read_xmm<Xmm>(cpu, insn.reg);
     const auto immediate = static_cast<uint8_t>(insn.immediate);
     write_xmm(cpu, insn.reg, under_mxcsr(cpu, [&] { return operation(a, b, immediate); }));

@@ -17,7 +17,7 @@ void ldmxcsr(Cpu& cpu, const Insn& insn) {
 }
 
 void stmxcsr(Cpu& cpu, const Insn& insn) {
-  store_operand<uint32_t>(cpu, insn, read_mxcsr(cpu));
+  store_operand(cpu, insn, read_mxcsr(cpu));
 }
 
 uint64_t image_address(Cpu& cpu, const Insn& insn, bool write) {

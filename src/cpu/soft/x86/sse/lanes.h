@@ -28,6 +28,14 @@ constexpr T saturate(int64_t value) {
       std::clamp<int64_t>(value, std::numeric_limits<T>::min(), std::numeric_limits<T>::max()));
 }
 
+// The lanes of a and b (numbered on from those of a) that Index()(0), Index()(1)… name.
+template <class V, class Index>
+[[gnu::always_inline]] inline V pick_lanes(V a, V b, Index) {
+  return [&]<size_t... kLane>(std::index_sequence<kLane...>) {
+    return __builtin_shufflevector(a, b, Index()(kLane)...);
+  }(std::make_index_sequence<kLaneCount<V>>());
+}
+
 // The same bits with lanes of T.
 template <class T, class V>
 Packed<T, sizeof(V)> as(V value) {

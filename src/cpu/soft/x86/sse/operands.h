@@ -71,44 +71,66 @@ void enter_vector(Cpu& cpu) {
   if constexpr (sizeof(V) == 8) enter_mmx(cpu);
 }
 
+// Where ModRM.rm is. Handlers are made for each, so that they don't branch on it.
+enum class Place : uint8_t {
+  reg,
+  flat,    // Memory with 64-bit addresses, so in 64-bit mode: no segment limits.
+  memory,  // Any other memory.
+};
+constexpr bool is_register(Place place) {
+  return place == Place::reg;
+}
+
+template <Place kPlace>
+uint64_t operand_address(Cpu& cpu, const Insn& insn, size_t size, bool write) {
+  if constexpr (kPlace == Place::flat)
+    return cpu.segment_base[insn.segment] + cpu.gpr[insn.base] + (cpu.gpr[insn.index] << insn.scale) +
+           static_cast<uint64_t>(insn.displacement);
+  else
+    return linear_address(cpu, insn, size, write);
+}
+
 // Operands of 16 bytes in memory must be aligned, except where the instruction says otherwise.
-inline uint64_t aligned_address(Cpu& cpu, const Insn& insn, bool write) {
-  const uint64_t address = linear_address(cpu, insn, 16, write);
+template <Place kPlace>
+uint64_t aligned_address(Cpu& cpu, const Insn& insn, bool write) {
+  const uint64_t address = operand_address<kPlace>(cpu, insn, 16, write);
   if (address & 15) [[unlikely]]
     raise(cpu, kGeneralProtection, 0);
   return address;
 }
 
 // The memory operand: T itself tells its size; only whole XMM operands need alignment.
-template <class T>
+template <class T, Place kPlace = Place::memory>
 T load_operand(Cpu& cpu, const Insn& insn) {
   if constexpr (sizeof(T) == 16)
-    return load<T>(cpu, aligned_address(cpu, insn, false));
+    return load<T>(cpu, aligned_address<kPlace>(cpu, insn, false));
   else
-    return load<T>(cpu, linear_address(cpu, insn, sizeof(T), false));
+    return load<T>(cpu, operand_address<kPlace>(cpu, insn, sizeof(T), false));
 }
-template <class T>
+template <class T, Place kPlace = Place::memory>
 T load_unaligned(Cpu& cpu, const Insn& insn) {
-  return load<T>(cpu, linear_address(cpu, insn, sizeof(T), false));
+  return load<T>(cpu, operand_address<kPlace>(cpu, insn, sizeof(T), false));
 }
-template <class T>
+template <Place kPlace = Place::memory, class T>
 void store_operand(Cpu& cpu, const Insn& insn, const T& value) {
-  store<T>(cpu, linear_address(cpu, insn, sizeof(T), true), value);
+  store<T>(cpu, operand_address<kPlace>(cpu, insn, sizeof(T), true), value);
 }
 
 // ModRM.rm as a vector of its register file or of memory.
-template <class V, bool kRegister>
+template <class V, Place kPlace>
 V load_vector(Cpu& cpu, const Insn& insn) {
-  if constexpr (kRegister)
+  if constexpr (is_register(kPlace))
     return read_vector<V>(cpu, insn.rm);
   else
-    return load_operand<V>(cpu, insn);
+    return load_operand<V, kPlace>(cpu, insn);
 }
 
-// Row::select for a shape with a handler for registers and one for memory.
+// Row::select for a shape, which has a handler for each place.
 template <class Shape>
 Handler by_form(const Insn& insn) {
-  return insn.is_register ? &Shape::template execute<true> : &Shape::template execute<false>;
+  if (insn.is_register) return &Shape::template execute<Place::reg>;
+  return insn.address_size == 8 ? &Shape::template execute<Place::flat>
+                                : &Shape::template execute<Place::memory>;
 }
 template <Handler kHandler>
 Handler only(const Insn&) {
@@ -118,10 +140,10 @@ Handler only(const Insn&) {
 // reg = operation(reg, rm)
 template <auto operation, class V>
 struct Binary {
-  template <bool kRegister>
-  static void execute(Cpu& cpu, const Insn& insn) {
+  template <Place kPlace>
+  [[gnu::flatten]] static void execute(Cpu& cpu, const Insn& insn) {
     check_vector<V>(cpu);
-    const V b = load_vector<V, kRegister>(cpu, insn);
+    const V b = load_vector<V, kPlace>(cpu, insn);
     enter_vector<V>(cpu);
     write_vector<V>(cpu, insn.reg, operation(read_vector<V>(cpu, insn.reg), b));
   }
@@ -130,10 +152,10 @@ struct Binary {
 // reg = operation(reg, rm, imm8)
 template <auto operation, class V>
 struct BinaryImmediate {
-  template <bool kRegister>
-  static void execute(Cpu& cpu, const Insn& insn) {
+  template <Place kPlace>
+  [[gnu::flatten]] static void execute(Cpu& cpu, const Insn& insn) {
     check_vector<V>(cpu);
-    const V b = load_vector<V, kRegister>(cpu, insn);
+    const V b = load_vector<V, kPlace>(cpu, insn);
     enter_vector<V>(cpu);
     const auto immediate = static_cast<uint8_t>(insn.immediate);
     write_vector<V>(cpu, insn.reg, operation(read_vector<V>(cpu, insn.reg), b, immediate));
@@ -143,10 +165,10 @@ struct BinaryImmediate {
 // reg = operation(rm)
 template <auto operation, class V>
 struct Unary {
-  template <bool kRegister>
-  static void execute(Cpu& cpu, const Insn& insn) {
+  template <Place kPlace>
+  [[gnu::flatten]] static void execute(Cpu& cpu, const Insn& insn) {
     check_vector<V>(cpu);
-    const V b = load_vector<V, kRegister>(cpu, insn);
+    const V b = load_vector<V, kPlace>(cpu, insn);
     enter_vector<V>(cpu);
     write_vector<V>(cpu, insn.reg, operation(b));
   }
@@ -155,10 +177,10 @@ struct Unary {
 // reg = operation(rm, imm8)
 template <auto operation, class V>
 struct UnaryImmediate {
-  template <bool kRegister>
-  static void execute(Cpu& cpu, const Insn& insn) {
+  template <Place kPlace>
+  [[gnu::flatten]] static void execute(Cpu& cpu, const Insn& insn) {
     check_vector<V>(cpu);
-    const V b = load_vector<V, kRegister>(cpu, insn);
+    const V b = load_vector<V, kPlace>(cpu, insn);
     enter_vector<V>(cpu);
     write_vector<V>(cpu, insn.reg, operation(b, static_cast<uint8_t>(insn.immediate)));
   }

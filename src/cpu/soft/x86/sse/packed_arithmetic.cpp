@@ -8,11 +8,29 @@ namespace {
 
 constexpr auto add = [](auto a, auto b) { return a + b; };
 constexpr auto subtract = [](auto a, auto b) { return a - b; };
+
+// Overflow shows in the signs, and a's sign tells which limit was passed.
+template <class V>
+V saturate_overflow(V overflow, V a, V result) {
+  constexpr int kSign = 8 * sizeof(Lane<V>) - 1;
+  const V limit = (a >> kSign) ^ std::numeric_limits<Lane<V>>::max();
+  return overflow >> kSign ? limit : result;
+}
 constexpr auto add_saturating = []<class V>(V a, V b) {
-  return map(a, b, [](int x, int y) { return saturate<Lane<V>>(x + y); });
+  using Unsigned = std::make_unsigned_t<Lane<V>>;
+  const V sum = as<Lane<V>>(as<Unsigned>(a) + as<Unsigned>(b));
+  if constexpr (std::is_signed_v<Lane<V>>)
+    return saturate_overflow((a ^ sum) & (b ^ sum), a, sum);
+  else
+    return sum | reinterpret_cast<V>(sum < a);
 };
 constexpr auto subtract_saturating = []<class V>(V a, V b) {
-  return map(a, b, [](int x, int y) { return saturate<Lane<V>>(x - y); });
+  using Unsigned = std::make_unsigned_t<Lane<V>>;
+  const V difference = as<Lane<V>>(as<Unsigned>(a) - as<Unsigned>(b));
+  if constexpr (std::is_signed_v<Lane<V>>)
+    return saturate_overflow((a ^ b) & (a ^ difference), a, difference);
+  else
+    return difference & reinterpret_cast<V>(a > b);
 };
 
 constexpr auto bit_and = [](auto a, auto b) { return a & b; };
@@ -59,8 +77,15 @@ constexpr auto horizontal_subtract_saturating = [](auto a, auto b) {
 
 // PSADBW: in each quadword the sum of absolute differences of its bytes.
 constexpr auto sum_of_differences = []<class V>(V a, V b) {
+  const V differences = (a > b ? a : b) - (a < b ? a : b);
+  uint8_t bytes[sizeof(V)];
+  std::memcpy(bytes, &differences, sizeof differences);
   Packed<uint64_t, sizeof(V)> sums{};
-  for (size_t i = 0; i < sizeof(V); ++i) sums[i / 8] += a[i] < b[i] ? b[i] - a[i] : a[i] - b[i];
+  for (size_t word = 0; word < sizeof(V) / 8; ++word) {
+    unsigned sum = 0;
+    for (size_t i = 0; i < 8; ++i) sum += bytes[8 * word + i];
+    sums[word] = sum;
+  }
   return reinterpret_cast<V>(sums);
 };
 

@@ -31,10 +31,10 @@ constexpr auto right_bytes = [](Packed<unsigned __int128, 16> a, uint64_t count)
 // The count in the low quadword of a register or of a memory operand as wide as the register.
 template <auto operation, class V>
 struct ShiftByOperand {
-  template <bool kRegister>
-  static void execute(Cpu& cpu, const Insn& insn) {
+  template <Place kPlace>
+  [[gnu::flatten]] static void execute(Cpu& cpu, const Insn& insn) {
     check_vector<V>(cpu);
-    const auto count = load_vector<Packed<uint64_t, sizeof(V)>, kRegister>(cpu, insn);
+    const auto count = load_vector<Packed<uint64_t, sizeof(V)>, kPlace>(cpu, insn);
     enter_vector<V>(cpu);
     write_vector<V>(cpu, insn.reg, operation(read_vector<V>(cpu, insn.reg), count[0]));
   }

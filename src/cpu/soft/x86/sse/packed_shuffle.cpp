@@ -9,27 +9,22 @@ namespace {
 // Lanes of a and b in turn, from their low or high halves.
 template <bool kHigh>
 inline constexpr auto unpack = []<class V>(V a, V b) {
-  constexpr size_t kHalf = kLaneCount<V> / 2;
-  V result{};
-  for (size_t i = 0; i < kHalf; ++i) {
-    result[2 * i] = a[i + (kHigh ? kHalf : 0)];
-    result[2 * i + 1] = b[i + (kHigh ? kHalf : 0)];
-  }
-  return result;
+  return pick_lanes(
+      a, b, [](size_t i) { return i / 2 + (kHigh ? kLaneCount<V> / 2 : 0) + (i % 2 ? kLaneCount<V> : 0); });
 };
 
 // MMX PUNPCKL reads only the low half of its memory operand.
 template <class T>
 struct UnpackLowMmx {
-  template <bool kRegister>
-  static void execute(Cpu& cpu, const Insn& insn) {
+  template <Place kPlace>
+  [[gnu::flatten]] static void execute(Cpu& cpu, const Insn& insn) {
     using V = Packed<T, 8>;
     check_pending_x87(cpu);
     V b{};
-    if constexpr (kRegister)
+    if constexpr (is_register(kPlace))
       b = read_vector<V>(cpu, insn.rm);
     else
-      b = std::bit_cast<V>(uint64_t{load_operand<uint32_t>(cpu, insn)});
+      b = std::bit_cast<V>(uint64_t{load_operand<uint32_t, kPlace>(cpu, insn)});
     enter_mmx(cpu);
     write_vector<V>(cpu, insn.reg, unpack<false>(read_vector<V>(cpu, insn.reg), b));
   }
@@ -38,28 +33,59 @@ struct UnpackLowMmx {
 // Lanes of a, then those of b, saturated to T, which is half as wide.
 template <class T>
 inline constexpr auto pack = []<class V>(V a, V b) {
-  constexpr size_t kCount = kLaneCount<V>;
-  Packed<T, sizeof(V)> result{};
-  for (size_t i = 0; i < kCount; ++i) {
-    result[i] = saturate<T>(a[i]);
-    result[kCount + i] = saturate<T>(b[i]);
-  }
-  return reinterpret_cast<V>(result);
+  constexpr Lane<V> kLeast = std::numeric_limits<T>::min();
+  constexpr Lane<V> kMost = std::numeric_limits<T>::max();
+  const V least = V{} + kLeast;
+  const V most = V{} + kMost;
+  a = a < least ? least : a;
+  b = b < least ? least : b;
+  a = a > most ? most : a;
+  b = b > most ? most : b;
+  return as<Lane<V>>(pick_lanes(as<T>(a), as<T>(b), [](size_t i) { return 2 * i; }));
 };
 
-// Lane i of the result is the lane of `a` that two bits of the control byte name, within four lanes from
-// kFirst.
-template <size_t kFirst>
-inline constexpr auto shuffle_four = []<class V>(V a, uint8_t control) {
-  V result = a;
-  for (size_t i = 0; i < 4; ++i) result[kFirst + i] = a[kFirst + (control >> 2 * i & 3)];
+// A vector whose byte i is byte(bytes of a, i), put together in general registers.
+template <class V, class Byte>
+V gather_bytes(V a, Byte byte) {
+  uint8_t bytes[sizeof(V)];
+  std::memcpy(bytes, &a, sizeof a);
+  Packed<uint64_t, sizeof(V)> result{};
+  for (size_t word = 0; word < sizeof(V) / 8; ++word) {
+    uint64_t gathered = 0;
+    for (size_t i = 0; i < 8; ++i) gathered |= uint64_t{byte(bytes, 8 * word + i)} << 8 * i;
+    result[word] = gathered;
+  }
+  return reinterpret_cast<V>(result);
+}
+
+// Lane i of the result is the lane of `a` that two bits of the control byte name, within four lanes.
+constexpr auto shuffle_dwords = [](XmmDwords a, uint8_t control) {
+  uint32_t lanes[4];
+  std::memcpy(lanes, &a, sizeof a);
+  const auto at = [&](unsigned i) { return uint64_t{lanes[control >> 2 * i & 3]}; };
+  return as<uint32_t>(Xmm{at(0) | at(1) << 32, at(2) | at(3) << 32});
+};
+constexpr uint64_t shuffle_words(uint64_t a, uint8_t control) {
+  uint64_t result = 0;
+  for (unsigned i = 0; i < 4; ++i) result |= (a >> 16 * (control >> 2 * i & 3) & 0xffff) << 16 * i;
   return result;
+}
+constexpr auto shuffle_low_words = [](Xmm a, uint8_t control) {
+  return Xmm{shuffle_words(a[0], control), a[1]};
+};
+constexpr auto shuffle_high_words = [](Xmm a, uint8_t control) {
+  return Xmm{a[0], shuffle_words(a[1], control)};
+};
+constexpr auto shuffle_mmx_words = [](Packed<uint64_t, 8> a, uint8_t control) {
+  return Packed<uint64_t, 8>{shuffle_words(a[0], control)};
 };
 
 constexpr auto shuffle_bytes = []<class V>(V a, V control) {
-  V result{};
-  for (size_t i = 0; i < sizeof(V); ++i) result[i] = control[i] & 0x80 ? 0 : a[control[i] % sizeof(V)];
-  return result;
+  uint8_t controls[sizeof(V)];
+  std::memcpy(controls, &control, sizeof control);
+  return gather_bytes(a, [&](const uint8_t* bytes, size_t i) -> uint8_t {
+    return controls[i] & 0x80 ? 0 : bytes[controls[i] % sizeof(V)];
+  });
 };
 
 // PALIGNR: bytes from `count` on of a above b.
@@ -81,12 +107,13 @@ constexpr auto blend_words = [](XmmWords a, XmmWords b, uint8_t control) {
 // PMOVSX, PMOVZX: the low lanes, From wide, extended to To.
 template <class From, class To>
 struct Extend {
-  template <bool kRegister>
-  static void execute(Cpu& cpu, const Insn& insn) {
+  template <Place kPlace>
+  [[gnu::flatten]] static void execute(Cpu& cpu, const Insn& insn) {
     constexpr size_t kBytes = 16 * sizeof(From) / sizeof(To);
     using Bits =
         std::conditional_t<kBytes == 8, uint64_t, std::conditional_t<kBytes == 4, uint32_t, uint16_t>>;
-    const Bits bits = kRegister ? read_xmm<Bits>(cpu, insn.rm) : load_operand<Bits>(cpu, insn);
+    const Bits bits =
+        is_register(kPlace) ? read_xmm<Bits>(cpu, insn.rm) : load_operand<Bits, kPlace>(cpu, insn);
     From lanes[16 / sizeof(To)];
     std::memcpy(lanes, &bits, sizeof bits);
     Packed<To, 16> result{};
@@ -112,11 +139,11 @@ void move_mask(Cpu& cpu, const Insn& insn) {
 // One lane of V from a general register or memory.
 template <class V>
 struct Insert {
-  template <bool kRegister>
-  static void execute(Cpu& cpu, const Insn& insn) {
+  template <Place kPlace>
+  [[gnu::flatten]] static void execute(Cpu& cpu, const Insn& insn) {
     using T = Lane<V>;
     check_vector<V>(cpu);
-    const T value = kRegister ? read_gpr<T>(cpu, insn.rm) : load_operand<T>(cpu, insn);
+    const T value = is_register(kPlace) ? read_gpr<T>(cpu, insn.rm) : load_operand<T, kPlace>(cpu, insn);
     enter_vector<V>(cpu);
     V target = read_vector<V>(cpu, insn.reg);
     target[insn.immediate % kLaneCount<V>] = value;
@@ -127,15 +154,15 @@ struct Insert {
 // One lane of V, zero-extended into a general register, or as it is to memory.
 template <class V>
 struct Extract {
-  template <bool kRegister>
-  static void execute(Cpu& cpu, const Insn& insn) {
+  template <Place kPlace>
+  [[gnu::flatten]] static void execute(Cpu& cpu, const Insn& insn) {
     using T = Lane<V>;
     check_vector<V>(cpu);
     const T value = read_vector<V>(cpu, insn.reg)[insn.immediate % kLaneCount<V>];
-    if constexpr (kRegister)
+    if constexpr (is_register(kPlace))
       write_gpr<uint64_t>(cpu, insn.rm, value);
     else
-      store_operand<T>(cpu, insn, value);
+      store_operand<kPlace>(cpu, insn, value);
     enter_vector<V>(cpu);
   }
 };
@@ -173,25 +200,19 @@ constexpr Row kRows[] = {
     {"pshufw",
      "NP 0F 70 /r",
      "Pq,Qq,Ib",
-     by_form<UnaryImmediate<shuffle_four<0>, Packed<uint16_t, 8>>>,
+     by_form<UnaryImmediate<shuffle_mmx_words, Packed<uint64_t, 8>>>,
      kMmx,
      {},
      "sse"},
-    ALCOVE_PACKED_XMM_IMMEDIATE("pshufd", "70", UnaryImmediate, shuffle_four<0>, uint32_t, "sse2"),
+    ALCOVE_PACKED_XMM_IMMEDIATE("pshufd", "70", UnaryImmediate, shuffle_dwords, uint32_t, "sse2"),
     {"pshufhw",
      "F3 0F 70 /r",
      "Vx,Wx,Ib",
-     by_form<UnaryImmediate<shuffle_four<4>, XmmWords>>,
+     by_form<UnaryImmediate<shuffle_high_words, Xmm>>,
      kSse,
      {},
      "sse2"},
-    {"pshuflw",
-     "F2 0F 70 /r",
-     "Vx,Wx,Ib",
-     by_form<UnaryImmediate<shuffle_four<0>, XmmWords>>,
-     kSse,
-     {},
-     "sse2"},
+    {"pshuflw", "F2 0F 70 /r", "Vx,Wx,Ib", by_form<UnaryImmediate<shuffle_low_words, Xmm>>, kSse, {}, "sse2"},
     ALCOVE_PACKED("pshufb", "38 00", Binary, shuffle_bytes, uint8_t, "ssse3", "ssse3"),
     ALCOVE_PACKED_IMMEDIATE("palignr", "3A 0F", BinaryImmediate, align_right, uint8_t, "ssse3", "ssse3"),
     ALCOVE_PACKED_XMM_IMMEDIATE("pblendw", "3A 0E", BinaryImmediate, blend_words, uint16_t, "sse4_1"),

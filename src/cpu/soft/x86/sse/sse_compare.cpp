@@ -25,18 +25,18 @@ ALCOVE_HOST_COMPARISON(ucomisd);
 
 template <auto operation, class Source>
 struct CompareToFlags {
-  template <bool kRegister>
-  static void execute(Cpu& cpu, const Insn& insn) {
-    const Xmm b = load_float<Source, kRegister>(cpu, insn);
+  template <Place kPlace>
+  [[gnu::flatten]] static void execute(Cpu& cpu, const Insn& insn) {
+    const Xmm b = load_float<Source, kPlace>(cpu, insn);
     const Xmm a = read_xmm<Xmm>(cpu, insn.reg);
     cpu.flags.set_arithmetic_bits(under_mxcsr(cpu, [&] { return operation(a, b); }));
   }
 };
 
 struct TestBits {
-  template <bool kRegister>
-  static void execute(Cpu& cpu, const Insn& insn) {
-    const Xmm b = load_vector<Xmm, kRegister>(cpu, insn);
+  template <Place kPlace>
+  [[gnu::flatten]] static void execute(Cpu& cpu, const Insn& insn) {
+    const Xmm b = load_vector<Xmm, kPlace>(cpu, insn);
     const Xmm a = read_xmm<Xmm>(cpu, insn.reg);
     const Xmm both = a & b;
     const Xmm only_b = ~a & b;

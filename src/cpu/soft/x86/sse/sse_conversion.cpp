@@ -27,9 +27,9 @@ ALCOVE_HOST_FROM_INTEGER(cvtsi2sd);
 
 template <auto operation, class T>
 struct FromInteger {
-  template <bool kRegister>
-  static void execute(Cpu& cpu, const Insn& insn) {
-    const T b = kRegister ? read_gpr<T>(cpu, insn.rm) : load_operand<T>(cpu, insn);
+  template <Place kPlace>
+  [[gnu::flatten]] static void execute(Cpu& cpu, const Insn& insn) {
+    const T b = is_register(kPlace) ? read_gpr<T>(cpu, insn.rm) : load_operand<T, kPlace>(cpu, insn);
     const Xmm a = read_xmm<Xmm>(cpu, insn.reg);
     write_xmm(cpu, insn.reg, under_mxcsr(cpu, [&] { return operation(a, b); }));
   }
@@ -48,9 +48,9 @@ ALCOVE_HOST_TO_INTEGER(cvttsd2si);
 
 template <auto operation, class T, class Source>
 struct ToInteger {
-  template <bool kRegister>
-  static void execute(Cpu& cpu, const Insn& insn) {
-    const Xmm b = load_float<Source, kRegister>(cpu, insn);
+  template <Place kPlace>
+  [[gnu::flatten]] static void execute(Cpu& cpu, const Insn& insn) {
+    const Xmm b = load_float<Source, kPlace>(cpu, insn);
     write_gpr<T>(cpu, insn.reg, under_mxcsr(cpu, [&] { return operation(T(), b); }));
   }
 };
@@ -73,12 +73,12 @@ using Mmx = Packed<uint64_t, 8>;
 // the SDM says so of CVTPI2PD only).
 template <auto operation, bool kKeepsHigh>
 struct FromMmx {
-  template <bool kRegister>
-  static void execute(Cpu& cpu, const Insn& insn) {
-    if constexpr (kRegister) check_pending_x87(cpu);
-    const Xmm b{load_vector<Mmx, kRegister>(cpu, insn)[0], 0};
+  template <Place kPlace>
+  [[gnu::flatten]] static void execute(Cpu& cpu, const Insn& insn) {
+    if constexpr (is_register(kPlace)) check_pending_x87(cpu);
+    const Xmm b{load_vector<Mmx, kPlace>(cpu, insn)[0], 0};
     const Xmm old = read_xmm<Xmm>(cpu, insn.reg);
-    if constexpr (kRegister) enter_mmx(cpu);
+    if constexpr (is_register(kPlace)) enter_mmx(cpu);
     Xmm result = under_mxcsr(cpu, [&] { return operation(old, b); });
     if constexpr (kKeepsHigh) result[1] = old[1];
     write_xmm(cpu, insn.reg, result);
@@ -89,10 +89,10 @@ struct FromMmx {
 // if #XM follows, as on processors.
 template <auto operation, class Source>
 struct ToMmx {
-  template <bool kRegister>
-  static void execute(Cpu& cpu, const Insn& insn) {
+  template <Place kPlace>
+  [[gnu::flatten]] static void execute(Cpu& cpu, const Insn& insn) {
     check_pending_x87(cpu);
-    Xmm b = load_float<Source, kRegister>(cpu, insn);
+    Xmm b = load_float<Source, kPlace>(cpu, insn);
     if constexpr (sizeof(Source) == 8) b[1] = 0;
     enter_mmx(cpu);
     const Xmm result = under_mxcsr(cpu, [&] { return operation(b, b); });

@@ -7,15 +7,11 @@
 namespace alcove::cpu::soft {
 namespace {
 
-constexpr auto encrypt = [](XmmBytes state, XmmBytes key) {
-  return aes::mix_columns(aes::substitute_and_shift(state)) ^ key;
-};
+constexpr auto encrypt = [](XmmBytes state, XmmBytes key) { return aes::encrypt_round(state) ^ key; };
 constexpr auto encrypt_last = [](XmmBytes state, XmmBytes key) {
   return aes::substitute_and_shift(state) ^ key;
 };
-constexpr auto decrypt = [](XmmBytes state, XmmBytes key) {
-  return aes::inverse_mix_columns(aes::inverse_substitute_and_shift(state)) ^ key;
-};
+constexpr auto decrypt = [](XmmBytes state, XmmBytes key) { return aes::decrypt_round(state) ^ key; };
 constexpr auto decrypt_last = [](XmmBytes state, XmmBytes key) {
   return aes::inverse_substitute_and_shift(state) ^ key;
 };
@@ -33,17 +29,19 @@ constexpr auto generate_key = [](XmmDwords a, uint8_t constant) {
   return XmmDwords{first, std::rotr(first, 8) ^ constant, second, std::rotr(second, 8) ^ constant};
 };
 
-// The product of one quadword of each operand, as polynomials over GF(2).
+// The product of one quadword of each operand, as polynomials over GF(2); four bits of y at a time.
 constexpr auto multiply_carryless = [](Xmm a, Xmm b, uint8_t control) {
+  using Wide = unsigned __int128;
   const uint64_t x = a[control & 1];
   const uint64_t y = b[control >> 4 & 1];
-  Xmm product{};
-  for (unsigned i = 0; i < 64; ++i) {
-    const uint64_t selected = y >> i & 1 ? x : 0;
-    product[0] ^= selected << i;
-    product[1] ^= selected >> 1 >> (63 - i);
+  Wide multiples[16] = {0, x};
+  for (unsigned i = 2; i < 16; i += 2) {
+    multiples[i] = multiples[i / 2] << 1;
+    multiples[i + 1] = multiples[i] ^ x;
   }
-  return product;
+  Wide product = 0;
+  for (int shift = 60; shift >= 0; shift -= 4) product = product << 4 ^ multiples[y >> shift & 15];
+  return Xmm{static_cast<uint64_t>(product), static_cast<uint64_t>(product >> 64)};
 };
 
 constexpr Row kRows[] = {

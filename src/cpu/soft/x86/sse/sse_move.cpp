@@ -8,69 +8,70 @@ namespace {
 // Whole registers. kAligned: the memory operand must be.
 template <bool kAligned>
 struct Load {
-  template <bool kRegister>
-  static void execute(Cpu& cpu, const Insn& insn) {
-    if constexpr (kRegister)
+  template <Place kPlace>
+  [[gnu::flatten]] static void execute(Cpu& cpu, const Insn& insn) {
+    if constexpr (is_register(kPlace))
       write_xmm(cpu, insn.reg, read_xmm<Xmm>(cpu, insn.rm));
     else if constexpr (kAligned)
-      write_xmm(cpu, insn.reg, load_operand<Xmm>(cpu, insn));
+      write_xmm(cpu, insn.reg, load_operand<Xmm, kPlace>(cpu, insn));
     else
-      write_xmm(cpu, insn.reg, load_unaligned<Xmm>(cpu, insn));
+      write_xmm(cpu, insn.reg, load_unaligned<Xmm, kPlace>(cpu, insn));
   }
 };
 template <bool kAligned>
 struct Store {
-  template <bool kRegister>
-  static void execute(Cpu& cpu, const Insn& insn) {
+  template <Place kPlace>
+  [[gnu::flatten]] static void execute(Cpu& cpu, const Insn& insn) {
     const Xmm value = read_xmm<Xmm>(cpu, insn.reg);
-    if constexpr (kRegister)
+    if constexpr (is_register(kPlace))
       write_xmm(cpu, insn.rm, value);
     else if constexpr (kAligned)
-      store<Xmm>(cpu, aligned_address(cpu, insn, true), value);
+      store<Xmm>(cpu, aligned_address<kPlace>(cpu, insn, true), value);
     else
-      store_operand(cpu, insn, value);
+      store_operand<kPlace>(cpu, insn, value);
   }
 };
 
 // MOVSS, MOVSD: between registers only the low element changes; a load clears the others.
 template <class T>
 struct LoadScalar {
-  template <bool kRegister>
-  static void execute(Cpu& cpu, const Insn& insn) {
-    if constexpr (kRegister)
+  template <Place kPlace>
+  [[gnu::flatten]] static void execute(Cpu& cpu, const Insn& insn) {
+    if constexpr (is_register(kPlace))
       write_xmm(cpu, insn.reg, read_xmm<T>(cpu, insn.rm));
     else
-      write_xmm(cpu, insn.reg, Xmm{load_operand<T>(cpu, insn), 0});
+      write_xmm(cpu, insn.reg, Xmm{load_operand<T, kPlace>(cpu, insn), 0});
   }
 };
 template <class T>
 struct StoreScalar {
-  template <bool kRegister>
-  static void execute(Cpu& cpu, const Insn& insn) {
+  template <Place kPlace>
+  [[gnu::flatten]] static void execute(Cpu& cpu, const Insn& insn) {
     const T value = read_xmm<T>(cpu, insn.reg);
-    if constexpr (kRegister)
+    if constexpr (is_register(kPlace))
       write_xmm(cpu, insn.rm, value);
     else
-      store_operand(cpu, insn, value);
+      store_operand<kPlace>(cpu, insn, value);
   }
 };
 
 // MOVQ between XMM registers clears the upper half.
 struct LoadQuadword {
-  template <bool kRegister>
-  static void execute(Cpu& cpu, const Insn& insn) {
-    const auto value = kRegister ? read_xmm<uint64_t>(cpu, insn.rm) : load_operand<uint64_t>(cpu, insn);
+  template <Place kPlace>
+  [[gnu::flatten]] static void execute(Cpu& cpu, const Insn& insn) {
+    const auto value =
+        is_register(kPlace) ? read_xmm<uint64_t>(cpu, insn.rm) : load_operand<uint64_t, kPlace>(cpu, insn);
     write_xmm(cpu, insn.reg, Xmm{value, 0});
   }
 };
 struct StoreQuadword {
-  template <bool kRegister>
-  static void execute(Cpu& cpu, const Insn& insn) {
+  template <Place kPlace>
+  [[gnu::flatten]] static void execute(Cpu& cpu, const Insn& insn) {
     const auto value = read_xmm<uint64_t>(cpu, insn.reg);
-    if constexpr (kRegister)
+    if constexpr (is_register(kPlace))
       write_xmm(cpu, insn.rm, Xmm{value, 0});
     else
-      store_operand(cpu, insn, value);
+      store_operand<kPlace>(cpu, insn, value);
   }
 };
 
@@ -98,9 +99,10 @@ void movlhps(Cpu& cpu, const Insn& insn) {
 }
 
 struct Movddup {
-  template <bool kRegister>
-  static void execute(Cpu& cpu, const Insn& insn) {
-    const auto value = kRegister ? half(cpu, insn.rm, 0) : load_operand<uint64_t>(cpu, insn);
+  template <Place kPlace>
+  [[gnu::flatten]] static void execute(Cpu& cpu, const Insn& insn) {
+    const auto value =
+        is_register(kPlace) ? half(cpu, insn.rm, 0) : load_operand<uint64_t, kPlace>(cpu, insn);
     write_xmm(cpu, insn.reg, Xmm{value, value});
   }
 };
@@ -110,24 +112,24 @@ constexpr auto odd_singles = [](XmmDwords a) { return __builtin_shufflevector(a,
 // MOVD and MOVQ between general registers or memory and the low element; V tells the register file.
 template <class T, class V>
 struct LoadGeneral {
-  template <bool kRegister>
-  static void execute(Cpu& cpu, const Insn& insn) {
+  template <Place kPlace>
+  [[gnu::flatten]] static void execute(Cpu& cpu, const Insn& insn) {
     check_vector<V>(cpu);
-    const T value = kRegister ? read_gpr<T>(cpu, insn.rm) : load_operand<T>(cpu, insn);
+    const T value = is_register(kPlace) ? read_gpr<T>(cpu, insn.rm) : load_operand<T, kPlace>(cpu, insn);
     enter_vector<V>(cpu);
     write_vector(cpu, insn.reg, V{value});
   }
 };
 template <class T, class V>
 struct StoreGeneral {
-  template <bool kRegister>
-  static void execute(Cpu& cpu, const Insn& insn) {
+  template <Place kPlace>
+  [[gnu::flatten]] static void execute(Cpu& cpu, const Insn& insn) {
     check_vector<V>(cpu);
     const auto value = static_cast<T>(read_vector<V>(cpu, insn.reg)[0]);
-    if constexpr (kRegister)
+    if constexpr (is_register(kPlace))
       write_gpr<T>(cpu, insn.rm, value);
     else
-      store_operand(cpu, insn, value);
+      store_operand<kPlace>(cpu, insn, value);
     enter_vector<V>(cpu);
   }
 };
@@ -139,23 +141,23 @@ Handler by_rex_w(const Insn& insn) {
 using Mmx = Packed<uint64_t, 8>;
 
 struct LoadMmx {
-  template <bool kRegister>
-  static void execute(Cpu& cpu, const Insn& insn) {
+  template <Place kPlace>
+  [[gnu::flatten]] static void execute(Cpu& cpu, const Insn& insn) {
     check_pending_x87(cpu);
-    const Mmx value = load_vector<Mmx, kRegister>(cpu, insn);
+    const Mmx value = load_vector<Mmx, kPlace>(cpu, insn);
     enter_mmx(cpu);
     write_vector(cpu, insn.reg, value);
   }
 };
 struct StoreMmx {
-  template <bool kRegister>
-  static void execute(Cpu& cpu, const Insn& insn) {
+  template <Place kPlace>
+  [[gnu::flatten]] static void execute(Cpu& cpu, const Insn& insn) {
     check_pending_x87(cpu);
     const Mmx value = read_vector<Mmx>(cpu, insn.reg);
-    if constexpr (kRegister)
+    if constexpr (is_register(kPlace))
       write_vector(cpu, insn.rm, value);
     else
-      store_operand(cpu, insn, value);
+      store_operand<kPlace>(cpu, insn, value);
     enter_mmx(cpu);
   }
 };
@@ -217,8 +219,8 @@ constexpr Row kRows[] = {
     {"movapd", "66 0F 28 /r", "Vpd,Wpd", by_form<Load<true>>, kSse, {}, "sse2"},
     {"movaps", "NP 0F 29 /r", "Wps,Vps", by_form<Store<true>>, kSse, {}, "sse"},
     {"movapd", "66 0F 29 /r", "Wpd,Vpd", by_form<Store<true>>, kSse, {}, "sse2"},
-    {"movntps", "NP 0F 2B /r mem", "Mps,Vps", only<Store<true>::execute<false>>, kSse, {}, "sse"},
-    {"movntpd", "66 0F 2B /r mem", "Mpd,Vpd", only<Store<true>::execute<false>>, kSse, {}, "sse2"},
+    {"movntps", "NP 0F 2B /r mem", "Mps,Vps", by_form<Store<true>>, kSse, {}, "sse"},
+    {"movntpd", "66 0F 2B /r mem", "Mpd,Vpd", by_form<Store<true>>, kSse, {}, "sse2"},
     {"movd|movd|movq", "NP 0F 6E /r", "Pq,Ey", by_rex_w<LoadGeneral, Mmx>, kMmx, {}, "mmx"},
     {"movd|movd|movq", "66 0F 6E /r", "Vx,Ey", by_rex_w<LoadGeneral, Xmm>, kSse, {}, "sse2"},
     {"movq", "NP 0F 6F /r", "Pq,Qq", by_form<LoadMmx>, kMmx, {}, "mmx"},
@@ -233,12 +235,12 @@ constexpr Row kRows[] = {
     {"movq", "66 0F D6 /r", "Wq,Vq", by_form<StoreQuadword>, kSse, {}, "sse2"},
     {"movdq2q", "F2 0F D6 /r reg", "Pq,Uq", only<movdq2q>, kSse | kMmx, {}, "sse2"},
     {"movq2dq", "F3 0F D6 /r reg", "Vx,Nq", only<movq2dq>, kSse | kMmx, {}, "sse2"},
-    {"movntq", "NP 0F E7 /r mem", "Mq,Pq", only<StoreMmx::execute<false>>, kMmx, {}, "sse"},
-    {"movntdq", "66 0F E7 /r mem", "Mx,Vx", only<Store<true>::execute<false>>, kSse, {}, "sse2"},
-    {"lddqu", "F2 0F F0 /r mem", "Vx,Mx", only<Load<false>::execute<false>>, kSse, {}, "sse3"},
+    {"movntq", "NP 0F E7 /r mem", "Mq,Pq", by_form<StoreMmx>, kMmx, {}, "sse"},
+    {"movntdq", "66 0F E7 /r mem", "Mx,Vx", by_form<Store<true>>, kSse, {}, "sse2"},
+    {"lddqu", "F2 0F F0 /r mem", "Vx,Mx", by_form<Load<false>>, kSse, {}, "sse3"},
     {"maskmovq", "NP 0F F7 /r reg", "Pq,Nq", only<masked_store<Packed<uint8_t, 8>>>, kMmx, {}, "sse"},
     {"maskmovdqu", "66 0F F7 /r reg", "Vx,Ux", only<masked_store<XmmBytes>>, kSse, {}, "sse2"},
-    {"movntdqa", "66 0F 38 2A /r mem", "Vx,Mx", only<Load<true>::execute<false>>, kSse, {}, "sse4_1"},
+    {"movntdqa", "66 0F 38 2A /r mem", "Vx,Mx", by_form<Load<true>>, kSse, {}, "sse4_1"},
 };
 
 }  // namespace

@@ -35,9 +35,9 @@ constexpr auto blend = []<class V>(V a, V b, uint8_t control) {
 // BLENDVPS, BLENDVPD, PBLENDVB: by the top bit of each lane of XMM0.
 template <class V>
 struct BlendVariable {
-  template <bool kRegister>
-  static void execute(Cpu& cpu, const Insn& insn) {
-    const V b = load_vector<V, kRegister>(cpu, insn);
+  template <Place kPlace>
+  [[gnu::flatten]] static void execute(Cpu& cpu, const Insn& insn) {
+    const V b = load_vector<V, kPlace>(cpu, insn);
     const V mask = read_xmm<V>(cpu, 0);
     V a = read_xmm<V>(cpu, insn.reg);
     for (size_t i = 0; i < kLaneCount<V>; ++i)
@@ -58,11 +58,11 @@ void move_mask(Cpu& cpu, const Insn& insn) {
 
 // INSERTPS: bits 7-6 choose the source's element (a memory operand has but one), 5-4 the target's; 3-0 clear.
 struct InsertSingle {
-  template <bool kRegister>
-  static void execute(Cpu& cpu, const Insn& insn) {
+  template <Place kPlace>
+  [[gnu::flatten]] static void execute(Cpu& cpu, const Insn& insn) {
     const auto control = static_cast<uint8_t>(insn.immediate);
-    const uint32_t value =
-        kRegister ? read_xmm<XmmDwords>(cpu, insn.rm)[control >> 6] : load_operand<uint32_t>(cpu, insn);
+    const uint32_t value = is_register(kPlace) ? read_xmm<XmmDwords>(cpu, insn.rm)[control >> 6]
+                                               : load_operand<uint32_t, kPlace>(cpu, insn);
     XmmDwords target = read_xmm<XmmDwords>(cpu, insn.reg);
     target[control >> 4 & 3] = value;
     for (size_t i = 0; i < 4; ++i)
@@ -72,13 +72,13 @@ struct InsertSingle {
 };
 
 struct ExtractSingle {
-  template <bool kRegister>
-  static void execute(Cpu& cpu, const Insn& insn) {
+  template <Place kPlace>
+  [[gnu::flatten]] static void execute(Cpu& cpu, const Insn& insn) {
     const uint32_t value = read_xmm<XmmDwords>(cpu, insn.reg)[insn.immediate & 3];
-    if constexpr (kRegister)
+    if constexpr (is_register(kPlace))
       write_gpr<uint32_t>(cpu, insn.rm, value);
     else
-      store_operand(cpu, insn, value);
+      store_operand<kPlace>(cpu, insn, value);
   }
 };
 

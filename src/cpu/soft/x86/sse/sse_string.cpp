@@ -109,9 +109,10 @@ void set_mask(Cpu& cpu, const Comparison& comparison, uint8_t control) {
 template <bool kExplicit, bool kMask>
 struct StringCompare {
   // The memory operand needs no alignment.
-  template <bool kRegister>
+  template <Place kPlace>
   static void execute(Cpu& cpu, const Insn& insn) {
-    const Xmm second = kRegister ? read_xmm<Xmm>(cpu, insn.rm) : load_unaligned<Xmm>(cpu, insn);
+    const Xmm second =
+        is_register(kPlace) ? read_xmm<Xmm>(cpu, insn.rm) : load_unaligned<Xmm, kPlace>(cpu, insn);
     const Xmm first = read_xmm<Xmm>(cpu, insn.reg);
     const auto control = static_cast<uint8_t>(insn.immediate);
     Comparison comparison;

@@ -24,10 +24,10 @@ void fnstsw_ax(Cpu& cpu, const Insn&) {
   write_gpr<uint16_t>(cpu, rax, cpu.fpu.status);
 }
 void fnstsw(Cpu& cpu, const Insn& insn) {
-  store_operand<uint16_t>(cpu, insn, cpu.fpu.status);
+  store_operand(cpu, insn, cpu.fpu.status);
 }
 void fnstcw(Cpu& cpu, const Insn& insn) {
-  store_operand<uint16_t>(cpu, insn, cpu.fpu.control);
+  store_operand(cpu, insn, cpu.fpu.control);
 }
 
 void fldcw(Cpu& cpu, const Insn& insn) {
