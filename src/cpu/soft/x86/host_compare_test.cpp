@@ -8,17 +8,17 @@ namespace alcove::cpu::soft::testing {
 namespace {
 
 constexpr uint64_t kSeed = 1;
-constexpr unsigned kStandardCount = 400;
+constexpr unsigned kStandardCount = 250;
 
-void compare_group(std::span<const Row> group) {
+void compare_group(std::span<const Row> group, CodeMode mode = CodeMode::bits64) {
   const char* reason = "";
-  const auto comparison = Comparison::create(kSeed, reason);
+  const auto comparison = Comparison::create(kSeed, reason, mode);
   if (!comparison) GTEST_SKIP() << "no comparison with the host's processor: " << reason;
   const unsigned count = comparison_count(kStandardCount);
   for (const Row& row : group) {
     const auto compiled = compile(row);
     ASSERT_TRUE(compiled);
-    if (!Comparison::is_comparable(*compiled)) continue;
+    if (!comparison->is_comparable(*compiled)) continue;
     if (const auto difference = comparison->run(*compiled, count))
       ADD_FAILURE() << row.mnemonic << " " << row.encoding << "\n" << *difference;
   }
@@ -28,6 +28,10 @@ void compare_group(std::span<const Row> group) {
 
 TEST(HostCompare, General) {
   compare_group(general_rows());
+}
+
+TEST(HostCompare, GeneralInCompatibilityMode) {
+  compare_group(general_rows(), CodeMode::bits32);
 }
 
 TEST(HostCompare, Sse) {

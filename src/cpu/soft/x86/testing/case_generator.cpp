@@ -115,7 +115,7 @@ void CaseGenerator::draw_memory_address(Case& drawn) {
   else if (kind < 98)
     drawn.address = kData - near;
   else
-    drawn.address = kNonCanonical + below(256) * 16;
+    drawn.address = is_64bit() ? kNonCanonical + below(256) * 16 : kReadOnly + kPage;
 }
 
 void CaseGenerator::draw_code(const CompiledRow& row, Case& drawn) {
@@ -126,12 +126,12 @@ void CaseGenerator::draw_code(const CompiledRow& row, Case& drawn) {
   if (pattern.prefix == Prefix::operand_size ||
       (pattern.prefix != Prefix::none && !(row.row->flags & kForce64) && chance(20)))
     code.push_back(0x66);
-  if (memory && chance(5)) code.push_back(0x67);
+  if (memory && is_64bit() && chance(5)) code.push_back(0x67);  // 16-bit addresses reach no memory here.
   if (pattern.prefix == Prefix::f3 || pattern.prefix == Prefix::f2)
     code.push_back(pattern.prefix == Prefix::f3 ? 0xf3 : 0xf2);
   if ((row.row->flags & kRep) && chance(60)) code.push_back(chance(50) ? 0xf3 : 0xf2);
   if (memory && (row.row->flags & kLock) && chance(20)) code.push_back(0xf0);
-  if (chance(60)) code.push_back(static_cast<uint8_t>(0x40 | below(16)));
+  if (is_64bit() && chance(60)) code.push_back(static_cast<uint8_t>(0x40 | below(16)));
   if (pattern.map != OpcodeMap::one_byte) code.push_back(0x0f);
   if (pattern.map == OpcodeMap::three_byte_38) code.push_back(0x38);
   if (pattern.map == OpcodeMap::three_byte_3a) code.push_back(0x3a);
@@ -158,7 +158,7 @@ void CaseGenerator::draw_code(const CompiledRow& row, Case& drawn) {
   if (has_operand(row, OperandKind::relative))
     append(code, static_cast<int64_t>(below(80)) + (chance(50) ? 20 : -110));  // Not to itself.
   else if (row.immediate == ImmediateRule::moffs)
-    append(code, drawn.address);
+    append(code, drawn.address, is_64bit() ? 8 : 4);
   else
     append(code, number());
 }
@@ -218,7 +218,8 @@ void CaseGenerator::draw_state(const CompiledRow& row, Case& drawn) {
   CpuState& state = drawn.before;
   state.rip = kStart;
   state.flags = static_cast<uint32_t>(2 | (draw() & (kArithmeticFlags | kDf)));
-  for (uint64_t& value : state.gpr) value = number();
+  state.code_size = static_cast<uint8_t>(mode_);
+  for (uint64_t& value : state.gpr) value = is_64bit() ? number() : static_cast<uint32_t>(number());
   state.gpr[rsp] = kStack + kPage / 2 + below(64);
   draw_fpu(row, drawn);
 }
@@ -246,11 +247,15 @@ void CaseGenerator::place_operands(const CompiledRow& row, Case& drawn) {
   if (name.starts_with("loop") && chance(50)) state.gpr[rcx] = below(3);
 
   const bool memory = row.pattern.modrm && !insn.is_register;
-  if (memory && is_bit_string(row)) state.gpr[insn.reg] = below(8192) - 4096;
+  if (memory && is_bit_string(row))
+    state.gpr[insn.reg] = (below(8192) - 4096) & (is_64bit() ? ~uint64_t{0} : 0xffffffff);
   if (memory && insn.base < 16) {
     const uint64_t index = insn.index < 16 ? state.gpr[insn.index] << insn.scale : 0;
     state.gpr[insn.base] = drawn.address - index - static_cast<uint64_t>(insn.displacement);
-    if (insn.address_size == 4) state.gpr[insn.base] = (state.gpr[insn.base] & 0xffffffff) | draw() << 32;
+    if (insn.address_size == 4) {
+      state.gpr[insn.base] &= 0xffffffff;
+      if (is_64bit()) state.gpr[insn.base] |= draw() << 32;
+    }
   }
   if (takes_target(row)) {
     const uint64_t target = kCode + below(kStart - kCode);
@@ -266,7 +271,7 @@ std::optional<Case> CaseGenerator::generate(const CompiledRow& row) {
   Case drawn;
   draw_memory_address(drawn);
   draw_code(row, drawn);
-  if (decode(drawn.code, CodeMode::bits64, 0, drawn.insn) != DecodeError::none || drawn.insn.row != row.row)
+  if (decode(drawn.code, mode_, 0, drawn.insn) != DecodeError::none || drawn.insn.row != row.row)
     return std::nullopt;
   drawn.code.resize(drawn.insn.length);
 
@@ -286,7 +291,8 @@ std::optional<Case> CaseGenerator::generate(const CompiledRow& row) {
       displacement -= drawn.before.gpr[insn.index] << insn.scale;
     }
     if (insn.base == kRipRegister) displacement -= kStart + insn.length;
-    if (static_cast<uint64_t>(static_cast<int32_t>(displacement)) != displacement) return std::nullopt;
+    if (is_64bit() && static_cast<uint64_t>(static_cast<int32_t>(displacement)) != displacement)
+      return std::nullopt;
     // The displacement is behind ModRM and SIB.
     size_t position = insn.base == kRipRegister || (insn.modrm & 7) == 5 ? 1 : 2;
     const auto modrm = std::ranges::find_end(drawn.code, std::array{insn.opcode, insn.modrm});
@@ -294,8 +300,8 @@ std::optional<Case> CaseGenerator::generate(const CompiledRow& row) {
     position += static_cast<size_t>(modrm.begin() - drawn.code.begin()) + 1;
     for (size_t i = 0; i < 4; ++i) drawn.code[position + i] = static_cast<uint8_t>(displacement >> 8 * i);
     const uint64_t expected = displacement + (insn.base == kRipRegister ? insn.length : 0);
-    if (decode(drawn.code, CodeMode::bits64, 0, insn) != DecodeError::none ||
-        insn.length != drawn.code.size() || static_cast<uint64_t>(insn.displacement) != expected)
+    if (decode(drawn.code, mode_, 0, insn) != DecodeError::none || insn.length != drawn.code.size() ||
+        static_cast<uint64_t>(insn.displacement) != expected)
       return std::nullopt;
   }
   place_operands(row, drawn);

@@ -7,6 +7,7 @@
 #include <random>
 #include <vector>
 
+#include "cpu/soft/x86/decoder.h"
 #include "cpu/soft/x86/encoding.h"
 #include "cpu/soft/x86/testing/cpu_state.h"
 
@@ -23,7 +24,7 @@ struct Case {
 
 class CaseGenerator {
  public:
-  explicit CaseGenerator(uint64_t seed) : random_(seed) {}
+  CaseGenerator(uint64_t seed, CodeMode mode) : random_(seed), mode_(mode) {}
 
   // Empty where the drawn form is not an instruction, or means another row.
   std::optional<Case> generate(const CompiledRow& row);
@@ -40,7 +41,10 @@ class CaseGenerator {
   void draw_fpu(const CompiledRow& row, Case& drawn);
   void place_operands(const CompiledRow& row, Case& drawn);
 
+  bool is_64bit() const { return mode_ == CodeMode::bits64; }
+
   std::mt19937_64 random_;
+  CodeMode mode_;
 };
 
 }  // namespace alcove::cpu::soft::testing

@@ -89,16 +89,17 @@ void compare_states(const CpuState& before, const CpuState& host, const CpuState
 
 }  // namespace
 
-std::unique_ptr<Comparison> Comparison::create(uint64_t seed, const char*& reason) {
-  std::unique_ptr<Comparison> comparison(new Comparison(seed));
+std::unique_ptr<Comparison> Comparison::create(uint64_t seed, const char*& reason, CodeMode mode) {
+  std::unique_ptr<Comparison> comparison(new Comparison(seed, mode));
   comparison->host_ = HostCpu::create(reason);
   if (!comparison->host_) return nullptr;
   comparison->soft_ = std::make_unique<SoftCpu>();
   return comparison;
 }
 
-bool Comparison::is_comparable(const CompiledRow& row) {
-  if (row.row->flags & (kNoTest | kNo64 | kPrivileged)) return false;
+bool Comparison::is_comparable(const CompiledRow& row) const {
+  const uint32_t other_mode = mode_ == CodeMode::bits64 ? kNo64 : kOnly64;
+  if (row.row->flags & (kNoTest | kPrivileged | other_mode)) return false;
   return !row.row->feature || host_features().contains(std::string_view(row.row->feature));
 }
 

@@ -16,10 +16,11 @@ namespace alcove::cpu::soft::testing {
 class Comparison {
  public:
   // Null with an explanation if this host can't.
-  static std::unique_ptr<Comparison> create(uint64_t seed, const char*& reason);
+  static std::unique_ptr<Comparison> create(uint64_t seed, const char*& reason,
+                                            CodeMode mode = CodeMode::bits64);
 
   // Whether this host has the row's instruction, and it can be tried in a user's process.
-  static bool is_comparable(const CompiledRow& row);
+  bool is_comparable(const CompiledRow& row) const;
   // Runs `count` random instructions of the row; what differed, with all that is needed to try it again.
   std::optional<std::string> run(const CompiledRow& row, unsigned count);
   // One given instruction and state.
@@ -29,8 +30,9 @@ class Comparison {
   uint64_t faulted() const { return faulted_; }
 
  private:
-  explicit Comparison(uint64_t seed) : generator_(seed) {}
+  Comparison(uint64_t seed, CodeMode mode) : mode_(mode), generator_(seed, mode) {}
 
+  CodeMode mode_;
   CaseGenerator generator_;
   std::unique_ptr<HostCpu> host_;
   std::unique_ptr<SoftCpu> soft_;

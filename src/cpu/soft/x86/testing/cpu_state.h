@@ -36,6 +36,7 @@ struct CpuState {
   std::array<uint64_t, 16> gpr{};
   uint64_t rip = 0;
   uint32_t flags = 2;
+  uint8_t code_size = 8;  // As Cpu::code_size: 8, or 4 for compatibility mode.
   FxArea fx;
 };
 

@@ -20,6 +20,8 @@ constexpr int kSignals[] = {SIGTRAP, SIGSEGV, SIGFPE, SIGILL, SIGBUS};
 constexpr size_t kXstateHeader = 512;  // XSTATE_BV follows the legacy area of XSAVE.
 constexpr size_t kSoftwareBytes = 464;
 constexpr uint32_t kXsaveMagic = 0x46505853;  // FP_XSTATE_MAGIC1 of <asm/sigcontext.h>
+// Linux' selectors for 32-bit code and for data.
+constexpr uint16_t kCompatibilityCode = 0x23, kFlatData = 0x2b;
 constexpr int kBreakpointTrap = 3, kPageFaultTrap = 14;
 constexpr uint32_t kFetchError = 1 << 4, kWriteError = 1 << 1;
 
@@ -52,6 +54,12 @@ void read_fx(const mcontext_t& context, FxArea& area) {
   std::copy_n(reinterpret_cast<const std::byte*>(context.fpregs), kSoftwareBytes, area.bytes.data());
 }
 
+void set_selectors(mcontext_t& context, uint16_t code) {
+  auto selectors = static_cast<uint64_t>(context.gregs[REG_CSGSFS]);
+  selectors = (selectors & ~uint64_t{0xffff}) | code;
+  context.gregs[REG_CSGSFS] = static_cast<greg_t>(selectors);
+}
+
 void handle(int, siginfo_t*, void* opaque) {
   mcontext_t& context = static_cast<ucontext_t*>(opaque)->uc_mcontext;
   if (phase == Phase::idle) {  // Not ours: let it happen again with its usual effect.
@@ -64,6 +72,7 @@ void handle(int, siginfo_t*, void* opaque) {
     for (unsigned i = 0; i < 16; ++i) context.gregs[kGregs[i]] = static_cast<greg_t>(entry_state->gpr[i]);
     context.gregs[REG_RIP] = static_cast<greg_t>(entry_state->rip);
     context.gregs[REG_EFL] = entry_state->flags;
+    if (entry_state->code_size == 4) set_selectors(context, kCompatibilityCode);
     write_fx(context, entry_state->fx);
     phase = Phase::inside;
     return;
@@ -119,6 +128,8 @@ std::unique_ptr<HostCpu> HostCpu::create(const char*& reason) {
   }
   host->memory_ = static_cast<std::byte*>(alias);
   host->memory_address_ = kBase;
+  // Data accesses in compatibility mode go through DS and ES, which are null in 64-bit processes.
+  asm volatile("mov %0, %%ds; mov %0, %%es" : : "r"(kFlatData));
   host->signal_stack_ = std::make_unique<std::byte[]>(kSignalStackSize);
   const stack_t stack{.ss_sp = host->signal_stack_.get(), .ss_flags = 0, .ss_size = kSignalStackSize};
   sigaltstack(&stack, nullptr);
@@ -148,7 +159,7 @@ void HostCpu::set_code(std::span<const uint8_t> code) {
 }
 
 Result HostCpu::run(const CpuState& before) {
-  Result outcome;
+  Result outcome{.state = before};
   entry_state = &before;
   result = &outcome;
   phase = Phase::entering;

@@ -58,6 +58,7 @@ void SoftCpu::set_code(std::span<const uint8_t> code) {
 
 void SoftCpu::load(const CpuState& state) {
   Cpu& cpu = engine_.cpu();
+  if (cpu.code_size != state.code_size) engine_.set_code_size(state.code_size);
   std::ranges::copy(state.gpr, cpu.gpr.begin());
   cpu.rip = state.rip;
   cpu.flags.set_value(state.flags);
@@ -87,6 +88,7 @@ void SoftCpu::load(const CpuState& state) {
 CpuState SoftCpu::store() {
   const Cpu& cpu = engine_.cpu();
   CpuState state;
+  state.code_size = cpu.code_size;
   std::copy_n(cpu.gpr.begin(), 16, state.gpr.begin());
   state.rip = cpu.rip;
   state.flags = cpu.flags.value();
