@@ -85,7 +85,7 @@ template <class T, class Operation>
       std::memcpy(host, &desired, sizeof desired);
       return old;
     }
-    if (within_cache_line(host, sizeof(T))) [[likely]] {
+    if (can_lock(host, sizeof(T))) [[likely]] {
       while (!compare_exchange<T>(host, old, operation(old))) {
       }
       return old;

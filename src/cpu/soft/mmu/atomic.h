@@ -8,10 +8,11 @@
 
 namespace alcove::cpu::soft {
 
-// Whether locked instructions on these bytes lock one cache line only; others stop the whole host for a while
-// where it allows them at all.
-inline bool within_cache_line(const void* host, size_t size) {
-  return reinterpret_cast<uintptr_t>(host) % 64 + size <= 64;
+// Whether the host's locked instructions can do it. Those that cross a cache line stop the whole host for a
+// while where it allows them at all, CMPXCHG16B wants its operand aligned.
+inline bool can_lock(const void* host, size_t size) {
+  const auto address = reinterpret_cast<uintptr_t>(host);
+  return address % 64 + size <= 64 && (size < 16 || address % 16 == 0);
 }
 
 // LOCK CMPXCHG, also where T is not aligned. True if `*host` was `expected`, which otherwise becomes what it

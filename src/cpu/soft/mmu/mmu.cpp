@@ -56,7 +56,11 @@ Mmu::Target Mmu::data(Cpu& cpu, Privilege privilege, uint64_t address, bool writ
   entry.write_tag = may_write ? tag : ~uint64_t{0};
   entry.addend = reinterpret_cast<uint64_t>(page.host) - (address & kPageMask);
   entry.physical = (translation->physical & kPageMask) | std::countr_zero(translation->page_size);
-  if (translation->page_size != memory::kPageSize) large_pages_ = true;
+  if (translation->page_size != memory::kPageSize) {
+    Bounds& bounds = large_pages_[half];
+    bounds.first = std::min(bounds.first, address & ~(translation->page_size - 1));
+    bounds.last = std::max(bounds.last, address | (translation->page_size - 1));
+  }
   if (half == 1 && !translation->global) upper_non_global_ = true;
   return target;
 }
@@ -67,7 +71,6 @@ Mmu::Target Mmu::fetch(Cpu& cpu, uint64_t address, uint64_t& page_size) {
       walk(memory_, {.cr0 = cpu.cr0, .cr3 = cpu.cr3, .cr4 = cpu.cr4, .efer = cpu.efer}, address, kind);
   if (!translation) raise_page_fault(cpu, address, translation.error());
   page_size = translation->page_size;
-  if (page_size != memory::kPageSize) large_pages_ = true;
   if ((address >> 63) && !translation->global) upper_non_global_ = true;
   const PhysicalMemory::Page page = memory_.page(translation->physical);
   return {.host = page.host ? page.host + (address & ~kPageMask) : nullptr,
@@ -77,7 +80,7 @@ Mmu::Target Mmu::fetch(Cpu& cpu, uint64_t address, uint64_t& page_size) {
 
 void Mmu::clear_tlbs() {
   for (Tlb& tlb : tlbs_) tlb.entries.fill({});
-  large_pages_ = false;
+  large_pages_ = {};
 }
 
 uint64_t Mmu::new_generation(Cpu& cpu, unsigned half) {
@@ -161,9 +164,10 @@ void Mmu::switch_address_space(Cpu& cpu, bool keep) {
 }
 
 void Mmu::flush_page(Cpu&, uint64_t address) {
+  const Bounds& large = large_pages_[address >> 63];
   for (Tlb& tlb : tlbs_) {
     clear(tlb.entry(address));
-    if (!large_pages_) continue;
+    if (address < large.first || address > large.last) continue;
     for (TlbEntry& entry : tlb.entries) {
       const unsigned shift = entry.physical & kSizeBits;
       if (shift > 12 && (entry.read_tag ^ address) >> shift == 0) clear(entry);

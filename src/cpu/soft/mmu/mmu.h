@@ -81,7 +81,12 @@ class Mmu {
   std::array<AddressSpace, 8> spaces_{};
   uint64_t uses_ = 0;
   bool upper_non_global_ = false;  // A non-global entry was put into the upper half's present generation.
-  bool large_pages_ = false;       // Parts of large pages may be in the TLBs.
+  // Bounds, in each half, of the large pages of which parts may be in the TLBs.
+  struct Bounds {
+    uint64_t first = ~uint64_t{0};
+    uint64_t last = 0;
+  };
+  std::array<Bounds, 2> large_pages_{};
   bool restarted_ = false;
 };
 

@@ -133,7 +133,9 @@ void store_with(Cpu& cpu, Tlb& tlb, uint64_t address, const void* in, size_t siz
   const Parts parts = translate(cpu, tlb, address, size, true);
   const auto* from = static_cast<const std::byte*>(in);
   for (size_t i = 0; i < 2 && parts.sizes[i] != 0; from += parts.sizes[i++]) {
-    const Mmu::Target& target = parts.targets[i];
+    Mmu::Target target = parts.targets[i];
+    if (i == 1 && !parts.targets[0].host)
+      target.direct = false;  // The world went on while the device worked.
     if (target.host) {
       copy_bytes(target.host, from, parts.sizes[i]);
       written(cpu, target, parts.sizes[i]);
@@ -164,7 +166,7 @@ void modify_slow(Cpu& cpu, uint64_t address, size_t size, bool locked, void* old
                  void* context) {
   const Parts parts = translate(cpu, *cpu.tlb, address, size, true);
   const Mmu::Target& target = parts.targets[0];
-  if (target.host && parts.sizes[1] == 0 && (!locked || within_cache_line(target.host, size))) {
+  if (target.host && parts.sizes[1] == 0 && (!locked || can_lock(target.host, size))) {
     modify_host(target.host, size, locked, old, exchange, context);
     written(cpu, target, size);
     return;
