@@ -186,7 +186,7 @@ Result<uint64_t> Root::assign(const MemoryBar& bar, const std::string& name) {
   return address;
 }
 
-Result<> Root::add(unsigned device, unsigned function, Function& what, std::string name) {
+Result<> Root::add(unsigned device, unsigned function, Function& what, const std::string& name) {
   if (device >= kDevicesPerBus || function >= kFunctionsPerDevice || find(0, device, function)) {
     return fail(ErrorCode::internal, name,
                 fmt::format("PCI slot {:02x}.{} is taken or does not exist", device, function));

@@ -45,7 +45,7 @@ class Root {
 
   // Places a function, assigns its BARs and its interrupt wire, and resets it. Before the machine runs; the
   // function outlives the root's use.
-  Result<> add(unsigned device, unsigned function, Function& what, std::string name);
+  Result<> add(unsigned device, unsigned function, Function& what, const std::string& name);
 
   // All functions back to the state after power-on. No processor runs.
   void reset();
@@ -71,7 +71,7 @@ class Root {
   bus::Access with_bar(uint64_t address, size_t size, Use use) const;
 
   RootOptions options_;
-  std::array<Function*, spec::pci::kDevicesPerBus * spec::pci::kFunctionsPerDevice> functions_{};
+  std::array<Function*, size_t{spec::pci::kDevicesPerBus} * spec::pci::kFunctionsPerDevice> functions_{};
   std::vector<Route> routes_;
   uint64_t next_low_ = 0, next_high_ = 0;
   std::atomic<uint32_t> address_ = 0;  // Port 0xCF8.

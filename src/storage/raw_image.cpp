@@ -59,7 +59,8 @@ Result<uint64_t> measure(int fd, const std::string& where) {
 
 }  // namespace
 
-Result<std::unique_ptr<RawImage>> RawImage::create(UniqueFd fd, const Options& options, std::string where) {
+Result<std::unique_ptr<RawImage>> RawImage::create(UniqueFd fd, const Options& options,
+                                                   const std::string& where) {
   const int flags = fcntl(fd.get(), F_GETFL);
   if (flags < 0) return fail(ErrorCode::invalid_disk_image, where, "is not open");
   const int mode = flags & O_ACCMODE;

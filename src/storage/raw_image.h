@@ -25,7 +25,8 @@ class RawImage final : public Disk {
 
   // `fd` is open for reading, and for writing unless read_only; uncached images have O_DIRECT set here if the
   // opener did not. `where` names the field in errors.
-  static Result<std::unique_ptr<RawImage>> create(UniqueFd fd, const Options& options, std::string where);
+  static Result<std::unique_ptr<RawImage>> create(UniqueFd fd, const Options& options,
+                                                  const std::string& where);
 
   uint64_t size() const override { return size_; }
   bool is_read_only() const override { return options_.read_only; }

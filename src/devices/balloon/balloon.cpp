@@ -147,7 +147,7 @@ void Balloon::write_config(uint32_t offset, std::span<const std::byte> in) {
 
 virtio::QueueWorker::Serve Balloon::server(unsigned index, const virtio::Activation& activation) {
   if (index == kBalloonInflateQueue) {
-    return [this](virtio::Queue& queue, virtio::Chain chain) { return inflate(queue, std::move(chain)); };
+    return [this](virtio::Queue& queue, const virtio::Chain& chain) { return inflate(queue, chain); };
   }
   if (index == kBalloonStatisticsQueue && activation.features & kBalloonFeatureStatistics) {
     return [this](virtio::Queue& queue, virtio::Chain chain) {
@@ -155,10 +155,10 @@ virtio::QueueWorker::Serve Balloon::server(unsigned index, const virtio::Activat
     };
   }
   if (index == reporting_queue(activation)) {
-    return [this](virtio::Queue& queue, virtio::Chain chain) { return take_report(queue, std::move(chain)); };
+    return [this](virtio::Queue& queue, const virtio::Chain& chain) { return take_report(queue, chain); };
   }
   // Deflation: the pages come back when the guest touches them.
-  return [](virtio::Queue& queue, virtio::Chain chain) {
+  return [](virtio::Queue& queue, const virtio::Chain& chain) {
     queue.push(chain, 0);
     return true;
   };
@@ -170,6 +170,7 @@ void Balloon::activate(virtio::Activation activation) {
     interrupts_ = activation.interrupts;
   }
   std::vector<virtio::QueueWorker::Serve> servers;
+  servers.reserve(activation.queues.size());
   for (unsigned index = 0; index < activation.queues.size(); ++index)
     servers.push_back(server(index, activation));
   worker_.loop().call([&] {
@@ -215,7 +216,7 @@ void Balloon::resume() {
   worker_.resume();
 }
 
-bool Balloon::inflate(virtio::Queue& queue, virtio::Chain chain) {
+bool Balloon::inflate(virtio::Queue& queue, const virtio::Chain& chain) {
   {
     Discarder discarder(*memory_);
     std::array<uint32_t, 256> pages;
@@ -229,7 +230,7 @@ bool Balloon::inflate(virtio::Queue& queue, virtio::Chain chain) {
   return true;
 }
 
-bool Balloon::take_report(virtio::Queue& queue, virtio::Chain chain) {
+bool Balloon::take_report(virtio::Queue& queue, const virtio::Chain& chain) {
   for (const virtio::Slice& slice : chain.writable()) {
     memory_->discard(slice.guest_address, slice.size);
     reported_ += slice.size;

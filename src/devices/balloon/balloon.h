@@ -63,9 +63,9 @@ class Balloon final : public virtio::Device {
     Completion completion;
   };
   MemoryBalloonStatistics known_statistics() const;
-  bool inflate(virtio::Queue& queue, virtio::Chain chain);
+  bool inflate(virtio::Queue& queue, const virtio::Chain& chain);
   bool take_statistics(virtio::Queue& queue, virtio::Chain chain);
-  bool take_report(virtio::Queue& queue, virtio::Chain chain);
+  bool take_report(virtio::Queue& queue, const virtio::Chain& chain);
   void ask_for_statistics();
   void complete_all(const MemoryBalloonStatistics& statistics);
   virtio::QueueWorker::Serve server(unsigned queue, const virtio::Activation& activation);
