@@ -33,7 +33,7 @@ struct FloatBinary {
 
 // reg = operation(reg, rm, imm8)
 template <auto operation, class Source>
-struct FloatBinaryImmediate {
+struct FloatBinaryImmediate : ReturnsToLoop {
   template <Place kPlace>
   [[gnu::flatten]] static void execute(Cpu& cpu, const Insn& insn) {
     const Xmm b = load_float<Source, kPlace>(cpu, insn);

@@ -12,6 +12,7 @@
 #include "cpu/soft/mmu/access.h"
 #include "cpu/soft/x86/cpu.h"
 #include "cpu/soft/x86/insn.h"
+#include "cpu/soft/x86/threading.h"
 #include "cpu/soft/x86/x87/availability.h"
 
 namespace alcove::cpu::soft {
@@ -74,6 +75,7 @@ void enter_vector(Cpu& cpu) {
 // Where ModRM.rm is. Handlers are made for each, so that they don't branch on it.
 enum class Place : uint8_t {
   reg,
+  base,    // Memory at [base + displacement] in 64-bit mode, in a segment whose base is 0 there.
   flat,    // Memory with 64-bit addresses, so in 64-bit mode: no segment limits.
   memory,  // Any other memory.
 };
@@ -83,7 +85,9 @@ constexpr bool is_register(Place place) {
 
 template <Place kPlace>
 uint64_t operand_address(Cpu& cpu, const Insn& insn, size_t size, bool write) {
-  if constexpr (kPlace == Place::flat)
+  if constexpr (kPlace == Place::base)
+    return cpu.gpr[insn.base] + static_cast<uint64_t>(insn.displacement);
+  else if constexpr (kPlace == Place::flat)
     return cpu.segment_base[insn.segment] + cpu.gpr[insn.base] + (cpu.gpr[insn.index] << insn.scale) +
            static_cast<uint64_t>(insn.displacement);
   else
@@ -125,16 +129,34 @@ V load_vector(Cpu& cpu, const Insn& insn) {
     return load_operand<V, kPlace>(cpu, insn);
 }
 
-// Row::select for a shape, which has a handler for each place.
+// Row::select for a shape, which has a handler for each place. Those of shapes that say so return to the run
+// loop, because they leave addresses of their variables behind (see threading.h).
+struct ReturnsToLoop {
+  static constexpr bool kReturns = true;
+};
+template <class Shape, Place kPlace>
+constexpr Handler handler_at() {
+  if constexpr (requires { Shape::kReturns; })
+    return &Shape::template execute<kPlace>;
+  else
+    return threaded<Shape::template execute<kPlace>>;
+}
 template <class Shape>
 Handler by_form(const Insn& insn) {
-  if (insn.is_register) return &Shape::template execute<Place::reg>;
-  return insn.address_size == 8 ? &Shape::template execute<Place::flat>
-                                : &Shape::template execute<Place::memory>;
+  if (insn.is_register) return handler_at<Shape, Place::reg>();
+  if (insn.address_size != 8) return handler_at<Shape, Place::memory>();
+  return insn.index == kNoRegister && insn.segment < fs ? handler_at<Shape, Place::base>()
+                                                        : handler_at<Shape, Place::flat>();
 }
+
+// Row::select where there is one handler, which returns to the run loop or goes on to the next instruction.
 template <Handler kHandler>
 Handler only(const Insn&) {
   return kHandler;
+}
+template <Handler kHandler>
+Handler going_on(const Insn&) {
+  return threaded<kHandler>;
 }
 
 // reg = operation(reg, rm)

@@ -50,11 +50,11 @@ void shift_by_immediate(Cpu& cpu, const Insn& insn) {
 #define ALCOVE_SHIFT(name, opcode, immediate_opcode, operation, T)          \
   ALCOVE_PACKED(name, opcode, ShiftByOperand, operation, T, "mmx", "sse2"), \
       {name,    "NP 0F " immediate_opcode " reg",                           \
-       "Nq,Ib", only<shift_by_immediate<operation, Packed<T, 8>>>,          \
+       "Nq,Ib", going_on<shift_by_immediate<operation, Packed<T, 8>>>,      \
        kMmx,    {},                                                         \
        "mmx"},                                                              \
       {name,    "66 0F " immediate_opcode " reg",                           \
-       "Ux,Ib", only<shift_by_immediate<operation, Packed<T, 16>>>,         \
+       "Ux,Ib", going_on<shift_by_immediate<operation, Packed<T, 16>>>,     \
        kSse,    {},                                                         \
        "sse2"}
 
@@ -70,14 +70,14 @@ constexpr Row kRows[] = {
     {"psrldq",
      "66 0F 73 /3 reg",
      "Ux,Ib",
-     only<shift_by_immediate<right_bytes, Packed<unsigned __int128, 16>>>,
+     going_on<shift_by_immediate<right_bytes, Packed<unsigned __int128, 16>>>,
      kSse,
      {},
      "sse2"},
     {"pslldq",
      "66 0F 73 /7 reg",
      "Ux,Ib",
-     only<shift_by_immediate<left_bytes, Packed<unsigned __int128, 16>>>,
+     going_on<shift_by_immediate<left_bytes, Packed<unsigned __int128, 16>>>,
      kSse,
      {},
      "sse2"},
