@@ -23,6 +23,7 @@ namespace {
 
 constexpr int kSocketNumber = 3;  // What src/service/main.cpp expects.
 constexpr size_t kLastWordsSize = 2048;
+constexpr size_t kMostLastLines = 4;
 
 std::unexpected<Error> failed(std::string_view doing, int error) {
   return fail(ErrorCode::internal, "", fmt::format("can't {}: {}", doing, ::strerror(error)));
@@ -31,6 +32,16 @@ std::unexpected<Error> failed(std::string_view doing, int error) {
 // Above the numbers that the new process wants to have, so that moving one there can't close another.
 UniqueFd raised(UniqueFd descriptor) {
   return UniqueFd(::fcntl(descriptor.get(), F_DUPFD_CLOEXEC, 10));
+}
+
+std::string last_lines(std::string text) {
+  while (text.ends_with('\n')) text.pop_back();
+  size_t begin = text.size() + 1;
+  for (size_t line = 0; line < kMostLastLines && begin > 1; ++line) {
+    const size_t newline = text.rfind('\n', begin - 2);
+    begin = newline == std::string::npos ? 0 : newline + 1;
+  }
+  return begin > text.size() ? "" : text.substr(begin);
 }
 
 // Owns the two objects that posix_spawn takes.
@@ -197,9 +208,8 @@ void MachineProcess::finish() {
     before = last_words_.size();
     read_complaints();
   } while (last_words_.size() != before && last_words_.size() < kLastWordsSize);
-  while (last_words_.ends_with('\n')) last_words_.pop_back();
   std::string how = *how_;
-  if (!last_words_.empty()) how += ": " + last_words_;
+  if (const std::string words = last_lines(last_words_); !words.empty()) how += ": " + words;
   // Not from inside the channel's callback, which may be running: the owner destroys both now.
   loop_.post([on_ended = std::move(on_ended_), how = std::move(how)]() mutable { on_ended(std::move(how)); });
 }

@@ -4,6 +4,7 @@
 #include <toml++/toml.h>
 
 #include "config/toml.h"
+#include "config/toml_characters.h"
 
 namespace alcove::config {
 namespace {
@@ -56,6 +57,7 @@ unsigned ParsedToml::line_of(std::string_view path) const {
 }
 
 Result<ParsedToml> parse_toml(std::string_view text) {
+  if (auto checked = check_characters(text); !checked) return std::unexpected(std::move(checked.error()));
   toml::parse_result parsed = toml::parse(text);
   if (!parsed) {
     const toml::parse_error& error = parsed.error();
