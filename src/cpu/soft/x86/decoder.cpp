@@ -286,6 +286,7 @@ DecodeError decode_whole(Reader& reader, CodeMode mode, uint16_t offset, Insn& i
   insn.length = static_cast<uint8_t>(reader.position());
   insn.offset = offset;
   if (insn.base == kRipRegister) insn.displacement += offset + insn.length;
+  if (entry->flags & kBranch) insn.displacement = static_cast<int64_t>(insn.immediate) + offset + insn.length;
   if (insn.lock && (insn.is_register || !slot.modrm || !(entry->flags & kLock))) [[unlikely]]
     return DecodeError::invalid;
   insn.handler = entry->row->select(insn);

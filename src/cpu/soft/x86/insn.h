@@ -10,8 +10,8 @@ struct Insn;
 struct Row;
 
 // Executes one instruction. It commits nothing to registers or memory before everything that can fault has
-// been done (raise() does not return), except where the architecture says otherwise (REP). Instructions with
-// Row::ends_block set Cpu::rip; for others the run loop does.
+// been done (raise() does not return), except where the architecture says otherwise (REP). Cpu::rip is
+// already behind the block's last instruction: one that goes elsewhere (ends_block() in row.h) sets it.
 using Handler = void (*)(Cpu&, const Insn&);
 
 // Register numbers beyond the sixteen: Cpu::gpr has slots for them.
@@ -20,8 +20,9 @@ inline constexpr uint8_t kRipRegister = 17;  // The address of the block's first
 
 struct Insn {
   Handler handler = nullptr;
-  uint64_t immediate = 0;    // Sign- or zero-extended as the instruction uses it; a branch's displacement.
-  int64_t displacement = 0;  // For RIP-relative operands already relative to the block's start.
+  uint64_t immediate = 0;  // Sign- or zero-extended as the instruction uses it; a branch's displacement.
+  // For RIP-relative operands and relative branches already relative to the block's start.
+  int64_t displacement = 0;
   const Row* row = nullptr;  // The instruction's entry in the table.
   uint8_t base = kNoRegister;
   uint8_t index = kNoRegister;

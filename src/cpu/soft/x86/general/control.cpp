@@ -24,19 +24,26 @@ uint64_t checked_target(Cpu& cpu, uint64_t target) {
   }
 }
 
+// Where a relative branch leads. A target that is not canonical is left to the fetch, which faults there.
+template <class T>
+uint64_t relative_target(Cpu& cpu, const Insn& insn) {
+  const uint64_t target = cpu.gpr[kRipRegister] + static_cast<uint64_t>(insn.displacement);
+  return sizeof(T) == 8 ? target : checked_target<T>(cpu, target);
+}
+
 struct JumpRelative : EndsBlock {
   template <class T>
   static void execute(Cpu& cpu, const Insn& insn) {
-    cpu.rip = checked_target<T>(cpu, cpu.next_rip() + insn.immediate);
+    cpu.rip = relative_target<T>(cpu, insn);
   }
 };
 
+// Where a condition does not hold Cpu::rip stays behind the instruction, where the run loop has put it.
 template <unsigned code>
 struct JumpIf : EndsBlock {
   template <class T>
   static void execute(Cpu& cpu, const Insn& insn) {
-    const uint64_t next = cpu.next_rip();
-    cpu.rip = cpu.flags.condition(code) ? checked_target<T>(cpu, next + insn.immediate) : next;
+    if (cpu.flags.condition(code)) cpu.rip = relative_target<T>(cpu, insn);
   }
 };
 
@@ -60,22 +67,21 @@ struct JumpRm : EndsBlock {
 
 template <class T>
 void call(Cpu& cpu, uint64_t target) {
-  const uint64_t checked = checked_target<T>(cpu, target);
-  push<T>(cpu, static_cast<T>(cpu.next_rip()));
-  cpu.rip = checked;
+  push<T>(cpu, static_cast<T>(cpu.rip));
+  cpu.rip = target;
 }
 
 struct CallRelative : EndsBlock {
   template <class T>
   static void execute(Cpu& cpu, const Insn& insn) {
-    call<T>(cpu, cpu.next_rip() + insn.immediate);
+    call<T>(cpu, relative_target<T>(cpu, insn));
   }
 };
 
 struct CallRm : EndsBlock {
   template <class T, class Form>
   static void execute(Cpu& cpu, const Insn& insn) {
-    call<T>(cpu, Form::template read<T>(cpu, insn));
+    call<T>(cpu, checked_target<T>(cpu, Form::template read<T>(cpu, insn)));
   }
 };
 
@@ -105,9 +111,7 @@ void set_count(Cpu& cpu, const Insn& insn, uint64_t count) {
 struct JumpIfCountZero : EndsBlock {
   template <class T>
   static void execute(Cpu& cpu, const Insn& insn) {
-    const uint64_t next = cpu.next_rip();
-    const bool taken = (cpu.gpr[rcx] & count_mask(insn)) == 0;
-    cpu.rip = taken ? checked_target<T>(cpu, next + insn.immediate) : next;
+    if ((cpu.gpr[rcx] & count_mask(insn)) == 0) cpu.rip = relative_target<T>(cpu, insn);
   }
 };
 
@@ -125,10 +129,8 @@ template <class Condition>
 struct Loop : EndsBlock {
   template <class T>
   static void execute(Cpu& cpu, const Insn& insn) {
-    const uint64_t next = cpu.next_rip();
     const uint64_t count = (cpu.gpr[rcx] - 1) & count_mask(insn);
-    const bool taken = count != 0 && Condition::holds(cpu);
-    cpu.rip = taken ? checked_target<T>(cpu, next + insn.immediate) : next;
+    if (count != 0 && Condition::holds(cpu)) cpu.rip = relative_target<T>(cpu, insn);
     set_count(cpu, insn, count);
   }
 };

@@ -144,7 +144,6 @@ struct PopFlags : EndsBlock {
     const uint32_t before = cpu.flags.value();
     const auto popped = static_cast<uint32_t>(pop<T>(cpu)) & ~kRf;
     cpu.flags.set_value((before & ~changeable) | (popped & changeable));
-    cpu.rip = cpu.next_rip();
     const uint32_t changed = cpu.flags.value() ^ before;
     if (changed & (kTf | kRf)) update_debug_mode(cpu);
     if (changed & kAc) update_mode(cpu);

@@ -184,7 +184,6 @@ void execute_once(Cpu& cpu, const Insn& insn) {
 // MOVS, STOS, LODS: any REP prefix repeats.
 template <class Kind, class T, class Address>
 void execute_repeat(Cpu& cpu, const Insn& insn) {
-  cpu.rip = cpu.next_rip();
   while (true) {
     const uint64_t count = offset_of<Address>(cpu, rcx);
     if (count == 0) return;
@@ -205,7 +204,6 @@ void execute_repeat(Cpu& cpu, const Insn& insn) {
 // CMPS, SCAS: also until the comparison says to stop.
 template <class Kind, class T, class Address>
 void execute_search(Cpu& cpu, const Insn& insn) {
-  cpu.rip = cpu.next_rip();
   const bool wanted = insn.rep;  // REPE goes on while equal, REPNE while not.
   unsigned left = kComparisonsPerLook;
   while (offset_of<Address>(cpu, rcx) != 0) {
