@@ -12,8 +12,11 @@ build: dependencies
 	@cmake --preset release >/dev/null
 	@cmake --build $(BUILD) -j $(JOBS)
 
-test: build
-	@ctest --test-dir $(BUILD) --output-on-failure -j $(JOBS)
+test:
+	@scripts/install-dependencies test
+	@$(MAKE) --no-print-directory build
+	@kernel=$$(scripts/fetch-test-kernel); export ALCOVE_TEST_KERNEL=$$kernel; \
+	 ctest --test-dir $(BUILD) --output-on-failure -j $(JOBS)
 
 demo: build
 	@scripts/install-dependencies demo
