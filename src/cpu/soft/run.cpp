@@ -60,6 +60,7 @@ void Engine::step() {
 }
 
 void Engine::wait() {
+  code_.idle(executed_);
   leave();
   cpu_.attention.wait(0, std::memory_order_acquire);
   enter();

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
+#include <ctime>
 #include <new>
 
 #include "cpu/soft/engine.h"
@@ -21,8 +22,8 @@ uint64_t page_hash(uint64_t linear) {
   return (linear >> 12) * 0x9e37'79b9'7f4a'7c15 >> 51;
 }
 
-size_t bucket_of(uint64_t physical) {
-  return (physical ^ physical >> 12) % 8192;
+size_t bucket_of(uint64_t physical, size_t count) {
+  return (physical ^ physical >> 12) % count;
 }
 
 void execute_device_not_available(Cpu& cpu, const Insn&) {
@@ -107,6 +108,20 @@ void CodeCache::flush() {
   ++flushes_;
 }
 
+void CodeCache::idle(uint64_t executed) {
+  constexpr uint64_t kIdleInstructions = 20'000'000;  // A second.
+  timespec now;
+  clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+  const uint64_t seconds = static_cast<uint64_t>(now.tv_sec) - idle_since_;
+  if (seconds < 2) return;
+  const bool idled = executed - idle_executed_ < seconds * kIdleInstructions;
+  idle_since_ = static_cast<uint64_t>(now.tv_sec);
+  idle_executed_ = executed;
+  if (!idled || arena_used_ <= kIdleSize) return;
+  flush();
+  madvise(arena_, kArenaSize, MADV_DONTNEED);
+}
+
 template <class T>
 T* CodeCache::allocate(size_t count) {
   static_assert(alignof(T) <= 8 && sizeof(T) % 8 == 0);
@@ -154,9 +169,16 @@ Block* CodeCache::find_slow(Cpu& cpu, uint64_t linear) {
   const FetchEntry page = fetch_page(cpu, linear);
   if (!page.host) return build_uncached(cpu, linear);
   const uint64_t physical = page.physical + offset;
-  Block* block = buckets_[bucket_of(physical)];
-  while (block && (block->physical != physical || block->mode != mode_ || !block->valid()))
-    block = block->next_in_bucket;
+  Block** link = &buckets_[bucket_of(physical, kBuckets)];
+  while (*link && ((*link)->physical != physical || (*link)->mode != mode_ || !(*link)->valid())) {
+    Block& other = **link;
+    if (other.valid()) {
+      link = &other.next_in_bucket;
+    } else {
+      *link = other.next_in_bucket;
+    }
+  }
+  Block* block = *link;
   if (!block) block = build(cpu, linear, page);
   if (mode_.limited && cpu.rip + block->length - 1 > code_limit_) return build_uncached(cpu, linear);
   if (block->state && !block->second_state) remember(cpu, linear, block);
@@ -243,7 +265,7 @@ Block* CodeCache::build(Cpu& cpu, uint64_t linear, const FetchEntry& page) {
   block.instructions = allocate<Insn>(block.count + 1);
   std::copy_n(scratch_.begin(), block.count, block.instructions);
   block.instructions[block.count] = end_of_block();
-  Block*& bucket = buckets_[bucket_of(block.physical)];
+  Block*& bucket = buckets_[bucket_of(block.physical, kBuckets)];
   block.next_in_bucket = bucket;
   bucket = allocate<Block>(1);
   *bucket = block;

@@ -44,6 +44,10 @@ class CodeCache {
 
   uint64_t flush_count() const { return flushes_; }
 
+  // Called when the processor has nothing to do; gives memory back if that has been so for a while.
+  // `executed`: its instructions so far.
+  void idle(uint64_t executed);
+
  private:
   struct JumpEntry {
     uint64_t tag = ~uint64_t{0};
@@ -63,8 +67,9 @@ class CodeCache {
     std::array<Insn, 2> instructions;  // And the end of the block.
   };
 
-  static constexpr size_t kJumps = 4096, kFetches = 128, kBuckets = 8192, kLone = 32, kFilterBits = 8192;
-  static constexpr size_t kArenaSize = 3u << 20;
+  static constexpr size_t kJumps = 8192, kFetches = 128, kBuckets = 32768, kLone = 32, kFilterBits = 8192;
+  // Room for what a system's start executes. Once the processor idles, no more than the second is kept.
+  static constexpr size_t kArenaSize = 16u << 20, kIdleSize = 2u << 20;
 
   static uint64_t linear_rip(const Cpu& cpu) {
     const uint64_t linear = cpu.segments[cs].base + cpu.rip;
@@ -112,6 +117,7 @@ class CodeCache {
   std::byte* arena_ = nullptr;
   size_t arena_used_ = 0;
   uint64_t flushes_ = 0;
+  uint64_t idle_since_ = 0, idle_executed_ = 0;  // When idle() last looked, in seconds, and at what.
   std::array<Insn, Block::kMaximumCount> scratch_;
 };
 
