@@ -61,9 +61,10 @@ Result<LoadPlan> plan_bzimage(Bytes file, const memory::GuestMemory& memory) {
   const uint64_t needed = std::max<uint64_t>(code.size(), header.version >= 0x20a ? header.init_size : 0);
   const std::optional<uint64_t> address = place(header, needed, memory);
   if (!address) {
+    const uint64_t preferred = header.preferred_address;
     return fail(kInvalid, "memory_size",
                 fmt::format("the kernel needs {} MiB of memory at {:#x} to start", (needed >> 20) + 1,
-                            header.version >= 0x20a ? header.preferred_address : low_memory::kEnd),
+                            header.version >= 0x20a ? preferred : low_memory::kEnd),
                 "give the machine more memory");
   }
   plan.segments.push_back({*address, code});
