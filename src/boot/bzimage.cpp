@@ -20,7 +20,7 @@ std::optional<uint64_t> place(const SetupHeader& header, uint64_t size, const me
   const auto fits = [&](uint64_t address) {
     return address >= low_memory::kEnd && memory.find(address, size) != nullptr;
   };
-  const uint64_t preferred = header.version >= 0x20a ? header.preferred_address : low_memory::kEnd;
+  const uint64_t preferred = header.version >= 0x20a ? uint64_t{header.preferred_address} : low_memory::kEnd;
   if (fits(preferred)) return preferred;
   if (header.version < 0x20a || !header.relocatable) return std::nullopt;
   // Small machines: the lowest place that suits its alignment.
@@ -51,14 +51,16 @@ Result<LoadPlan> plan_bzimage(Bytes file, const memory::GuestMemory& memory) {
                 "give a bzImage");
   }
 
-  const uint64_t setup_size = ((header.setup_sectors ? header.setup_sectors : 4) + 1ull) * kSectorSize;
+  const uint64_t setup_size =
+      ((header.setup_sectors ? uint64_t{header.setup_sectors} : 4) + 1ull) * kSectorSize;
   if (file.size() <= setup_size) return truncated(setup_size + 1);
   // Before 2.04 the field had 16 bits and meant little.
-  const uint64_t code_size = header.version >= 0x204 ? header.system_size * 16ull : 0;
+  const uint64_t code_size = header.version >= 0x204 ? uint64_t{header.system_size} * 16ull : 0;
   if (file.size() - setup_size + 15 < code_size) return truncated(setup_size + code_size);
 
   const Bytes code = file.subspan(setup_size);
-  const uint64_t needed = std::max<uint64_t>(code.size(), header.version >= 0x20a ? header.init_size : 0);
+  const uint64_t needed =
+      std::max<uint64_t>(code.size(), header.version >= 0x20a ? uint64_t{header.init_size} : 0);
   const std::optional<uint64_t> address = place(header, needed, memory);
   if (!address) {
     const uint64_t preferred = header.preferred_address;
@@ -78,8 +80,10 @@ Result<LoadPlan> plan_bzimage(Bytes file, const memory::GuestMemory& memory) {
     plan.protocol = Protocol::linux32;
     plan.entry = *address;
   }
-  plan.initrd_maximum = header.version >= 0x203 ? header.initrd_address_max : kDefaultInitrdMax;
-  plan.command_line_maximum = header.version >= 0x206 ? header.command_line_size : kDefaultCommandLineSize;
+  plan.initrd_maximum =
+      header.version >= 0x203 ? uint64_t{header.initrd_address_max} : uint64_t{kDefaultInitrdMax};
+  plan.command_line_maximum =
+      header.version >= 0x206 ? uint64_t{header.command_line_size} : uint64_t{kDefaultCommandLineSize};
   return plan;
 }
 

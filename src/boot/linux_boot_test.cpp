@@ -82,15 +82,15 @@ TEST_F(LinuxBootTest, BzImageEntersInLongMode) {
   EXPECT_EQ(at(0x1010000), 0);
 
   const auto parameters = at<lb::BootParameters>(entry->zero_page);
-  EXPECT_EQ(parameters.header.magic, lb::kHeaderMagic);
-  EXPECT_EQ(parameters.header.type_of_loader, 0xff);
-  EXPECT_EQ(parameters.header.code32_start, 0x1000000u);
-  EXPECT_EQ(parameters.acpi_rsdp_address, 0xe1000u);
-  EXPECT_EQ(parameters.e820_count, 2);
-  EXPECT_EQ(parameters.e820[1].address, 0x100000u);
+  EXPECT_EQ(+parameters.header.magic, lb::kHeaderMagic);
+  EXPECT_EQ(+parameters.header.type_of_loader, 0xff);
+  EXPECT_EQ(+parameters.header.code32_start, 0x1000000u);
+  EXPECT_EQ(+parameters.acpi_rsdp_address, 0xe1000u);
+  EXPECT_EQ(+parameters.e820_count, 2);
+  EXPECT_EQ(+parameters.e820[1].address, 0x100000u);
   EXPECT_EQ(text(parameters.header.command_line), command_line);
-  EXPECT_EQ(parameters.header.initrd_size, 14u);
-  EXPECT_EQ(parameters.header.initrd_address, (64u << 20) - 4096);
+  EXPECT_EQ(+parameters.header.initrd_size, 14u);
+  EXPECT_EQ(+parameters.header.initrd_address, (64u << 20) - 4096);
   EXPECT_EQ(text(parameters.header.initrd_address), "070701 ramdisk");
 
   EXPECT_EQ(at<uint64_t>(entry->descriptor_table + entry->code_selector), 0x00af9b000000ffffu);
@@ -125,7 +125,7 @@ TEST_F(LinuxBootTest, RamdiskStaysBelowTheKernelsLimit) {
   put(kernel, lb::kSetupHeaderOffset + offsetof(lb::SetupHeader, initrd_address_max), uint32_t{0x2ffffff});
   const auto entry = load(kernel, "070701");
   ASSERT_TRUE(entry);
-  EXPECT_EQ(at<lb::BootParameters>(entry->zero_page).header.initrd_address, 0x2fff000u);
+  EXPECT_EQ(+at<lb::BootParameters>(entry->zero_page).header.initrd_address, 0x2fff000u);
 }
 
 TEST_F(LinuxBootTest, SmallMachineMovesRelocatableKernel) {
@@ -151,8 +151,8 @@ TEST_F(LinuxBootTest, VmlinuxEntersAtItsEntry) {
   EXPECT_EQ(entry->instruction, 0x1000100u);
   EXPECT_EQ(at(0x1000000), 'V');
   const auto parameters = at<lb::BootParameters>(entry->zero_page);
-  EXPECT_EQ(parameters.header.boot_flag, lb::kBootFlag);
-  EXPECT_EQ(parameters.header.initrd_size, 6u);
+  EXPECT_EQ(+parameters.header.boot_flag, lb::kBootFlag);
+  EXPECT_EQ(+parameters.header.initrd_size, 6u);
 }
 
 TEST_F(LinuxBootTest, VmlinuxWithVirtualEntry) {

@@ -51,6 +51,7 @@ void HostClock::erase(Alarm& alarm) {
 void HostClock::set(Alarm& alarm, Nanoseconds when) {
   std::lock_guard lock(mutex_);
   erase(alarm);
+  if (alarm.removed) return;
   if (due_.emplace(when, &alarm) == due_.begin()) changed_.notify_all();
 }
 
@@ -61,9 +62,10 @@ void HostClock::clear(Alarm& alarm) {
 
 void HostClock::remove(Alarm& alarm) {
   std::unique_lock lock(mutex_);
+  // Without this mark, one that sets itself again at once could be active whenever this thread looks.
+  alarm.removed = true;
   erase(alarm);
   changed_.wait(lock, [&] { return active_ != &alarm; });
-  erase(alarm);  // The callback may have set it again.
 }
 
 void HostClock::serve() {

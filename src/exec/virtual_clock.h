@@ -26,6 +26,7 @@ class VirtualClock {
   friend class Timer;
   struct Alarm {
     std::function<void()> callback;
+    bool removed = false;  // Its callback may still be under way, and set it in vain.
   };
   virtual void set(Alarm& alarm, Nanoseconds when) = 0;
   virtual void clear(Alarm& alarm) = 0;
