@@ -8,7 +8,7 @@ namespace alcove::cpu::soft::testing {
 namespace {
 
 constexpr uint64_t kSeed = 1;
-constexpr unsigned kStandardCount = 250;
+constexpr unsigned kStandardCount = 120;
 
 void compare_group(std::span<const Row> group, CodeMode mode = CodeMode::bits64) {
   const char* reason = "";

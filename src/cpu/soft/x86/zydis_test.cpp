@@ -86,16 +86,27 @@ bool is_promised(const ZydisDecodedInstruction& instruction) {
   }
 }
 
-Other decode_with_zydis(std::span<const uint8_t> bytes) {
-  static const ZydisDecoder decoder = [] {
-    ZydisDecoder made;
-    ZydisDecoderInit(&made, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
-    // LZCNT and TZCNT are not promised: with F3, BSR and BSF stay what they were.
-    for (const auto mode : {ZYDIS_DECODER_MODE_LZCNT, ZYDIS_DECODER_MODE_TZCNT, ZYDIS_DECODER_MODE_MPX,
-                            ZYDIS_DECODER_MODE_WBNOINVD, ZYDIS_DECODER_MODE_KNC})
-      ZydisDecoderEnableMode(&made, mode, ZYAN_FALSE);
-    return made;
-  }();
+ZydisDecoder make_decoder(CodeMode mode) {
+  ZydisDecoder decoder;
+  switch (mode) {
+    case CodeMode::bits16:
+      ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LEGACY_16, ZYDIS_STACK_WIDTH_16);
+      break;
+    case CodeMode::bits32:
+      ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LEGACY_32, ZYDIS_STACK_WIDTH_32);
+      break;
+    case CodeMode::bits64:
+      ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
+      break;
+  }
+  // LZCNT and TZCNT are not promised: with F3, BSR and BSF stay what they were.
+  for (const auto extension : {ZYDIS_DECODER_MODE_LZCNT, ZYDIS_DECODER_MODE_TZCNT, ZYDIS_DECODER_MODE_MPX,
+                               ZYDIS_DECODER_MODE_WBNOINVD, ZYDIS_DECODER_MODE_KNC})
+    ZydisDecoderEnableMode(&decoder, extension, ZYAN_FALSE);
+  return decoder;
+}
+
+Other decode_with_zydis(const ZydisDecoder& decoder, std::span<const uint8_t> bytes) {
   Other other;
   ZydisDecodedInstruction instruction;
   if (ZYAN_FAILED(ZydisDecoderDecodeInstruction(&decoder, nullptr, bytes.data(), bytes.size(), &instruction)))
@@ -143,10 +154,12 @@ bool is_accepted(const std::string& here, const std::string& there) {
 
 class Differ {
  public:
+  explicit Differ(CodeMode mode) : mode_(mode), decoder_(make_decoder(mode)) {}
+
   void compare(std::span<const uint8_t> bytes) {
     Insn insn;
-    const DecodeError error = decode(bytes, CodeMode::bits64, 0, insn);
-    const Other other = decode_with_zydis(bytes);
+    const DecodeError error = decode(bytes, mode_, 0, insn);
+    const Other other = decode_with_zydis(decoder_, bytes);
     const bool valid = error == DecodeError::none;
     if (!valid && !(other.valid && other.promised)) return;
     const std::string name = valid ? full_mnemonic(insn) : "(invalid)";
@@ -165,13 +178,15 @@ class Differ {
   bool differs() const { return !reports_.empty(); }
 
  private:
+  CodeMode mode_;
+  ZydisDecoder decoder_;
   std::set<std::string> seen_;
   std::vector<std::string> reports_;
 };
 
-TEST(Zydis, RandomBytes) {
+void compare_random_bytes(CodeMode mode) {
   std::mt19937_64 random(1);
-  Differ differ;
+  Differ differ(mode);
   for (unsigned i = 0; i < kRandomCount; ++i) {
     std::vector<uint8_t> bytes(16);
     for (uint8_t& byte : bytes) byte = static_cast<uint8_t>(random());
@@ -183,6 +198,16 @@ TEST(Zydis, RandomBytes) {
     differ.compare(bytes);
   }
   EXPECT_FALSE(differ.differs()) << differ.report();
+}
+
+TEST(Zydis, RandomBytes64) {
+  compare_random_bytes(CodeMode::bits64);
+}
+TEST(Zydis, RandomBytes32) {
+  compare_random_bytes(CodeMode::bits32);
+}
+TEST(Zydis, RandomBytes16) {
+  compare_random_bytes(CodeMode::bits16);
 }
 
 std::vector<uint8_t> text_section(const char* path) {
@@ -206,7 +231,8 @@ std::vector<uint8_t> text_section(const char* path) {
 }
 
 TEST(Zydis, ProgramsOfThisHost) {
-  Differ differ;
+  Differ differ(CodeMode::bits64);
+  const ZydisDecoder decoder = make_decoder(CodeMode::bits64);
   size_t bytes_seen = 0;
   for (const char* path :
        {"/bin/bash", "/lib/x86_64-linux-gnu/libc.so.6", "/lib/x86_64-linux-gnu/libm.so.6"}) {
@@ -215,7 +241,7 @@ TEST(Zydis, ProgramsOfThisHost) {
     for (size_t position = 0; position + 16 <= text.size();) {
       const auto bytes = std::span(text).subspan(position, 16);
       differ.compare(bytes);
-      const Other other = decode_with_zydis(bytes);
+      const Other other = decode_with_zydis(decoder, bytes);
       position += other.valid ? other.length : 1;
     }
   }

@@ -1,4 +1,4 @@
-// Decimal arithmetic, which 64-bit mode does not have.
+// Decimal arithmetic and SALC, which 64-bit mode does not have.
 #include "cpu/soft/x86/general/forms.h"
 #include "cpu/soft/x86/general/groups.h"
 
@@ -66,6 +66,11 @@ void execute_aad(Cpu& cpu, const Insn& insn) {
   set_flags(cpu, value, false, false);
 }
 
+// Not in Intel's manual, but in every processor: AL by the carry.
+void execute_salc(Cpu& cpu, const Insn&) {
+  write_gpr<uint8_t>(cpu, rax, cpu.flags.cf() ? 0xff : 0);
+}
+
 constexpr FlagEffects kPacked{.written = kArithmeticFlags, .undefined = kOf, .read = kCf | kAf};
 constexpr FlagEffects kUnpacked{.written = kArithmeticFlags, .undefined = kOf | kSf | kZf | kPf, .read = kAf};
 constexpr FlagEffects kByBase{.written = kArithmeticFlags, .undefined = kOf | kAf | kCf};
@@ -77,6 +82,7 @@ const Row kRows[] = {
     {"aas", "3F", "", always<execute_adjust_unpacked<-1>>, kNo64, kUnpacked},
     {"aam", "D4", "Ib", always<execute_aam>, kNo64, kByBase},
     {"aad", "D5", "Ib", always<execute_aad>, kNo64, kByBase},
+    {"salc", "D6", "", always<execute_salc>, kNo64, {.read = kCf}},
 };
 
 }  // namespace
