@@ -4,7 +4,7 @@
 #include <toml++/toml.h>
 
 #include "config/toml.h"
-#include "config/toml_characters.h"
+#include "config/toml_ascii.h"
 
 namespace alcove::config {
 namespace {
@@ -18,7 +18,7 @@ class Converter {
     if (const toml::table* table = node.as_table()) {
       Json tree = Json::object();
       for (const auto& [key, value] : *table) {
-        const std::string name(key.str());
+        const std::string name = from_ascii(key.str());
         tree[name] = convert(value, path.empty() ? name : fmt::format("{}.{}", path, name));
         lines_.insert_or_assign(path.empty() ? name : fmt::format("{}.{}", path, name),
                                 key.source().begin.line);
@@ -37,7 +37,7 @@ class Converter {
       return *value < 0 ? Json(*value) : Json(static_cast<uint64_t>(*value));
     }
     if (auto value = node.value_exact<double>()) return *value;
-    if (auto value = node.value_exact<std::string>()) return *std::move(value);
+    if (auto value = node.value_exact<std::string>()) return from_ascii(*value);
     return nullptr;  // Dates and times: no field has one.
   }
 
@@ -57,12 +57,13 @@ unsigned ParsedToml::line_of(std::string_view path) const {
 }
 
 Result<ParsedToml> parse_toml(std::string_view text) {
-  if (auto checked = check_characters(text); !checked) return std::unexpected(std::move(checked.error()));
-  toml::parse_result parsed = toml::parse(text);
+  const auto ascii = to_ascii(text);
+  if (!ascii) return std::unexpected(ascii.error());
+  toml::parse_result parsed = toml::parse(*ascii);
   if (!parsed) {
     const toml::parse_error& error = parsed.error();
     return fail(ErrorCode::invalid_virtual_machine_configuration,
-                fmt::format("line {}", error.source().begin.line), std::string(error.description()));
+                fmt::format("line {}", error.source().begin.line), from_ascii(error.description()));
   }
   ParsedToml result;
   result.tree = Converter(result.lines).convert(parsed.table(), "");
