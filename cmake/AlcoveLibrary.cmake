@@ -19,5 +19,7 @@ include(CMakePackageConfigHelpers)
 write_basic_package_version_file(AlcoveConfigVersion.cmake COMPATIBILITY SameMinorVersion)
 install(FILES cmake/AlcoveConfig.cmake ${CMAKE_BINARY_DIR}/AlcoveConfigVersion.cmake
         DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/Alcove)
+# Relative, so that an installation can be moved.
+file(RELATIVE_PATH ALCOVE_PREFIX_FROM_PC /${CMAKE_INSTALL_LIBDIR}/pkgconfig /)
 configure_file(cmake/alcove.pc.in alcove.pc @ONLY)
 install(FILES ${CMAKE_BINARY_DIR}/alcove.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)

@@ -33,7 +33,7 @@ Result<std::filesystem::path> find_machine_program(const std::filesystem::path& 
   std::error_code error;
   const std::filesystem::path folder = std::filesystem::read_symlink("/proc/self/exe", error).parent_path();
   std::vector<std::filesystem::path> candidates;
-  if (!error) candidates = {folder / kName, folder.parent_path() / "libexec" / kName};
+  if (!error) candidates = {folder / kName, folder.parent_path() / "libexec" / "alcove" / kName};
   candidates.push_back(std::filesystem::path(ALCOVE_LIBEXEC_FOLDER) / kName);
   for (const std::filesystem::path& candidate : candidates) {
     if (is_program(candidate)) return candidate;
