@@ -188,6 +188,9 @@ TEST_F(BalloonTest, StatisticsAreAskedFor) {
   report({{kBalloonFreeMemory, 1}});
   auto first = statistics();
   auto second = statistics();
+  // Waits until the device has taken both requests, so that one answer serves both.
+  device.pause();
+  device.resume();
   ASSERT_TRUE(guest.queue(2).wait());  // The buffer comes back: give new figures.
   report({{kBalloonTotalMemory, 1000}, {kBalloonFreeMemory, 600}, {99, 5}, {kBalloonSwapOut, 3}});
   const MemoryBalloonStatistics result = first.get();
