@@ -46,7 +46,10 @@ constexpr auto maximum = [](auto a, auto b) { return a > b ? a : b; };
 constexpr auto average = []<class V>(V a, V b) {
   return map(a, b, [](unsigned x, unsigned y) { return (x + y + 1) >> 1; });
 };
-constexpr auto absolute = [](auto a) { return a < 0 ? -a : a; };
+constexpr auto absolute = []<class V>(V a) {
+  const auto negated = -as<std::make_unsigned_t<Lane<V>>>(a);
+  return a < 0 ? as<Lane<V>>(negated) : a;
+};
 constexpr auto sign = []<class V>(V a, V b) {
   return map(a, b, [](int64_t x, int64_t y) { return y < 0 ? -x : y == 0 ? 0 : x; });
 };
