@@ -47,9 +47,6 @@ Undefined undefined_results(const Insn& insn, const std::array<uint64_t, 16>& gp
   }
   // SDM vol. 2, BSWAP: of a 16-bit register.
   if (name == "bswap" && insn.operand_size == 2) undefined.destination = true;
-  // SDM vol. 1, 4.9.1.5 and 4.9.1.6: beside an unmasked overflow or underflow, PE tells whether the
-  // significand was rounded. We compute with the exception masked, where PE is set in any case.
-  if (insn.row->flags & kSse) undefined.mxcsr_if_raised = 1u << 5;
   return undefined;
 }
 

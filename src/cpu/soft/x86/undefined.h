@@ -11,7 +11,6 @@ namespace alcove::cpu::soft {
 
 struct Undefined {
   uint32_t flags = 0;            // Flags not to be compared.
-  uint32_t mxcsr_if_raised = 0;  // MXCSR flags not to be compared if the instruction raised #XM.
   bool destination = false;      // The destination's value isn't defined either: do not compare at all.
 };
 

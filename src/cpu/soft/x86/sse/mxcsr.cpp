@@ -1,10 +1,18 @@
 #include "cpu/soft/x86/sse/mxcsr.h"
 
+#include "cpu/soft/x86/sse/host_exceptions.h"
+
 namespace alcove::cpu::soft {
 namespace {
 
 constexpr uint64_t kCr4OsXmmExceptions = 1u << 10;
-constexpr uint32_t kBeforeComputation = 0x07;  // IE DE ZE
+
+thread_local bool repeated = false;  // Between begin_trapping() and end_trapping().
+
+[[noreturn]] void raise_simd(Cpu& cpu, uint32_t flags) {
+  cpu.fpu.mxcsr |= flags;
+  raise(cpu, cpu.cr4 & kCr4OsXmmExceptions ? kSimdError : kInvalidOpcode);
+}
 
 void set_host_mxcsr(uint32_t value) {
   asm volatile("ldmxcsr %0" : : "m"(value));
@@ -53,14 +61,22 @@ bool begin_operation(Cpu& cpu) {
   return true;
 }
 
-void finish_checked(Cpu& cpu) {
-  uint32_t met = host_mxcsr() & kMxcsrFlags;
+bool is_to_be_repeated(Cpu& cpu) {
+  const uint32_t met = host_mxcsr() & kMxcsrFlags;
   set_host_mxcsr(kMxcsrDefault);
-  const uint32_t unmasked = met & ~(cpu.fpu.mxcsr >> 7);
-  // An unmasked exception found in an operand keeps the operation from being carried out at all.
-  if (unmasked & kBeforeComputation) met &= kBeforeComputation;
+  const uint32_t masks = cpu.fpu.mxcsr >> 7;
+  if (repeated) {
+    repeated = false;
+    const uint32_t trapped = end_trapping();
+    raise_simd(cpu, trapped ? trapped : met);
+  }
+  if (met & ~masks) {
+    repeated = true;
+    begin_trapping(cpu.fpu.mxcsr & ~kMxcsrFlags);
+    return true;
+  }
   cpu.fpu.mxcsr |= met;
-  if (unmasked) raise(cpu, cpu.cr4 & kCr4OsXmmExceptions ? kSimdError : kInvalidOpcode);
+  return false;
 }
 
 }  // namespace detail

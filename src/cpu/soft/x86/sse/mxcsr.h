@@ -27,11 +27,12 @@ void release_mxcsr(Cpu& cpu);
 
 namespace detail {
 
-// Makes the host's MXCSR fit for an operation. True if the guest unmasks exceptions, so that finish_checked()
-// has to look at what the operation raised.
+// Makes the host's MXCSR fit for an operation. True if the guest unmasks exceptions, so that
+// is_to_be_repeated() has to look at what the operation raised.
 bool begin_operation(Cpu& cpu);
-// Raises #XM (or #UD without CR4.OSXMMEXCPT) if the operation met an exception that the guest unmasks.
-void finish_checked(Cpu& cpu);
+// Raises #XM (or #UD without CR4.OSXMMEXCPT) if the operation met an exception that the guest unmasks; for
+// some it has to see the operation once more.
+bool is_to_be_repeated(Cpu& cpu);
 
 }  // namespace detail
 
@@ -43,9 +44,9 @@ template <class Operation>
   bool checked = false;
   if (!cpu.fpu.mxcsr_resident) [[unlikely]]
     checked = detail::begin_operation(cpu);
-  const auto result = operation();
+  auto result = operation();
   if (checked) [[unlikely]]
-    detail::finish_checked(cpu);
+    while (detail::is_to_be_repeated(cpu)) result = operation();
   return result;
 }
 

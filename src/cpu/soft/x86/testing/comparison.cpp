@@ -11,7 +11,6 @@
 #include <sstream>
 #include <string_view>
 
-#include "cpu/soft/x86/cpu.h"
 #include "cpu/soft/x86/flags.h"
 #include "cpu/soft/x86/testing/layout.h"
 #include "cpu/soft/x86/undefined.h"
@@ -63,7 +62,7 @@ class Differences {
 };
 
 void compare_states(const CpuState& before, const CpuState& host, const CpuState& soft,
-                    uint32_t undefined_flags, uint32_t undefined_mxcsr, bool x87, Differences& differences) {
+                    uint32_t undefined_flags, bool x87, Differences& differences) {
   for (unsigned i = 0; i < 16; ++i) differences.compare(kNames[i], before.gpr[i], host.gpr[i], soft.gpr[i]);
   differences.compare("rip", before.rip, host.rip, soft.rip);
   const uint32_t flags = (kArithmeticFlags | kDf) & ~undefined_flags;
@@ -72,7 +71,7 @@ void compare_states(const CpuState& before, const CpuState& host, const CpuState
     differences.compare(what, before.fx.get<T>(offset) & mask, host.fx.get<T>(offset) & mask,
                         soft.fx.get<T>(offset) & mask);
   };
-  compare_fx.template operator()<uint32_t>("mxcsr", FxArea::kMxcsr, 0xffff & ~undefined_mxcsr);
+  compare_fx.template operator()<uint32_t>("mxcsr", FxArea::kMxcsr, 0xffff);
   for (unsigned i = 0; i < 16; ++i) {
     compare_fx.template operator()<uint64_t>(fmt::format("xmm{} low", i), FxArea::xmm(i), ~uint64_t{0});
     compare_fx.template operator()<uint64_t>(fmt::format("xmm{} high", i), FxArea::xmm(i) + 8, ~uint64_t{0});
@@ -145,9 +144,8 @@ std::optional<std::string> Comparison::run(const Case& tried) {
     differences.add(
         fmt::format("fault: {} on the host, {} here", describe(host.fault), describe(soft.fault)));
   if (!undefined.destination)
-    compare_states(tried.before, host.state, soft.state, undefined.flags,
-                   soft.fault && soft.fault->vector == kSimdError ? undefined.mxcsr_if_raised : 0,
-                   insn.row->flags & (kX87 | kMmx), differences);
+    compare_states(tried.before, host.state, soft.state, undefined.flags, insn.row->flags & (kX87 | kMmx),
+                   differences);
   for (const uint64_t page : kComparedPages) {
     if (std::memcmp(host_->memory(page), soft_->memory(page), kPage) == 0) continue;
     for (uint64_t address = page; address < page + kPage && !undefined.destination; ++address) {
