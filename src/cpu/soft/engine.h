@@ -98,6 +98,9 @@ class Engine {
   OutsideIo io_;
   Mmu mmu_;
   CodeCache code_;
+  uint32_t code_epoch() const { return code_epoch_.load(std::memory_order_acquire); }
+
+  const std::atomic<uint32_t>& code_epoch_;
   Block* block_ = nullptr;  // Being executed.
   uint64_t executed_ = 0;
 };

@@ -22,7 +22,11 @@ uint64_t wrap_rip(const Cpu& cpu, uint64_t rip) {
 }  // namespace
 
 Engine::Engine(Shared& shared, unsigned index)
-    : shared_(shared), io_(shared.world, member_, shared.memory.io()), mmu_(shared.memory), code_(*this) {
+    : shared_(shared),
+      io_(shared.world, member_, shared.memory.io()),
+      mmu_(shared.memory),
+      code_(*this),
+      code_epoch_(shared.memory.code_epoch()) {
   cpu_.engine = this;
   cpu_.index = index;
   cpu_.tlb = &mmu_.tlb(Privilege::supervisor_user_pages);
@@ -49,7 +53,7 @@ void Engine::execute(uint64_t instruction_limit) {
       cpu.gpr[kRipRegister] = cpu.rip;
       executed_ += block->count;
       cpu.rip = wrap_rip(cpu, cpu.rip + block->length);  // Unless the last instruction goes elsewhere.
-      const Insn* insn = block->instructions;
+      const Insn* insn = block->instructions();
       const Insn* const end = insn + block->count;
       do {
         cpu.insn = insn;
@@ -69,8 +73,11 @@ void Engine::execute(uint64_t instruction_limit) {
         previous = block;
         break;
       }
-      if (!next->valid() || cpu.attention.load(std::memory_order_relaxed) != 0 || executed_ >= end_of_budget)
+      if (!next->valid(code_epoch())) {
+        previous = block;
         break;
+      }
+      if (cpu.attention.load(std::memory_order_relaxed) != 0 || executed_ >= end_of_budget) break;
       block = next;
     }
   }
@@ -81,7 +88,7 @@ void Engine::execute_one() {
   cpu.insn = nullptr;
   block_ = nullptr;
   Block* block = code_.find(cpu);
-  const std::array<Insn, 2> alone = {block->instructions[0], end_of_block()};
+  const std::array<Insn, 2> alone = {block->instructions()[0], end_of_block()};
   const Insn* insn = alone.data();
   cpu.gpr[kRipRegister] = cpu.rip;
   cpu.rip = wrap_rip(cpu, cpu.rip + insn->length);
@@ -92,21 +99,22 @@ void Engine::execute_one() {
 }
 
 void Engine::after_jump() {
-  if (block_ && cpu_.insn) executed_ -= block_->count - (cpu_.insn - block_->instructions);
+  if (block_ && cpu_.insn) executed_ -= block_->count - (cpu_.insn - block_->instructions());
   block_ = nullptr;
   cpu_.insn = nullptr;
 }
 
 void Engine::abandon_block(const PageState& state) {
-  if (block_ && (block_->state == &state || block_->second_state == &state)) end_block();
+  // A block that crosses into another page has one instruction only: nothing follows the store.
+  if (block_ && block_->state == &state) end_block();
 }
 
 void Engine::end_block() {
   if (!block_) return;
   // The block is out of date, so nobody misses its instructions.
-  block_->generation = block_->state ? block_->state->code_generation.load(std::memory_order_relaxed) - 1 : 0;
-  Insn* const end = block_->instructions + block_->count;
-  for (Insn* insn = block_->instructions + (cpu_.insn - block_->instructions) + 1; insn < end; ++insn)
+  block_->invalidate(code_epoch());
+  Insn* const first = block_->instructions();
+  for (Insn* insn = first + (cpu_.insn - first) + 1; insn < first + block_->count; ++insn)
     insn->handler = refetch;
 }
 

@@ -23,29 +23,41 @@ struct BlockMode {
   bool operator==(const BlockMode&) const = default;
 };
 
-// A block belongs to a physical address, so it serves every mapping of its page. It is valid while the
-// generations of the pages that its bytes came from are those it remembers.
-struct Block {
+// A block belongs to a physical address, so it serves every mapping of its page. It is valid while its page's
+// code generation is the one it remembers. Its instructions follow it in memory, and an end_of_block() them:
+// together they are read from the beginning to the end.
+struct alignas(64) Block {
   static constexpr unsigned kMaximumCount = 64;
   static constexpr int32_t kNoDistance = INT32_MIN;
 
+  uint64_t physical = 0;  // Of its first byte.
+  Block* next_in_bucket = nullptr;
   PageState* state = nullptr;  // Null: not from RAM, to be decoded anew each time.
   uint32_t generation = 0;
-  uint16_t count = 0;   // Of instructions.
-  uint16_t length = 0;  // In bytes.
-  Insn* instructions = nullptr;
+  uint32_t checked = 0;  // PhysicalMemory::code_epoch() when the generation was last compared.
+  uint16_t count = 0;    // Of instructions.
+  uint16_t length = 0;   // In bytes.
+  BlockMode mode;
+  bool chains = false;  // It leads to other blocks of its page by relative branches or by just ending.
+  bool lone = false;    // Made for this once, or found by means of its own: nothing else may point to it.
   // Blocks of the same page that followed this one, by the distance of their first instruction from ours.
   std::array<int32_t, 2> distances{kNoDistance, kNoDistance};
   std::array<Block*, 2> followers{};
 
-  uint64_t physical = 0;  // Of its first byte.
-  BlockMode mode;
-  bool chains = false;  // It leads to other blocks of its page by relative branches or by just ending.
-  PageState* second_state = nullptr;  // Of an instruction that crosses into another page: that page.
-  uint32_t second_generation = 0;
-  Block* next_in_bucket = nullptr;
+  Insn* instructions() { return reinterpret_cast<Insn*>(this + 1); }
 
-  bool valid() const { return state->code_generation.load(std::memory_order_acquire) == generation; }
+  bool valid(uint32_t epoch) {
+    if (checked == epoch) [[likely]]
+      return true;
+    if (state->code_generation.load(std::memory_order_acquire) != generation) return false;
+    checked = epoch;
+    return true;
+  }
+  void invalidate(uint32_t epoch) {
+    checked = epoch - 1;
+    --generation;
+  }
 };
+static_assert(sizeof(Block) == 64);
 
 }  // namespace alcove::cpu::soft

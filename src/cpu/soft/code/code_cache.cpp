@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <ctime>
+#include <memory>
 #include <new>
 
 #include "cpu/soft/engine.h"
@@ -32,7 +33,7 @@ void execute_device_not_available(Cpu& cpu, const Insn&) {
 
 }  // namespace
 
-CodeCache::CodeCache(Engine& engine) : engine_(engine) {
+CodeCache::CodeCache(Engine& engine) : engine_(engine), epoch_(engine.shared().memory.code_epoch()) {
   void* arena =
       mmap(nullptr, kArenaSize, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (arena == MAP_FAILED) std::abort();
@@ -44,8 +45,7 @@ CodeCache::~CodeCache() {
 }
 
 void CodeCache::link(Block& from, int64_t distance, Block& to) {
-  if (!to.chains && to.count == 0) return;
-  if (!from.state || from.state != to.state || from.second_state || to.second_state) return;
+  if (!from.state || from.state != to.state || !from.chains || to.lone) return;
   if (from.mode != to.mode || from.mode.limited ||
       to.physical - from.physical != static_cast<uint64_t>(distance))
     return;
@@ -122,12 +122,14 @@ void CodeCache::idle(uint64_t executed) {
   madvise(arena_, kArenaSize, MADV_DONTNEED);
 }
 
-template <class T>
-T* CodeCache::allocate(size_t count) {
-  static_assert(alignof(T) <= 8 && sizeof(T) % 8 == 0);
-  std::byte* place = arena_ + arena_used_;
-  arena_used_ += count * sizeof(T);
-  return new (place) T[count];
+// A block with room for that many instructions and the end behind them.
+Block* CodeCache::allocate(size_t instruction_count) {
+  size_t size = sizeof(Block) + (instruction_count + 1) * sizeof(Insn);
+  size += -size % alignof(Block);
+  if (arena_used_ + size > kArenaSize) flush();
+  auto* block = new (arena_ + arena_used_) Block;
+  arena_used_ += size;
+  return block;
 }
 
 CodeCache::FetchEntry CodeCache::fetch_page(Cpu& cpu, uint64_t linear) {
@@ -158,11 +160,10 @@ void CodeCache::remember(Cpu& cpu, uint64_t linear, Block* block) {
 Block* CodeCache::find_slow(Cpu& cpu, uint64_t linear) {
   const uint64_t offset = linear & ~kPageMask;
   if (offset > memory::kPageSize - kMaximumInsnLength) {
-    const LoneBlock& lone = lone_[linear % kLone];
-    if (lone.tag == jump_tag(cpu, linear) && lone.block.mode == mode_ && lone.block.valid() &&
-        lone.block.second_generation ==
-            lone.block.second_state->code_generation.load(std::memory_order_acquire))
-      return &lone_[linear % kLone].block;
+    LoneBlock& lone = lone_[linear % kLone];
+    if (lone.tag == jump_tag(cpu, linear) && lone.block.mode == mode_ && lone.block.valid(epoch()) &&
+        lone.second_generation == lone.second_state->code_generation.load(std::memory_order_acquire))
+      return &lone.block;
   }
   if (mode_.limited && cpu.rip > code_limit_) raise(cpu, kGeneralProtection, 0);
 
@@ -170,9 +171,9 @@ Block* CodeCache::find_slow(Cpu& cpu, uint64_t linear) {
   if (!page.host) return build_uncached(cpu, linear);
   const uint64_t physical = page.physical + offset;
   Block** link = &buckets_[bucket_of(physical, kBuckets)];
-  while (*link && ((*link)->physical != physical || (*link)->mode != mode_ || !(*link)->valid())) {
+  while (*link && ((*link)->physical != physical || (*link)->mode != mode_ || !(*link)->valid(epoch()))) {
     Block& other = **link;
-    if (other.valid()) {
+    if (other.valid(epoch())) {
       link = &other.next_in_bucket;
     } else {
       *link = other.next_in_bucket;
@@ -181,7 +182,7 @@ Block* CodeCache::find_slow(Cpu& cpu, uint64_t linear) {
   Block* block = *link;
   if (!block) block = build(cpu, linear, page);
   if (mode_.limited && cpu.rip + block->length - 1 > code_limit_) return build_uncached(cpu, linear);
-  if (block->state && !block->second_state) remember(cpu, linear, block);
+  if (!block->lone) remember(cpu, linear, block);
   return block;
 }
 
@@ -251,7 +252,7 @@ Block* CodeCache::build(Cpu& cpu, uint64_t linear, const FetchEntry& page) {
   const uint64_t offset = linear & ~kPageMask;
   const size_t available = std::min<size_t>(memory::kPageSize - offset, kSnapshotSize);
   std::array<uint8_t, kSnapshotSize> snapshot, watched;
-  Block block{.state = page.state, .physical = page.physical + offset, .mode = mode_};
+  Block block{.physical = page.physical + offset, .state = page.state, .mode = mode_};
   do {
     // Only now it is known which bytes count: watch them, and look whether they are still the same.
     std::memcpy(snapshot.data(), page.host + offset, available);
@@ -261,15 +262,14 @@ Block* CodeCache::build(Cpu& cpu, uint64_t linear, const FetchEntry& page) {
     std::memcpy(watched.data(), page.host + offset, block.length);
   } while (std::memcmp(snapshot.data(), watched.data(), block.length) != 0);
 
-  if (arena_used_ + sizeof(Block) + (block.count + 1) * sizeof(Insn) > kArenaSize) flush();
-  block.instructions = allocate<Insn>(block.count + 1);
-  std::copy_n(scratch_.begin(), block.count, block.instructions);
-  block.instructions[block.count] = end_of_block();
+  Block* made = allocate(block.count);
   Block*& bucket = buckets_[bucket_of(block.physical, kBuckets)];
   block.next_in_bucket = bucket;
-  bucket = allocate<Block>(1);
-  *bucket = block;
-  return bucket;
+  *made = block;
+  std::uninitialized_copy_n(scratch_.begin(), block.count, made->instructions());
+  new (made->instructions() + block.count) Insn(end_of_block());
+  bucket = made;
+  return made;
 }
 
 Block* CodeCache::build_crossing(Cpu& cpu, uint64_t linear) {
@@ -283,18 +283,17 @@ Block* CodeCache::build_crossing(Cpu& cpu, uint64_t linear) {
 
   LoneBlock& lone = lone_[linear % kLone];
   lone.tag = ~uint64_t{0};
-  lone.block = {.state = first.state, .physical = first.physical + offset, .mode = mode_};
-  lone.block.second_state = second.state;
+  lone.block = {.physical = first.physical + offset, .state = first.state, .mode = mode_, .lone = true};
+  lone.second_state = second.state;
   std::array<uint8_t, kMaximumInsnLength> bytes;
   lone.block.generation = protect(*first.state, first.physical, PageState::lines(offset, first_part));
-  lone.block.second_generation =
+  lone.second_generation =
       protect(*second.state, second.physical, PageState::lines(0, kMaximumInsnLength - first_part));
   std::memcpy(bytes.data(), first.host + offset, first_part);
   std::memcpy(bytes.data() + first_part, second.host, kMaximumInsnLength - first_part);
   lone.instructions = {decode_one(bytes), end_of_block()};
   lone.block.count = 1;
   lone.block.length = lone.instructions[0].length;
-  lone.block.instructions = lone.instructions.data();
   lone.tag = jump_tag(cpu, linear);
   return &lone.block;
 }
@@ -340,7 +339,7 @@ Block* CodeCache::build_uncached(Cpu& cpu, uint64_t linear) {
   const DecodeError error = decode({bytes.data(), count}, static_cast<CodeMode>(mode_.code_size), 0, insn);
   if (error == DecodeError::needs_more_bytes) raise(cpu, kGeneralProtection, 0);  // The limit cuts it off.
   if (error == DecodeError::none) apply_mode(insn);
-  uncached_.block = {.count = 1, .length = insn.length, .instructions = &insn, .mode = mode_};
+  uncached_.block = {.count = 1, .length = insn.length, .mode = mode_, .lone = true};
   return &uncached_.block;
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -26,7 +27,7 @@ class CodeCache {
   Block* find(Cpu& cpu) {
     const uint64_t linear = linear_rip(cpu);
     const JumpEntry& entry = jumps_[jump_index(linear)];
-    if (entry.tag == jump_tag(cpu, linear) && entry.block->valid() && !mode_.limited) [[likely]]
+    if (entry.tag == jump_tag(cpu, linear) && entry.block->valid(epoch()) && !mode_.limited) [[likely]]
       return entry.block;
     return find_slow(cpu, linear);
   }
@@ -62,10 +63,13 @@ class CodeCache {
   };
   // A block of one instruction that no page holds whole, or that can't be kept.
   struct LoneBlock {
-    uint64_t tag = ~uint64_t{0};
     Block block;
     std::array<Insn, 2> instructions;  // And the end of the block.
+    uint64_t tag = ~uint64_t{0};
+    PageState* second_state = nullptr;  // Of the page that the instruction crosses into.
+    uint32_t second_generation = 0;
   };
+  static_assert(offsetof(LoneBlock, instructions) == sizeof(Block));
 
   static constexpr size_t kJumps = 8192, kFetches = 128, kBuckets = 32768, kLone = 32, kFilterBits = 8192;
   // Room for what a system's start executes. Once the processor idles, no more than the second is kept.
@@ -94,11 +98,13 @@ class CodeCache {
   // afterwards, are known to be watched.
   uint32_t protect(PageState& state, uint64_t physical_page, uint64_t lines);
   void remember(Cpu& cpu, uint64_t linear, Block* block);
-  template <class T>
-  T* allocate(size_t count);
+  Block* allocate(size_t instruction_count);
   void flush();
 
+  uint32_t epoch() const { return epoch_.load(std::memory_order_acquire); }
+
   Engine& engine_;
+  const std::atomic<uint32_t>& epoch_;  // PhysicalMemory::code_epoch()
   BlockMode mode_;
   uint64_t mode_number_ = 0;  // Index into modes_, << 48.
   std::array<BlockMode, 16> modes_;

@@ -55,6 +55,9 @@ class PhysicalMemory final : public memory::WriteObserver {
   // decoded instructions, which are now invalid.
   bool after_write(PageState& state, uint64_t offset, uint64_t size);
 
+  // Changes after each change of a page's code_generation.
+  const std::atomic<uint32_t>& code_epoch() const { return code_epoch_; }
+
   // WriteObserver. Any thread.
   void on_host_write(uint64_t guest_address, uint64_t size) override;
 
@@ -80,6 +83,7 @@ class PhysicalMemory final : public memory::WriteObserver {
   IoHandler& io_;
   std::vector<Range> ranges_;  // Sorted; a handful.
   std::atomic<bool> logging_{false};
+  std::atomic<uint32_t> code_epoch_{1};
 };
 
 }  // namespace alcove::cpu::soft
