@@ -10,8 +10,8 @@
 namespace alcove::cpu::soft {
 
 struct Undefined {
-  uint32_t flags = 0;            // Flags not to be compared.
-  bool destination = false;      // The destination's value isn't defined either: do not compare at all.
+  uint32_t flags = 0;        // Flags not to be compared.
+  bool destination = false;  // The destination's value isn't defined either: do not compare at all.
 };
 
 // `gpr`: the registers before the instruction.
