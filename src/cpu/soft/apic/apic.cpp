@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "cpu/soft/apic/apic_bus.h"
+#include "cpu/soft/x86/cpuid.h"
 #include "cpu/soft/x86/exceptions.h"
 
 namespace alcove::cpu::soft {
@@ -102,6 +103,7 @@ void Apic::deliver(DeliveryMode mode, uint8_t vector, bool level) {
       }
       return request(vector, level);
     case DeliveryMode::nmi:
+      cpu_.nmi_requests.fetch_add(1, std::memory_order_relaxed);
       return bus_.wake(cpu_, kNmiAttention);
     case DeliveryMode::init:
       return bus_.wake(cpu_, kInitAttention);
@@ -295,9 +297,15 @@ void Apic::write_lvt(Lvt entry, uint32_t value) {
   constexpr std::array<uint32_t, kLvtCount> kWritable{0x700ff, 0x107ff, 0x107ff, 0x1a7ff, 0x1a7ff, 0x100ff};
   value &= kWritable[entry];
   if (!software_enabled()) value |= kMasked;
-  const bool mode_changes = entry == kTimer && (value >> 17 & 3) != timer_mode();
+  const unsigned mode_before = timer_mode();
   lvt_[entry].store(value, std::memory_order_relaxed);
-  if (mode_changes) stop_timer();
+  if (entry != kTimer || timer_mode() == mode_before) return;
+  // Between one-shot and periodic a count goes on; TSC-deadline mode, or leaving it, disarms (SDM vol. 3,
+  // 11.5.4.1).
+  if ((timer_mode() | mode_before) & 2)
+    stop_timer();
+  else
+    period_ = timer_mode() == 1 && deadline_ ? timer_period() : 0;
 }
 
 void Apic::write_command(uint32_t low, uint32_t destination) {
@@ -368,7 +376,7 @@ bool Apic::write_msr(uint32_t number, uint64_t value) {
 }
 
 bool Apic::set_base(uint64_t value) {
-  constexpr uint64_t kAllowed = 0xffff'ffff'f000 | 0xd00;
+  constexpr uint64_t kAllowed = ((uint64_t{1} << kPhysicalAddressBits) - 0x1000) | 0xd00;
   const bool to_x2apic = value & 0x400, to_enabled = value & 0x800;
   if (value & ~kAllowed || (to_x2apic && !to_enabled)) return false;
   if (x2apic() && !to_x2apic && to_enabled) return false;  // Only by way of disabled (SDM vol. 3, 11.12.5).
@@ -386,14 +394,19 @@ unsigned Apic::timer_divisor() const {
   return 1u << ((code + 1) & 7);
 }
 
+uint64_t Apic::timer_period() const {
+  // A faster period than this would only keep the host busy.
+  constexpr uint64_t kShortestPeriod = 100'000;
+  const uint64_t period = uint64_t{initial_count_} * timer_divisor();
+  return timer_mode() == 1 ? std::max(period, kShortestPeriod) : period;
+}
+
 void Apic::start_timer(uint32_t initial_count) {
   if (timer_mode() == 2) return;  // Ignored in TSC-deadline mode.
   initial_count_ = initial_count;
   if (!initial_count) return stop_timer();
-  // A faster period than this would only keep the host busy.
-  constexpr uint64_t kShortestPeriod = 100'000;
-  uint64_t period = uint64_t{initial_count} * timer_divisor();
-  if (timer_mode() == 1) period = std::max(period, kShortestPeriod);
+  bus_.set_timer(*this, 0);  // The old one's end is not under way any more.
+  const uint64_t period = timer_period();
   const uint64_t deadline = MachineClock::now() + period;
   period_ = timer_mode() == 1 ? period : 0;
   deadline_ = deadline;
@@ -409,13 +422,21 @@ void Apic::stop_timer() {
 
 uint32_t Apic::current_count() const {
   const uint64_t deadline = deadline_.load(), now = MachineClock::now();
-  if (timer_mode() == 2 || deadline <= now) return 0;
-  return static_cast<uint32_t>((deadline - now) / timer_divisor());
+  if (timer_mode() == 2 || deadline == 0) return 0;
+  uint64_t left = deadline > now ? deadline - now : 0;
+  // A period may end a while before the timer thread notices.
+  if (const uint64_t period = period_.load(); left == 0 && period != 0)
+    left = period - (now - deadline) % period;
+  return static_cast<uint32_t>(left / timer_divisor());
 }
 
 void Apic::set_tsc_deadline(uint64_t guest_tsc) {
   if (timer_mode() != 2) return;
   if (!guest_tsc) return stop_timer();
+  if (guest_tsc <= MachineClock::host_tsc() + cpu_.tsc_offset) {
+    stop_timer();
+    return deliver_local(kTimer);
+  }
   tsc_deadline_ = guest_tsc;
   bus_.set_timer(*this, bus_.clock().time_of(guest_tsc - cpu_.tsc_offset));
 }

@@ -77,6 +77,7 @@ class Apic {
 
   unsigned timer_mode() const { return lvt_[kTimer].load(std::memory_order_relaxed) >> 17 & 3; }
   unsigned timer_divisor() const;
+  uint64_t timer_period() const;
   void start_timer(uint32_t initial_count);
   void stop_timer();
   uint32_t current_count() const;

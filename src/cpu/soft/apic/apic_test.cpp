@@ -353,5 +353,54 @@ TEST(Apic, ModeChangesAsTheArchitectureAllows) {
   EXPECT_THAT(machine.output(), ElementsAre(0xfee00900, 13, 13, 0x50014));
 }
 
+ALCOVE_GUEST(timer_modes, R"(
+  .code64
+  x2apic_on
+  wr 0x832, 0x40040               # TSC deadline
+  mov $0x6e0, %ecx
+  mov $1, %eax                    # Long ago
+  xor %edx, %edx
+  wrmsr
+  sti
+  nop
+  cli
+  wr 0x832, 0x00041               # One-shot, then periodic: the count goes on.
+  wr 0x838, 0xf0000000
+  wr 0x832, 0x20041
+  mov $0x839, %ecx
+  rdmsr
+  shr $28, %eax
+  out %eax, $0xe9
+  wr 0x832, 0x40041               # TSC-deadline mode ends it.
+  wr 0x832, 0x00041
+  mov $0x839, %ecx
+  rdmsr
+  out %eax, $0xe9
+  wr 0x838, 0
+  mov $0x1b, %ecx
+  mov $0x10000, %edx              # Beyond the physical addresses: #GP
+  mov $0xfee00d00, %eax
+  wrmsr
+  done
+  .org timer_modes + 0x200
+  say $0x40
+  eoi
+  iretq
+  .org timer_modes + 0x300
+  say $13
+  addq $2, 8(%rsp)
+  add $8, %rsp
+  iretq
+)");
+
+TEST(Apic, TimerModesChange) {
+  GuestMachine machine;
+  machine.start_long(timer_modes());
+  machine.set_gate64(0x40, GuestMachine::kCode + 0x200);
+  machine.set_gate64(13, GuestMachine::kCode + 0x300);
+  EXPECT_EQ(machine.run(), Exit::kicked);
+  EXPECT_THAT(machine.output(), ElementsAre(0x40, 14, 0, 13));
+}
+
 }  // namespace
 }  // namespace alcove::cpu::soft::testing

@@ -223,8 +223,9 @@ uint64_t check_segment(Cpu& cpu, unsigned segment, uint64_t offset, size_t size,
   const Vector fault = segment == ss ? kStackFault : kGeneralProtection;
   if (cpu.in_64bit()) return cpu.segment_base[segment] + offset;
   if (cpu.protected_mode() && !cpu.virtual_8086()) {
-    // A null selector leaves the segment unusable; data in code segments can't be written.
-    if (!s.present() || (s.selector < 4 && segment != cs && segment != ss)) raise(cpu, fault, 0);
+    // What was loaded with a null selector is not present. The selector itself tells nothing: after a switch
+    // to protected mode segments stay as real mode had them. Data in code segments can't be written.
+    if (!s.present()) raise(cpu, fault, 0);
     if (write ? !s.writable() : s.is_code() && !(s.access & 2)) raise(cpu, fault, 0);
   }
   const uint64_t last = offset + size - 1;

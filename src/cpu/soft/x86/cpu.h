@@ -139,10 +139,11 @@ struct Cpu {
 
   // Set while the interrupt shadow of STI or MOV SS covers the next instruction.
   bool interrupt_shadow = false;
+  bool debug_shadow = false;      // That shadow is MOV SS's or POP SS's: debug exceptions wait, too.
   bool halted = false;            // In HLT: deliver_events() ends it.
   bool wait_for_startup = false;  // After INIT, until SIPI.
   bool nmi_blocked = false;       // Until the next IRET.
-  bool nmi_pending = false;       // Arrived while blocked.
+  uint8_t nmi_pending = 0;        // Arrived, not yet delivered.
   // Instructions must be run one at a time, between before_instruction() and after_instruction() (debug.h):
   // RFLAGS.TF or a breakpoint. Kept by update_debug_mode().
   bool single_step = false;
@@ -154,6 +155,7 @@ struct Cpu {
   // Something other than the next block wants attention: an interrupt, a kick, a TLB or code flush asked for
   // by another processor. Checked between blocks; set from any thread (release), cleared by the owner.
   std::atomic<uint32_t> attention{0};
+  std::atomic<uint32_t> nmi_requests{0};  // NMIs sent since kNmiAttention was last served.
 
   Engine* engine = nullptr;  // The processor's run loop and everything shared with others.
   Apic* apic = nullptr;

@@ -204,6 +204,8 @@ CpuidResult cpuid(const Cpu& cpu, uint32_t leaf, uint32_t subleaf) {
       break;
   }
   add_features(result, leaf);
+  // A disabled APIC is not there (SDM vol. 3, 11.4.3).
+  if (leaf == 1 && !(cpu.apic->base() & 0x800)) result.edx &= ~(1u << 9);
   return result;
 }
 

@@ -1,5 +1,7 @@
 #include "cpu/soft/x86/exceptions.h"
 
+#include <algorithm>
+
 #include "cpu/soft/apic/apic.h"
 #include "cpu/soft/x86/debug.h"
 #include "cpu/soft/x86/engine_services.h"
@@ -92,6 +94,7 @@ bool deliver_fault(Cpu& cpu) {
   cpu.insn = nullptr;
   cpu.pending_debug = 0;
   cpu.interrupt_shadow = false;
+  cpu.halted = false;  // A single step ends HLT.
   if (fault.vector == kPageFault) cpu.cr2 = fault.address;
 
   if (first == InDelivery::double_fault && kind != InDelivery::benign) {
@@ -127,6 +130,10 @@ void software_interrupt(Cpu& cpu, uint8_t vector, SoftwareInterrupt kind) {
     raise(cpu, kGeneralProtection, 0);
   const bool is_int1 = kind == SoftwareInterrupt::int1;
   const bool stepped = cpu.single_step;
+  if (is_int1) {  // One debug exception with what MOV SS held back.
+    cpu.dr[6] |= cpu.pending_debug & 0xf;
+    cpu.pending_debug = 0;
+  }
   deliver(cpu,
           {.vector = vector,
            .checks_privilege = !is_int1,
@@ -150,17 +157,23 @@ bool deliver_events(Cpu& cpu) {
   }
   if (cpu.wait_for_startup) {
     cpu.attention.fetch_and(~(kNmiAttention | kInterruptAttention), std::memory_order_acq_rel);
+    cpu.nmi_requests = 0;
     return false;
   }
   if (cpu.interrupt_shadow && !cpu.halted) return true;
 
   if (attention & kNmiAttention) {
     cpu.attention.fetch_and(~kNmiAttention, std::memory_order_acq_rel);
-    if (!cpu.nmi_blocked) {
+    // One can wait while another is handled. Two that arrive while none is are both taken: between the
+    // instructions of a real processor there would have been time to begin with the first.
+    const uint32_t limit = cpu.nmi_blocked ? 1 : 2;
+    cpu.nmi_pending = static_cast<uint8_t>(
+        std::min(cpu.nmi_pending + cpu.nmi_requests.exchange(0, std::memory_order_acq_rel), limit));
+    if (cpu.nmi_pending && !cpu.nmi_blocked) {
+      --cpu.nmi_pending;
       deliver_nmi(cpu);
       return true;
     }
-    cpu.nmi_pending = true;
   }
   if (attention & kInterruptAttention) {
     // Before the look at the requests, so that one which arrives in between is announced again.

@@ -51,7 +51,9 @@ void reset_registers(Cpu& cpu, bool power_on) {
   cpu.cpl = 0;
   cpu.interrupt_shadow = false;
   cpu.halted = false;
-  cpu.nmi_blocked = cpu.nmi_pending = false;
+  cpu.nmi_blocked = false;
+  cpu.nmi_pending = 0;
+  cpu.nmi_requests = 0;
   cpu.pending_debug = 0;
   cpu.in_delivery = InDelivery::nothing;
   cpu.wait_for_startup = cpu.index != 0;

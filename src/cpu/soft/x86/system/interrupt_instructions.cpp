@@ -15,9 +15,7 @@ unsigned iopl(const Cpu& cpu) {
 
 void unblock_nmi(Cpu& cpu) {
   cpu.nmi_blocked = false;
-  if (!cpu.nmi_pending) return;
-  cpu.nmi_pending = false;
-  cpu.attention.fetch_or(kNmiAttention, std::memory_order_release);
+  if (cpu.nmi_pending) cpu.attention.fetch_or(kNmiAttention, std::memory_order_release);
 }
 
 void after_flags_change(Cpu& cpu) {
@@ -173,6 +171,7 @@ void set_interrupt_flag(Cpu& cpu, const Insn&) {
   if (!cpu.flags.test(kIf)) {
     cpu.flags.set(kIf, true);
     cpu.interrupt_shadow = true;
+    cpu.debug_shadow = false;
     recheck_interrupts(cpu);
   }
   finish(cpu);

@@ -257,5 +257,24 @@ TEST(LegacyMode, Virtual8086) {
   EXPECT_THAT(machine.output(), ElementsAre(0, 6, 0x1234, 0x20000));
 }
 
+ALCOVE_GUEST(real_segments_in_protected_mode, R"(
+  .code16
+  mov $0x1234, %ax
+  mov %ax, (0x500)
+  mov %cr0, %eax
+  or $1, %al
+  mov %eax, %cr0
+  movzwl (0x500), %eax            # DS is as real mode left it, though its selector is null.
+  out %eax, $0xe9
+  done
+)");
+
+TEST(LegacyMode, RealSegmentsServeInProtectedMode) {
+  GuestMachine machine;
+  machine.start_real(real_segments_in_protected_mode());
+  EXPECT_EQ(machine.run(), Exit::kicked);
+  EXPECT_THAT(machine.output(), ElementsAre(0x1234));
+}
+
 }  // namespace
 }  // namespace alcove::cpu::soft::testing

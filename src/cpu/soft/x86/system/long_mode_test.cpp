@@ -329,5 +329,69 @@ TEST(LongMode, SingleStepsAndBreakpoints) {
   EXPECT_EQ(output[14], 0x55u);
 }
 
+ALCOVE_GUEST(stepping_over_mov_ss, R"(
+  .code64
+  mov %ss, %ecx
+  pushfq
+  pop %rax
+  mov %eax, %ebx
+  or $0x100, %eax
+  push %rax
+  popfq
+  mov %ecx, %ss                   # No step here, nor before the next instruction.
+  nop
+first:
+  hlt                             # The step ends it.
+second:
+  push %rbx
+  popfq
+  done
+  .org stepping_over_mov_ss + 0x100
+  push %rax
+  mov 8(%rsp), %rax
+  sub $(first - stepping_over_mov_ss + 0x10000), %eax
+  out %eax, $0xe9
+  pop %rax
+  iretq
+)");
+
+TEST(LongMode, MovSsHoldsSingleStepsBack) {
+  GuestMachine machine;
+  machine.start_long(stepping_over_mov_ss());
+  machine.set_gate64(1, GuestMachine::kCode + 0x100);
+  EXPECT_EQ(machine.run(), Exit::kicked);
+  EXPECT_THAT(machine.output(), ElementsAre(0, 1, 2, 3));
+}
+
+ALCOVE_GUEST(base_behind_null, R"(
+  .code64
+  mov $0x10, %eax
+  mov %eax, %gs                   # Not for user code: IRET makes it null.
+  mov $0xc0000101, %ecx
+  mov $0x500, %eax
+  xor %edx, %edx
+  wrmsr
+  movl $0x77, 0x508
+  pushq $0x2b
+  pushq $0x90000
+  pushq $0x3002                   # IOPL 3
+  pushq $0x33
+  pushq $(base_behind_null_user - base_behind_null + 0x10000)
+  iretq
+base_behind_null_user:
+  mov %gs, %eax
+  out %eax, $0xe9
+  mov %gs:8, %eax
+  out %eax, $0xe9
+  done
+)");
+
+TEST(LongMode, NullingASegmentKeepsItsBase) {
+  GuestMachine machine;
+  machine.start_long(base_behind_null());
+  EXPECT_EQ(machine.run(), Exit::kicked);
+  EXPECT_THAT(machine.output(), ElementsAre(0, 0x77));
+}
+
 }  // namespace
 }  // namespace alcove::cpu::soft::testing

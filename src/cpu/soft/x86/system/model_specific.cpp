@@ -94,6 +94,14 @@ uint64_t& machine_check_register(Cpu& cpu, uint32_t number) {
   return *registers[number % 4];
 }
 
+// SDM vol. 3, 16.3.2: control registers take all ones or none, status registers are only cleared.
+bool write_machine_check(Cpu& cpu, uint32_t number, uint64_t value) {
+  if (number % 4 == 0 && value != 0 && value != ~uint64_t{0}) return false;
+  if (number % 4 == 1 && value != 0) return false;
+  machine_check_register(cpu, number) = value;
+  return true;
+}
+
 bool write_efer(Cpu& cpu, uint64_t value) {
   if (value & ~(kEferWritable | kLma)) return false;
   value = (value & kEferWritable) | (cpu.efer & kLma);
@@ -251,10 +259,7 @@ bool write_model_specific(Cpu& cpu, uint32_t number, uint64_t value) {
   SystemRegisters& system = cpu.system;
   if (number >= kX2apic && number < kX2apic + 0x100) return cpu.apic->write_msr(number, value);
   if (is_mtrr(number)) return write_mtrr(cpu, number, value);
-  if (is_machine_check_bank(number)) {
-    machine_check_register(cpu, number) = value;
-    return true;
-  }
+  if (is_machine_check_bank(number)) return write_machine_check(cpu, number, value);
   const auto set = [&](uint64_t& target) {
     target = value;
     return true;

@@ -73,7 +73,7 @@ void move_to_segment(Cpu& cpu, const Insn& insn) {
   const auto index = static_cast<SegmentIndex>(insn.reg & 7);
   if (index > gs || index == cs) raise(cpu, kInvalidOpcode);
   load_segment(cpu, index, read_rm<uint16_t>(cpu, insn));
-  if (index == ss) cpu.interrupt_shadow = true;
+  if (index == ss) cpu.interrupt_shadow = cpu.debug_shadow = true;
   finish(cpu);
 }
 
@@ -89,7 +89,7 @@ void pop_segment(Cpu& cpu, const Insn& insn) {
   const auto selector = static_cast<uint16_t>(stack.pop(insn.operand_size));
   load_segment(cpu, index, selector);
   cpu.gpr[rsp] = stack.pointer();
-  if (index == ss) cpu.interrupt_shadow = true;
+  if (index == ss) cpu.interrupt_shadow = cpu.debug_shadow = true;
   finish(cpu);
 }
 

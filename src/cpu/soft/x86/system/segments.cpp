@@ -120,12 +120,10 @@ void load_segment(Cpu& cpu, SegmentIndex index, uint16_t selector) {
 void drop_inner_segments(Cpu& cpu) {
   for (const SegmentIndex index : {es, ds, fs, gs}) {
     Segment& segment = cpu.segments[index];
-    // A null selector points to nothing; its base, which 64-bit code sets by MSR, stays.
-    const bool is_null = (segment.selector & ~3) == 0;
-    if (!is_null && segment.dpl() < cpu.cpl && !is_conforming(segment)) {
-      segment = {};
-      cpu.segment_base[index] = 0;
-    }
+    if (is_null(segment.selector) || segment.dpl() >= cpu.cpl || is_conforming(segment)) continue;
+    // The base, which 64-bit code sets by MSR and uses whatever the selector is, stays.
+    segment.selector = 0;
+    segment.access = 0;
   }
 }
 
