@@ -4,6 +4,15 @@
 #include "cpu/soft/x86/exceptions.h"
 
 namespace alcove::cpu::soft {
+namespace {
+
+// Between MOV SS and the next instruction there are no debug exceptions (Intel SDM vol. 3, 7.8.3): an
+// instruction breakpoint and the single step are lost, a data breakpoint stays due.
+bool holds_debug_back(const Cpu& cpu) {
+  return cpu.interrupt_shadow && cpu.debug_shadow;
+}
+
+}  // namespace
 
 Exit Engine::run() {
   Cpu& cpu = cpu_;
@@ -47,19 +56,16 @@ std::optional<Exit> Engine::serve_attention() {
     if (cpu_.pending_debug) cpu_.attention.fetch_or(kDebugAttention, std::memory_order_relaxed);
     return Exit::kicked;
   }
-  if (cpu_.pending_debug) after_instruction(cpu_, false);
+  if (cpu_.pending_debug && !holds_debug_back(cpu_)) after_instruction(cpu_, false);
   return {};
 }
 
 void Engine::step() {
   const bool trap = cpu_.flags.test(kTf);
-  // Between MOV SS and the next instruction there are no debug exceptions (Intel SDM vol. 3, 7.8.3): an
-  // instruction breakpoint and the single step are lost, a data breakpoint stays due.
-  const auto in_debug_shadow = [this] { return cpu_.interrupt_shadow && cpu_.debug_shadow; };
-  if (cpu_.single_step && !in_debug_shadow()) before_instruction(cpu_);
+  if (cpu_.single_step && !holds_debug_back(cpu_)) before_instruction(cpu_);
   cpu_.interrupt_shadow = false;
   execute_one();
-  if ((trap || cpu_.pending_debug) && !in_debug_shadow()) after_instruction(cpu_, trap);
+  if ((trap || cpu_.pending_debug) && !holds_debug_back(cpu_)) after_instruction(cpu_, trap);
 }
 
 void Engine::wait() {
