@@ -61,7 +61,13 @@ Mmu::Target Mmu::data(Cpu& cpu, Privilege privilege, uint64_t address, bool writ
     bounds.first = std::min(bounds.first, address & ~(translation->page_size - 1));
     bounds.last = std::max(bounds.last, address | (translation->page_size - 1));
   }
-  if (half == 1 && !translation->global) upper_non_global_ = true;
+  if (half == 1 && !translation->global) {
+    if (upper_non_global_count_ < upper_non_global_entries_.size()) {
+      upper_non_global_entries_[upper_non_global_count_++] = &entry;
+    } else {
+      upper_non_global_ = true;
+    }
+  }
   return target;
 }
 
@@ -92,6 +98,7 @@ uint64_t Mmu::new_generation(Cpu& cpu, unsigned half) {
     last_generation_ = {0, 0};
     cpu.tlb_generation = {0, 0};
     upper_non_global_ = false;
+    upper_non_global_count_ = 0;
   }
   return last_generation_[half];
 }
@@ -103,6 +110,17 @@ void Mmu::new_lower_generation(Cpu& cpu) {
 void Mmu::new_upper_generation(Cpu& cpu) {
   cpu.tlb_generation[1] = new_generation(cpu, 1);
   upper_non_global_ = false;
+  upper_non_global_count_ = 0;
+}
+
+void Mmu::forget_upper_non_global(Cpu& cpu) {
+  if (upper_non_global_) {
+    new_upper_generation(cpu);
+    return;
+  }
+  // Another entry may have taken the place meanwhile: it is looked up again.
+  for (size_t i = 0; i < upper_non_global_count_; ++i) clear(*upper_non_global_entries_[i]);
+  upper_non_global_count_ = 0;
 }
 
 Mmu::AddressSpace* Mmu::find_space(unsigned pcid) {
@@ -134,7 +152,7 @@ void Mmu::flush_all(Cpu& cpu) {
 void Mmu::flush_non_global(Cpu& cpu) {
   forget_spaces();
   new_lower_generation(cpu);
-  if (upper_non_global_) new_upper_generation(cpu);
+  forget_upper_non_global(cpu);
   if (cpu.cr4 & kCr4Pcide) remember_space(current_pcid(cpu), cpu.tlb_generation[0]);
 }
 
@@ -142,13 +160,13 @@ void Mmu::flush_pcid(Cpu& cpu, unsigned pcid) {
   forget_space(pcid);
   if (pcid != current_pcid(cpu)) return;
   new_lower_generation(cpu);
-  if (upper_non_global_) new_upper_generation(cpu);
+  forget_upper_non_global(cpu);
   if (cpu.cr4 & kCr4Pcide) remember_space(pcid, cpu.tlb_generation[0]);
 }
 
 void Mmu::switch_address_space(Cpu& cpu, bool keep) {
   // Entries of the upper half know no PCID, so those that are not global do not survive a switch.
-  if (upper_non_global_) new_upper_generation(cpu);
+  forget_upper_non_global(cpu);
   if (!(cpu.cr4 & kCr4Pcide)) {
     new_lower_generation(cpu);
     return;

@@ -64,6 +64,7 @@ class Mmu {
   void new_lower_generation(Cpu& cpu);
   void new_upper_generation(Cpu& cpu);
   void clear_tlbs();
+  void forget_upper_non_global(Cpu& cpu);
 
   struct AddressSpace {
     unsigned pcid = kNoPcid;
@@ -80,7 +81,11 @@ class Mmu {
   std::array<unsigned, 2> last_generation_{};
   std::array<AddressSpace, 8> spaces_{};
   uint64_t uses_ = 0;
-  bool upper_non_global_ = false;  // A non-global entry was put into the upper half's present generation.
+  // Non-global entries of the upper half: kernels have some among their global ones, so they are taken out
+  // one by one when the address space changes. With the flag there are more than the array holds.
+  std::array<TlbEntry*, 256> upper_non_global_entries_{};
+  size_t upper_non_global_count_ = 0;
+  bool upper_non_global_ = false;
   // Bounds, in each half, of the large pages of which parts may be in the TLBs.
   struct Bounds {
     uint64_t first = ~uint64_t{0};

@@ -110,6 +110,28 @@ TEST_F(MmuTest, OthersDoNot) {
   EXPECT_EQ(read(0x2000), 3u);
 }
 
+TEST_F(MmuTest, NonGlobalPagesGoFromAmongGlobalOnes) {
+  map(1, 1, kP | kW | kG);
+  map(2, 2, kP | kW);
+  for (int round = 0; round < 3; ++round) {
+    EXPECT_EQ(read(kUpper + 0x1000), 1u);
+    EXPECT_EQ(read(kUpper + 0x2000), round % 2 ? 3u : 2u);
+    map(1, 4, kP | kW | kG);
+    map(2, round % 2 ? 2 : 3, kP | kW);
+    switch_address_space(cpu, false);
+  }
+}
+
+TEST_F(MmuTest, MoreNonGlobalPagesThanAreCounted) {
+  for (uint64_t page = 8; page < 500; ++page) {
+    map(page, 1, kP | kW);
+    EXPECT_EQ(read(kUpper + page * 0x1000), 1u);
+  }
+  for (uint64_t page = 8; page < 500; ++page) map(page, 2, kP | kW);
+  switch_address_space(cpu, false);
+  for (uint64_t page = 8; page < 500; ++page) EXPECT_EQ(read(kUpper + page * 0x1000), 2u);
+}
+
 TEST_F(MmuTest, ProcessContextsKeepTheirTranslations) {
   cpu.cr4 |= kCr4Pcide;
   flush_tlb(cpu, true);
