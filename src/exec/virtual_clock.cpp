@@ -72,7 +72,8 @@ void HostClock::serve() {
   std::unique_lock lock(mutex_);
   while (!stopping_) {
     if (!running_ || due_.empty()) {
-      changed_.wait(lock);
+      // Bounded: glibc before 2.41 can lose a wake-up (its bug 25847).
+      changed_.wait_for(lock, std::chrono::milliseconds(250));
       continue;
     }
     const Nanoseconds left = due_.begin()->first - now_locked();
