@@ -72,8 +72,8 @@ void HostClock::serve() {
   std::unique_lock lock(mutex_);
   while (!stopping_) {
     if (!running_ || due_.empty()) {
-      // Bounded, since this thread was seen to sleep here with an alarm due. The cause is not proven; it may be
-      // the lost wake-up of glibc before 2.41 (its bug 25847).
+      // Bounded, since this thread was seen to sleep here with an alarm due. The cause is not proven; it may
+      // be the lost wake-up of glibc before 2.41 (its bug 25847).
       changed_.wait_for(lock, std::chrono::milliseconds(250));
       continue;
     }
