@@ -52,7 +52,9 @@ void HostClock::set(Alarm& alarm, Nanoseconds when) {
   std::lock_guard lock(mutex_);
   erase(alarm);
   if (alarm.removed) return;
-  if (due_.emplace(when, &alarm) == due_.begin()) changed_.notify_all();
+  // In a statement of its own: in `emplace() == begin()` either may be called first.
+  const auto entry = due_.emplace(when, &alarm);
+  if (entry == due_.begin()) changed_.notify_all();
 }
 
 void HostClock::clear(Alarm& alarm) {
@@ -72,9 +74,7 @@ void HostClock::serve() {
   std::unique_lock lock(mutex_);
   while (!stopping_) {
     if (!running_ || due_.empty()) {
-      // Bounded, since this thread was seen to sleep here with an alarm due. The cause is not proven; it may
-      // be the lost wake-up of glibc before 2.41 (its bug 25847).
-      changed_.wait_for(lock, std::chrono::milliseconds(250));
+      changed_.wait(lock);
       continue;
     }
     const Nanoseconds left = due_.begin()->first - now_locked();

@@ -40,21 +40,41 @@ TEST(HostClock, StandsStillWhilePaused) {
   EXPECT_EQ(clock.now(), stopped);
 }
 
+// Whether it became true within a time that only a missed wake-up takes.
+bool soon(const std::function<bool()>& condition) {
+  for (int i = 0; i < 5000 && !condition(); ++i) std::this_thread::sleep_for(1ms);
+  return condition();
+}
+
+TEST(HostClock, WakesForATimerSetWhileItsThreadSleeps) {
+  HostClock clock("test clock");
+  clock.resume();
+  std::this_thread::sleep_for(20ms);  // So that the thread waits, with nothing due.
+  std::atomic<bool> first{false}, second{false}, late{false};
+  Timer first_timer(clock, [&] { first = true; });
+  Timer second_timer(clock, [&] { second = true; });
+  Timer late_timer(clock, [&] { late = true; });
+  first_timer.set(clock.now());
+  EXPECT_TRUE(soon([&] { return first.load(); }));
+  late_timer.set(clock.now() + 1h);
+  std::this_thread::sleep_for(20ms);  // So that it waits for the late one.
+  second_timer.set(clock.now() + 1ms);
+  EXPECT_TRUE(soon([&] { return second.load(); }));
+  EXPECT_FALSE(late);
+}
+
 TEST(HostClock, TimerThatSetsItselfAgainCanBeDestroyed) {
   HostClock clock("test clock");
   clock.resume();
   std::atomic<int> fired{0};
   {
-    std::unique_ptr<Timer> timer;
     Timer* self = nullptr;
-    std::atomic<bool> ready{false};
+    std::unique_ptr<Timer> timer;  // Last: its callback, which uses the others, may run until it is gone.
     timer = std::make_unique<Timer>(clock, [&] {
-      while (!ready) std::this_thread::yield();
       ++fired;
       self->set(clock.now() + 100us);
     });
     self = timer.get();
-    ready = true;
     timer->set(clock.now());
     while (fired < 3) std::this_thread::yield();
   }
