@@ -3,13 +3,22 @@
 #include <sys/mman.h>
 
 #include <csignal>
-#include <mutex>
+
+#include "cpu/copy_registers.h"
 
 namespace alcove::cpu::kvm {
 
 namespace {
 
 constexpr uint32_t kMaximumCpuidEntries = 256;
+
+// In the order of Gpr and SegmentIndex.
+constexpr __u64 kvm_regs::* kGpr[] = {&kvm_regs::rax, &kvm_regs::rcx, &kvm_regs::rdx, &kvm_regs::rbx,
+                                      &kvm_regs::rsp, &kvm_regs::rbp, &kvm_regs::rsi, &kvm_regs::rdi,
+                                      &kvm_regs::r8,  &kvm_regs::r9,  &kvm_regs::r10, &kvm_regs::r11,
+                                      &kvm_regs::r12, &kvm_regs::r13, &kvm_regs::r14, &kvm_regs::r15};
+constexpr kvm_segment kvm_sregs::* kSegments[] = {&kvm_sregs::es, &kvm_sregs::cs, &kvm_sregs::ss,
+                                                  &kvm_sregs::ds, &kvm_sregs::fs, &kvm_sregs::gs};
 
 kvm_segment to_kvm(const SegmentRegister& segment) {
   kvm_segment out{};
@@ -143,48 +152,34 @@ X86State KvmVcpu::state() const {
   X86State state;
   if (ioctl(fd_.get(), KVM_GET_REGS, &regs) != 0 || ioctl(fd_.get(), KVM_GET_SREGS, &sregs) != 0)
     return state;
-  state.gpr = {regs.rax, regs.rcx, regs.rdx, regs.rbx, regs.rsp, regs.rbp, regs.rsi, regs.rdi,
-               regs.r8,  regs.r9,  regs.r10, regs.r11, regs.r12, regs.r13, regs.r14, regs.r15};
+  for (size_t i = 0; i < state.gpr.size(); ++i) state.gpr[i] = regs.*kGpr[i];
   state.rip = regs.rip;
   state.rflags = regs.rflags;
-  state.segments = {from_kvm(sregs.es), from_kvm(sregs.cs), from_kvm(sregs.ss),
-                    from_kvm(sregs.ds), from_kvm(sregs.fs), from_kvm(sregs.gs)};
+  for (size_t i = 0; i < state.segments.size(); ++i) state.segments[i] = from_kvm(sregs.*kSegments[i]);
   state.tr = from_kvm(sregs.tr);
   state.ldtr = from_kvm(sregs.ldt);
-  state.gdtr = {sregs.gdt.base, sregs.gdt.limit};
-  state.idtr = {sregs.idt.base, sregs.idt.limit};
-  state.cr0 = sregs.cr0;
-  state.cr2 = sregs.cr2;
-  state.cr3 = sregs.cr3;
-  state.cr4 = sregs.cr4;
+  copy_descriptor_table(state.gdtr, sregs.gdt);
+  copy_descriptor_table(state.idtr, sregs.idt);
+  copy_control_registers(state, sregs);
   state.cr8 = sregs.cr8;
-  state.efer = sregs.efer;
   state.apic_base = sregs.apic_base;
   return state;
 }
 
 Result<> KvmVcpu::set_state(const X86State& state) {
   kvm_regs regs{};
-  const auto& gpr = state.gpr;
-  regs.rax = gpr[rax], regs.rcx = gpr[rcx], regs.rdx = gpr[rdx], regs.rbx = gpr[rbx];
-  regs.rsp = gpr[rsp], regs.rbp = gpr[rbp], regs.rsi = gpr[rsi], regs.rdi = gpr[rdi];
-  regs.r8 = gpr[r8], regs.r9 = gpr[r9], regs.r10 = gpr[r10], regs.r11 = gpr[r11];
-  regs.r12 = gpr[r12], regs.r13 = gpr[r13], regs.r14 = gpr[r14], regs.r15 = gpr[r15];
+  for (size_t i = 0; i < state.gpr.size(); ++i) regs.*kGpr[i] = state.gpr[i];
   regs.rip = state.rip;
   regs.rflags = state.rflags;
 
   kvm_sregs sregs = power_on_sregs_;  // Keeps what X86State does not hold.
-  sregs.es = to_kvm(state.segments[es]), sregs.cs = to_kvm(state.segments[cs]),
-  sregs.ss = to_kvm(state.segments[ss]);
-  sregs.ds = to_kvm(state.segments[ds]), sregs.fs = to_kvm(state.segments[fs]),
-  sregs.gs = to_kvm(state.segments[gs]);
+  for (size_t i = 0; i < state.segments.size(); ++i) sregs.*kSegments[i] = to_kvm(state.segments[i]);
   sregs.tr = to_kvm(state.tr);
   sregs.ldt = to_kvm(state.ldtr);
-  sregs.gdt.base = state.gdtr.base, sregs.gdt.limit = state.gdtr.limit;
-  sregs.idt.base = state.idtr.base, sregs.idt.limit = state.idtr.limit;
-  sregs.cr0 = state.cr0, sregs.cr2 = state.cr2, sregs.cr3 = state.cr3, sregs.cr4 = state.cr4,
+  copy_descriptor_table(sregs.gdt, state.gdtr);
+  copy_descriptor_table(sregs.idt, state.idtr);
+  copy_control_registers(sregs, state);
   sregs.cr8 = state.cr8;
-  sregs.efer = state.efer;
   if (state.apic_base) sregs.apic_base = state.apic_base;
   if (auto done = ALCOVE_KVM(fd_.get(), KVM_SET_SREGS, &sregs); !done) return std::unexpected(done.error());
   if (auto done = ALCOVE_KVM(fd_.get(), KVM_SET_REGS, &regs); !done) return std::unexpected(done.error());

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "cpu/copy_registers.h"
 #include "cpu/soft/apic/apic.h"
 #include "cpu/soft/mmu/walk.h"
 #include "cpu/soft/x86/debug.h"
@@ -31,12 +32,8 @@ X86State read_registers(const Cpu& cpu) {
   state.ldtr = cpu.ldtr;
   state.gdtr = cpu.gdtr;
   state.idtr = cpu.idtr;
-  state.cr0 = cpu.cr0;
-  state.cr2 = cpu.cr2;
-  state.cr3 = cpu.cr3;
-  state.cr4 = cpu.cr4;
+  copy_control_registers(state, cpu);
   state.cr8 = cpu.apic->cr8();
-  state.efer = cpu.efer;
   state.apic_base = cpu.apic->base();
   return state;
 }
@@ -60,11 +57,7 @@ Result<> write_registers(Cpu& cpu, const X86State& state) {
   cpu.ldtr = Segment{state.ldtr};
   cpu.gdtr = state.gdtr;
   cpu.idtr = state.idtr;
-  cpu.cr0 = state.cr0;
-  cpu.cr2 = state.cr2;
-  cpu.cr3 = state.cr3;
-  cpu.cr4 = state.cr4;
-  cpu.efer = state.efer;
+  copy_control_registers(cpu, state);
   cpu.apic->set_cr8(state.cr8);
   const bool real = !(state.cr0 & kCr0Pe);
   cpu.cpl = real ? 0 : cpu.virtual_8086() ? 3 : cpu.segments[ss].dpl();
