@@ -1,6 +1,6 @@
 # One folder of src/ is one static library. `alcove_module(cpu/soft DEPS cpu memory LINK fmt::fmt)` builds
-# libalcove_cpu_soft from the folder's *.cpp, a test program from its *_test.cpp and, with ALCOVE_FUZZ,
-# a fuzzer from each of its *_fuzz.cpp. DEPS names modules, LINK anything else; RECURSE takes the sub-folders in.
+# libalcove_cpu_soft from the folder's *.cpp, a test program from its *_test.cpp and what is in folders named
+# testing, and, with ALCOVE_FUZZ, a fuzzer from each of its *_fuzz.cpp. DEPS names modules, LINK anything else; RECURSE takes the sub-folders in.
 function(alcove_module path)
   cmake_parse_arguments(arg "RECURSE" "" "DEPS;LINK" ${ARGN})
   string(REPLACE "/" "_" name ${path})
@@ -11,9 +11,9 @@ function(alcove_module path)
   endif()
   set(tests ${sources})
   set(fuzzers ${sources})
-  list(FILTER tests INCLUDE REGEX "_test\\.cpp$")
+  list(FILTER tests INCLUDE REGEX "_test\\.cpp$|/testing/[^/]*\\.cpp$")
   list(FILTER fuzzers INCLUDE REGEX "_fuzz\\.cpp$")
-  list(FILTER sources EXCLUDE REGEX "(_test|_fuzz|/main)\\.cpp$")
+  list(FILTER sources EXCLUDE REGEX "(_test|_fuzz|/main)\\.cpp$|/testing/[^/]*\\.cpp$")
 
   list(TRANSFORM arg_DEPS REPLACE "/" "_")
   list(TRANSFORM arg_DEPS PREPEND alcove_)

@@ -97,12 +97,8 @@ count: .long 0
 
 TEST(Apic, TimersEndHalts) {
   GuestMachine machine;
-  machine.start_long(timer());
-  machine.set_gate64(0x40, GuestMachine::kCode + 0x180);
-  machine.set_gate64(0x41, GuestMachine::kCode + 0x200);
-  EXPECT_EQ(machine.run(), Exit::kicked);
-  ASSERT_FALSE(machine.timed_out());
-  const std::vector<uint32_t> output = machine.output();
+  machine.start_long(timer(), {{0x40, 0x180}, {0x41, 0x200}});
+  const std::vector<uint32_t> output = machine.run_to_end();
   ASSERT_EQ(output.size(), 5u);
   EXPECT_EQ(output[0], 0u);
   EXPECT_GT(output[1], 4'000'000u);  // TSC ticks: no host has less than 0.8 GHz.
@@ -153,12 +149,8 @@ ALCOVE_GUEST(priorities, R"(
 
 TEST(Apic, PrioritiesDecideWhatIsTaken) {
   GuestMachine machine;
-  machine.start_long(priorities());
-  machine.set_gate64(0x32, GuestMachine::kCode + 0x100);
-  machine.set_gate64(0x50, GuestMachine::kCode + 0x140);
-  machine.set_gate64(0x61, GuestMachine::kCode + 0x180);
-  EXPECT_EQ(machine.run(), Exit::kicked);
-  EXPECT_THAT(machine.output(), ElementsAre(0x61, 1, 0x50, 0x32, 2, 1 << 5));
+  machine.start_long(priorities(), {{0x32, 0x100}, {0x50, 0x140}, {0x61, 0x180}});
+  EXPECT_THAT(machine.run_to_end(), ElementsAre(0x61, 1, 0x50, 0x32, 2, 1 << 5));
 }
 
 ALCOVE_GUEST(message, R"(
@@ -183,9 +175,7 @@ ALCOVE_GUEST(message, R"(
 
 TEST(Apic, MessagesArriveAndLevelTriggeredOnesAreEnded) {
   GuestMachine machine;
-  machine.start_long(message());
-  machine.set_gate64(0x70, GuestMachine::kCode + 0x100);
-  machine.set_gate64(0x71, GuestMachine::kCode + 0x140);
+  machine.start_long(message(), {{0x70, 0x100}, {0x71, 0x140}});
   const uint64_t level[4] = {0, uint64_t{1} << (0x70 - 64), 0, 0};
   machine.vm().set_level_triggered_vectors(level);
   std::thread sender([&] {
@@ -277,12 +267,8 @@ flag: .long 0
 
 TEST(Apic, ProcessorsStartAndInterruptEachOther) {
   GuestMachine machine(2);
-  machine.start_long(two_processors());
-  machine.set_gate64(2, GuestMachine::kCode + 0x180);
-  machine.set_gate64(0x42, GuestMachine::kCode + 0x1c0);
-  EXPECT_EQ(machine.run(), Exit::kicked);
-  EXPECT_FALSE(machine.timed_out());
-  EXPECT_THAT(machine.output(), ElementsAre(1, 2, 0));
+  machine.start_long(two_processors(), {{2, 0x180}, {0x42, 0x1c0}});
+  EXPECT_THAT(machine.run_to_end(), ElementsAre(1, 2, 0));
 }
 
 ALCOVE_GUEST(nmi_blocking, R"(
@@ -313,10 +299,8 @@ nmi_count: .long 0
 
 TEST(Apic, NmiWaitsUntilTheHandlerReturns) {
   GuestMachine machine;
-  machine.start_long(nmi_blocking());
-  machine.set_gate64(2, GuestMachine::kCode + 0x100);
-  EXPECT_EQ(machine.run(), Exit::kicked);
-  EXPECT_THAT(machine.output(), ElementsAre(1, 0x55, 2, 9));
+  machine.start_long(nmi_blocking(), {{2, 0x100}});
+  EXPECT_THAT(machine.run_to_end(), ElementsAre(1, 0x55, 2, 9));
 }
 
 ALCOVE_GUEST(base_register, R"(
@@ -347,10 +331,8 @@ ALCOVE_GUEST(base_register, R"(
 
 TEST(Apic, ModeChangesAsTheArchitectureAllows) {
   GuestMachine machine;
-  machine.start_long(base_register());
-  machine.set_gate64(13, GuestMachine::kCode + 0x100);
-  EXPECT_EQ(machine.run(), Exit::kicked);
-  EXPECT_THAT(machine.output(), ElementsAre(0xfee00900, 13, 13, 0x50014));
+  machine.start_long(base_register(), {{13, 0x100}});
+  EXPECT_THAT(machine.run_to_end(), ElementsAre(0xfee00900, 13, 13, 0x50014));
 }
 
 ALCOVE_GUEST(timer_modes, R"(
@@ -395,11 +377,8 @@ ALCOVE_GUEST(timer_modes, R"(
 
 TEST(Apic, TimerModesChange) {
   GuestMachine machine;
-  machine.start_long(timer_modes());
-  machine.set_gate64(0x40, GuestMachine::kCode + 0x200);
-  machine.set_gate64(13, GuestMachine::kCode + 0x300);
-  EXPECT_EQ(machine.run(), Exit::kicked);
-  EXPECT_THAT(machine.output(), ElementsAre(0x40, 14, 0, 13));
+  machine.start_long(timer_modes(), {{0x40, 0x200}, {13, 0x300}});
+  EXPECT_THAT(machine.run_to_end(), ElementsAre(0x40, 14, 0, 13));
 }
 
 }  // namespace

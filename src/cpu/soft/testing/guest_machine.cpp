@@ -1,5 +1,7 @@
 #include "cpu/soft/testing/guest_machine.h"
 
+#include <gtest/gtest.h>
+
 #include <algorithm>
 #include <cstring>
 
@@ -92,7 +94,8 @@ X86State GuestMachine::flat_state(std::span<const uint8_t> code) {
   return state;
 }
 
-void GuestMachine::start_long(std::span<const uint8_t> code) {
+void GuestMachine::start_long(std::span<const uint8_t> code, std::initializer_list<Handler> handlers) {
+  for (const Handler& to : handlers) set_gate64(to.vector, kCode + to.offset, kCode64, to.access, to.ist);
   X86State state = flat_state(code);
   state.segments[cs] = segment(kCode64, 0xa09b);
   state.cr0 = 0x80010033;  // PG, WP, NE, ET, MP, PE
@@ -103,7 +106,8 @@ void GuestMachine::start_long(std::span<const uint8_t> code) {
   if (!vm_->vcpu(0).set_state(state)) std::abort();
 }
 
-void GuestMachine::start_protected(std::span<const uint8_t> code) {
+void GuestMachine::start_protected(std::span<const uint8_t> code, std::initializer_list<Handler> handlers) {
+  for (const Handler& to : handlers) set_gate32(to.vector, kCode + to.offset, kCode32, to.access);
   X86State state = flat_state(code);
   state.segments[cs] = segment(kCode32, 0xc09b);
   state.cr0 = 0x33;
@@ -146,6 +150,12 @@ Exit GuestMachine::run() {
   watchdog.join();
   for (std::thread& other : others) other.join();
   return exit;
+}
+
+std::vector<uint32_t> GuestMachine::run_to_end() {
+  EXPECT_EQ(run(), Exit::kicked);
+  EXPECT_FALSE(timed_out_);
+  return output();
 }
 
 void GuestMachine::stop() {

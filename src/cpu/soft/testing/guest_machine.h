@@ -2,12 +2,14 @@
 // to the test.
 //
 // The guest writes words to port 0xe9 and ends with a write to port 0xf4. Guests are assembled with the test
-// (ALCOVE_GUEST) and run at kCode; absolute addresses are written as `label - NAME + 0x10000`.
+// (ALCOVE_GUEST of guest_macros.h) and run at kCode; absolute addresses are written as
+// `label - NAME + 0x10000`.
 #pragma once
 
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
+#include <initializer_list>
 #include <memory>
 #include <mutex>
 #include <span>
@@ -16,21 +18,6 @@
 #include <vector>
 
 #include "cpu/hypervisor.h"
-
-// Assembles `text` into read-only data as the bytes of a function-like `name()`.
-#define ALCOVE_GUEST(name, text)                                                                   \
-  extern "C" const uint8_t guest_##name##_begin[], guest_##name##_end[];                           \
-  asm(".pushsection .rodata\n"                                                                     \
-      ".balign 16\n"                                                                               \
-      "guest_" #name "_begin:\n" #name " = .\n" text                                               \
-      "\n.code64\n"                                                                                \
-      "guest_" #name                                                                               \
-      "_end:\n"                                                                                    \
-      ".popsection\n");                                                                            \
-  static std::span<const uint8_t> name() {                                                         \
-    return {guest_##name##_begin, static_cast<size_t>(guest_##name##_end - guest_##name##_begin)}; \
-  }                                                                                                \
-  static_assert(true)
 
 namespace alcove::cpu::soft::testing {
 
@@ -74,22 +61,31 @@ class GuestMachine final : public IoHandler {
                   unsigned ist = 0);
   void set_gate32(unsigned vector, uint32_t handler, uint16_t selector = kCode32, uint8_t access = 0x8e);
 
+  // The handler of an interrupt or exception, at an offset into the guest's code.
+  struct Handler {
+    unsigned vector;
+    uint32_t offset;
+    uint8_t access = 0x8e;  // A gate for an interrupt, of privilege level 0.
+    unsigned ist = 0;
+  };
+
   // Processor 0 at the beginning of `code`: in 64-bit mode with the first GiB mapped to itself for all
   // (CR3 = kPageTables), tables loaded, TR = kTss64Selector, RSP0 = kStack, IST1 = kIstStack.
-  void start_long(std::span<const uint8_t> code);
+  void start_long(std::span<const uint8_t> code, std::initializer_list<Handler> handlers = {});
   // In 32-bit protected mode without paging, flat segments, TR = kTssA.
-  void start_protected(std::span<const uint8_t> code);
+  void start_protected(std::span<const uint8_t> code, std::initializer_list<Handler> handlers = {});
   // In real mode at kCode (CS = 0x1000, other segments 0, SP = 0x8000).
   void start_real(std::span<const uint8_t> code);
 
   // Runs all processors until the guest ends, or one of them does, or ten seconds have passed.
   Exit run();
+  // The same, expecting that the guest ends it. What it wrote.
+  std::vector<uint32_t> run_to_end();
 
   Vm& vm() { return *vm_; }
   // What the guest wrote to port 0xe9.
   std::vector<uint32_t> output();
   std::vector<uint8_t> ended_interrupts();
-  bool timed_out() const { return timed_out_; }
 
  private:
   void port_read(uint16_t port, std::span<std::byte> data) override;

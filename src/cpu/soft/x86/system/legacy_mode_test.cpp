@@ -97,9 +97,7 @@ TEST(LegacyMode, RealProtectedLongAndBack) {
   machine.start_real(through_modes());
   machine.set_descriptor(GuestMachine::kCode16, 0x00009b010000ffff);  // Base 0x10000.
   machine.store<uint32_t>(4 * 0x21, 0x10000100);
-  EXPECT_EQ(machine.run(), Exit::kicked);
-  EXPECT_FALSE(machine.timed_out());
-  EXPECT_THAT(machine.output(), ElementsAre(0x1234, 2, 32, 0x500, 0x100, 0x1000));
+  EXPECT_THAT(machine.run_to_end(), ElementsAre(0x1234, 2, 32, 0x500, 0x100, 0x1000));
 }
 
 ALCOVE_GUEST(rings, R"(
@@ -148,12 +146,10 @@ ring3:
 
 TEST(LegacyMode, CallGateCopiesParametersAndReturnsToRing3) {
   GuestMachine machine;
-  machine.start_protected(rings());
-  machine.set_gate32(13, GuestMachine::kCode + 0x200);
+  machine.start_protected(rings(), {{13, 0x200}});
   machine.set_descriptor(GuestMachine::kGate, 0x0001'ec02'0018'0100);
-  EXPECT_EQ(machine.run(), Exit::kicked);
-  EXPECT_THAT(machine.output(), ElementsAre(0x18, 0x2222, 0x1111, GuestMachine::kStack - 24, 0x23,
-                                            GuestMachine::kUserStack, 0x10, 0, 0x13));
+  EXPECT_THAT(machine.run_to_end(), ElementsAre(0x18, 0x2222, 0x1111, GuestMachine::kStack - 24, 0x23,
+                                                GuestMachine::kUserStack, 0x10, 0, 0x13));
 }
 
 ALCOVE_GUEST(task_gate, R"(
@@ -202,9 +198,8 @@ TEST(LegacyMode, DoubleFaultThroughATaskGate) {
   machine.store<uint32_t>(tss + 0x38, GuestMachine::kIstStack);
   for (unsigned i = 0; i < 6; ++i)
     machine.store<uint32_t>(tss + 0x48 + 4 * i, i == cs ? GuestMachine::kCode32 : GuestMachine::kData);
-  EXPECT_EQ(machine.run(), Exit::kicked);
-  EXPECT_THAT(machine.output(), ElementsAre(0, GuestMachine::kTssB, 0x4000, 0xdead0000, GuestMachine::kTssA,
-                                            8, 0xdead0000, GuestMachine::kTssA));
+  EXPECT_THAT(machine.run_to_end(), ElementsAre(0, GuestMachine::kTssB, 0x4000, 0xdead0000,
+                                                GuestMachine::kTssA, 8, 0xdead0000, GuestMachine::kTssA));
 }
 
 ALCOVE_GUEST(virtual_8086, R"(
@@ -249,12 +244,9 @@ in_8086:
 
 TEST(LegacyMode, Virtual8086) {
   GuestMachine machine;
-  machine.start_protected(virtual_8086());
-  machine.set_gate32(13, GuestMachine::kCode + 0x100);
-  machine.set_gate32(0x40, GuestMachine::kCode + 0x200, GuestMachine::kCode32, 0xee);
+  machine.start_protected(virtual_8086(), {{13, 0x100}, {0x40, 0x200, 0xee}});
   machine.store<uint16_t>(GuestMachine::kTss32 + 0x66, 0x68);  // No I/O bitmap.
-  EXPECT_EQ(machine.run(), Exit::kicked);
-  EXPECT_THAT(machine.output(), ElementsAre(0, 6, 0x1234, 0x20000));
+  EXPECT_THAT(machine.run_to_end(), ElementsAre(0, 6, 0x1234, 0x20000));
 }
 
 ALCOVE_GUEST(real_segments_in_protected_mode, R"(
@@ -272,8 +264,7 @@ ALCOVE_GUEST(real_segments_in_protected_mode, R"(
 TEST(LegacyMode, RealSegmentsServeInProtectedMode) {
   GuestMachine machine;
   machine.start_real(real_segments_in_protected_mode());
-  EXPECT_EQ(machine.run(), Exit::kicked);
-  EXPECT_THAT(machine.output(), ElementsAre(0x1234));
+  EXPECT_THAT(machine.run_to_end(), ElementsAre(0x1234));
 }
 
 }  // namespace

@@ -47,13 +47,8 @@ count: .quad 0
 
 TEST(LongMode, FaultsReachTheirHandlersWithErrorCodes) {
   GuestMachine machine;
-  machine.start_long(faults());
-  machine.set_gate64(6, GuestMachine::kCode + 0x100);
-  machine.set_gate64(13, GuestMachine::kCode + 0x200);
-  machine.set_gate64(14, GuestMachine::kCode + 0x300);
-  EXPECT_EQ(machine.run(), Exit::kicked);
-  EXPECT_FALSE(machine.timed_out());
-  EXPECT_THAT(machine.output(), ElementsAre(0x106, 2, 0x1234, 3, 2, 0x40000123, 4, 0, 5));
+  machine.start_long(faults(), {{6, 0x100}, {13, 0x200}, {14, 0x300}});
+  EXPECT_THAT(machine.run_to_end(), ElementsAre(0x106, 2, 0x1234, 3, 2, 0x40000123, 4, 0, 5));
 }
 
 ALCOVE_GUEST(double_fault, R"(
@@ -72,10 +67,8 @@ ALCOVE_GUEST(double_fault, R"(
 
 TEST(LongMode, FaultWhileDeliveringAFaultIsADoubleFaultOnItsOwnStack) {
   GuestMachine machine;
-  machine.start_long(double_fault());
-  machine.set_gate64(8, GuestMachine::kCode + 0x100, GuestMachine::kCode64, 0x8e, 1);
-  EXPECT_EQ(machine.run(), Exit::kicked);
-  EXPECT_THAT(machine.output(), ElementsAre(GuestMachine::kIstStack - 48, 0, 0x12345));
+  machine.start_long(double_fault(), {{8, 0x100, 0x8e, 1}});
+  EXPECT_THAT(machine.run_to_end(), ElementsAre(GuestMachine::kIstStack - 48, 0, 0x12345));
 }
 
 TEST(LongMode, FaultWhileDeliveringADoubleFaultShutsDown) {
@@ -136,14 +129,9 @@ in_user:
 
 TEST(LongMode, UserCodeIsHeldByItsPrivilege) {
   GuestMachine machine;
-  machine.start_long(user());
-  machine.set_gate64(0x80, GuestMachine::kCode + 0x100, GuestMachine::kCode64, 0xee);
-  machine.set_gate64(0x81, GuestMachine::kCode + 0x100);
-  machine.set_gate64(13, GuestMachine::kCode + 0x200);
-  machine.set_gate64(6, GuestMachine::kCode + 0x300);
+  machine.start_long(user(), {{0x80, 0x100, 0xee}, {0x81, 0x100}, {13, 0x200}, {6, 0x300}});
   machine.store<uint8_t>(GuestMachine::kTss + 0x68 + 2, 0xfb);  // Port 0x12.
-  EXPECT_EQ(machine.run(), Exit::kicked);
-  EXPECT_THAT(machine.output(),
+  EXPECT_THAT(machine.run_to_end(),
               ElementsAre(0x33, 0x90000, 0, 0, 0, 0x77, 0x12, 0x81 * 8 + 2, GuestMachine::kStack - 40));
 }
 
@@ -196,10 +184,8 @@ entry:
 
 TEST(LongMode, SyscallAndSysret) {
   GuestMachine machine;
-  machine.start_long(fast_calls());
-  machine.set_gate64(13, GuestMachine::kCode + 0x200);
-  EXPECT_EQ(machine.run(), Exit::kicked);
-  EXPECT_THAT(machine.output(), ElementsAre(0x33, 8, 0x202, 8, 0x2b, 8, 8, 8, 8));
+  machine.start_long(fast_calls(), {{13, 0x200}});
+  EXPECT_THAT(machine.run_to_end(), ElementsAre(0x33, 8, 0x202, 8, 0x2b, 8, 8, 8, 8));
 }
 
 ALCOVE_GUEST(compatibility, R"(
@@ -233,10 +219,8 @@ in_64:
 
 TEST(LongMode, CompatibilityModeAndBack) {
   GuestMachine machine;
-  machine.start_long(compatibility());
-  machine.set_gate64(0x80, GuestMachine::kCode + 0x100);
-  EXPECT_EQ(machine.run(), Exit::kicked);
-  EXPECT_THAT(machine.output(), ElementsAre(0xffffffff, 0x10, 15));
+  machine.start_long(compatibility(), {{0x80, 0x100}});
+  EXPECT_THAT(machine.run_to_end(), ElementsAre(0xffffffff, 0x10, 15));
 }
 
 ALCOVE_GUEST(call_gate, R"(
@@ -271,8 +255,7 @@ TEST(LongMode, CallGateToTheKernel) {
   machine.start_long(call_gate());
   machine.set_descriptor(GuestMachine::kGate, 0x0001'ec00'0008'0100, 0);
   machine.store<uint64_t>(GuestMachine::kGdt + 0x60, 0);
-  EXPECT_EQ(machine.run(), Exit::kicked);
-  EXPECT_THAT(machine.output(), ElementsAre(8, GuestMachine::kStack - 32, 0, 0x33));
+  EXPECT_THAT(machine.run_to_end(), ElementsAre(8, GuestMachine::kStack - 32, 0, 0x33));
 }
 
 ALCOVE_GUEST(debugging, R"(
@@ -316,10 +299,8 @@ watched: .long 0
 
 TEST(LongMode, SingleStepsAndBreakpoints) {
   GuestMachine machine;
-  machine.start_long(debugging());
-  machine.set_gate64(1, GuestMachine::kCode + 0x200);
-  EXPECT_EQ(machine.run(), Exit::kicked);
-  const std::vector<uint32_t> output = machine.output();
+  machine.start_long(debugging(), {{1, 0x200}});
+  const std::vector<uint32_t> output = machine.run_to_end();
   ASSERT_EQ(output.size(), 15u);
   for (size_t i = 0; i < 10; i += 2) EXPECT_EQ(output[i], 0x4000u);
   EXPECT_EQ(output[1] + 1, output[3]);
@@ -357,10 +338,8 @@ second:
 
 TEST(LongMode, MovSsHoldsSingleStepsBack) {
   GuestMachine machine;
-  machine.start_long(stepping_over_mov_ss());
-  machine.set_gate64(1, GuestMachine::kCode + 0x100);
-  EXPECT_EQ(machine.run(), Exit::kicked);
-  EXPECT_THAT(machine.output(), ElementsAre(0, 1, 2, 3));
+  machine.start_long(stepping_over_mov_ss(), {{1, 0x100}});
+  EXPECT_THAT(machine.run_to_end(), ElementsAre(0, 1, 2, 3));
 }
 
 ALCOVE_GUEST(base_behind_null, R"(
@@ -389,8 +368,7 @@ base_behind_null_user:
 TEST(LongMode, NullingASegmentKeepsItsBase) {
   GuestMachine machine;
   machine.start_long(base_behind_null());
-  EXPECT_EQ(machine.run(), Exit::kicked);
-  EXPECT_THAT(machine.output(), ElementsAre(0, 0x77));
+  EXPECT_THAT(machine.run_to_end(), ElementsAre(0, 0x77));
 }
 
 }  // namespace
