@@ -8,7 +8,6 @@
 
 #include <array>
 #include <iostream>
-#include <thread>
 
 #include "cli/control.h"
 #include "cli/escape_filter.h"
@@ -45,11 +44,19 @@ Result<> make_disk(const std::filesystem::path& path, uint64_t size) {
 // As `info --json` and `list --json` show a machine.
 nlohmann::json describe(const Bundle& bundle) {
   nlohmann::json json = {{"name", bundle.name()}, {"path", bundle.path().string()}, {"state", "stopped"}};
-  if (auto reply = request(bundle, "info")) json.update(*reply);
+  if (auto reply = request(bundle, "info")) {
+    json.update(*reply);
+  } else if (auto process = bundle.holder()) {
+    json["state"] = "running";
+    json["process_id"] = *process;
+  } else if (auto error = bundle.last_error()) {
+    json["state"] = "error";
+    json["error"] = to_json(*error);
+  }
   if (auto configuration = bundle.configuration()) {
     json["configuration"] = nlohmann::json::parse(configuration->to_json(), nullptr, false);
   } else {
-    json["error"] = to_json(configuration.error());
+    json["configuration_error"] = to_json(configuration.error());
   }
   return json;
 }
@@ -71,14 +78,20 @@ int create(const std::string& name, const MachineOptions& options, const std::st
     if (!loader.initial_ramdisk.empty())
       loader.initial_ramdisk = std::filesystem::absolute(loader.initial_ramdisk);
   }
+  if (!configuration.boot_loader) return report(no_kernel());
   const auto problems = configuration.validate();
   for (const Error& problem : problems) report(problem);
   if (!problems.empty()) return 1;
 
   uint64_t disk_size = 0;
   if (!new_disk_size.empty()) {
-    auto size = parse_size(new_disk_size);
-    if (!size) return report({size.error().code, "--new-disk", size.error().what, size.error().hint});
+    auto size = parse_size_option("--new-disk", new_disk_size);
+    if (!size) return report(size.error());
+    constexpr uint64_t kSectorSize = 512;
+    if (*size == 0 || *size % kSectorSize != 0) {
+      return report({ErrorCode::invalid_virtual_machine_configuration, "--new-disk",
+                     fmt::format("a disk can't have {} bytes", *size), "a multiple of 512, like 20GiB"});
+    }
     disk_size = *size;
   }
   auto bundle = Bundle::create(name, configuration);
@@ -86,9 +99,10 @@ int create(const std::string& name, const MachineOptions& options, const std::st
   if (disk_size != 0) {
     const auto disk = bundle->path() / "disk.img";
     auto made = make_disk(disk, disk_size);
+    // Relative to the machine file, so that the folder can be moved.
     configuration.storage_devices.insert(
         configuration.storage_devices.begin(),
-        VirtioBlockDeviceConfiguration{.attachment = DiskImageStorageDeviceAttachment{.path = disk}});
+        VirtioBlockDeviceConfiguration{.attachment = DiskImageStorageDeviceAttachment{.path = "disk.img"}});
     if (made) made = configuration.save(bundle->machine_file());
     if (!made) {
       (void)bundle->remove();
@@ -100,10 +114,6 @@ int create(const std::string& name, const MachineOptions& options, const std::st
 }
 
 int start(const Bundle& bundle) {
-  if (bundle.connect()) {
-    return report(
-        {ErrorCode::invalid_virtual_machine_state, bundle.name(), "the machine is running already", ""});
-  }
   std::array<int, 2> ready{};
   if (pipe2(ready.data(), O_CLOEXEC) != 0)
     return report({ErrorCode::internal, "", "a pipe cannot be made", ""});
@@ -128,14 +138,15 @@ int start(const Bundle& bundle) {
 }
 
 int stop(const Bundle& bundle, bool force, unsigned timeout_seconds) {
-  if (force) return say_state(bundle, request(bundle, "stop"));
-  auto reply = request(bundle, "request_stop");
+  auto reply = request(bundle, force ? "stop" : "request_stop");
   if (!reply) return report(reply.error());
   const bool show_progress = isatty(STDERR_FILENO);
   const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(timeout_seconds);
   while (std::chrono::steady_clock::now() < deadline) {
-    if (!bundle.connect()) {
+    // Not before its process has ended: the next command may start or delete it.
+    if (bundle.wait_until_free(std::chrono::steady_clock::now() + std::chrono::milliseconds(500))) {
       if (show_progress) fmt::print(stderr, "\r\x1b[K");
+      if (auto error = bundle.last_error()) return report(*error);
       fmt::print("{} is stopped\n", bundle.name());
       return 0;
     }
@@ -143,7 +154,6 @@ int stop(const Bundle& bundle, bool force, unsigned timeout_seconds) {
       const auto left = std::chrono::ceil<std::chrono::seconds>(deadline - std::chrono::steady_clock::now());
       fmt::print(stderr, "\rWaiting for the guest to shut down ({} s left)\x1b[K", left.count());
     }
-    std::this_thread::sleep_for(std::chrono::milliseconds(200));
   }
   if (show_progress) fmt::print(stderr, "\n");
   return report({ErrorCode::invalid_virtual_machine_state, bundle.name(),
@@ -200,7 +210,9 @@ int console(const Bundle& bundle) {
 
 int list(bool json) {
   nlohmann::json machines = nlohmann::json::array();
-  for (const Bundle& bundle : Bundle::all()) machines.push_back(describe(bundle));
+  const auto bundles = Bundle::all();
+  if (!bundles) return report(bundles.error());
+  for (const Bundle& bundle : *bundles) machines.push_back(describe(bundle));
   if (json) {
     fmt::print("{}\n", machines.dump(2));
     return 0;
@@ -217,13 +229,18 @@ int list(bool json) {
       if (address.empty() && !device["addresses"].empty())
         address = device["addresses"][0].get<std::string>();
     }
-    const auto memory = configuration.find("memory_size");
+    // What is wrong with it stands where its address would.
+    for (const char* key : {"error", "configuration_error"}) {
+      if (machine.contains(key)) address = error_from_json(machine[key]).what;
+    }
+    const auto number = [&](const char* key, auto format) {
+      const auto found = configuration.find(key);
+      return found == configuration.end() ? std::string("?") : format(found->template get<uint64_t>());
+    };
     fmt::print("{:<24} {:<10} {:>5} {:>9}  {}\n", machine["name"].get<std::string>(),
-               machine["state"].get<std::string>(), configuration.value("cpu_count", 0),
-               memory == configuration.end() ? ""
-               : memory->is_number()         ? format_size(memory->get<uint64_t>())
-                                             : memory->get<std::string>(),
-               address);
+               machine["state"].get<std::string>(),
+               number("cpu_count", [](uint64_t count) { return std::to_string(count); }),
+               number("memory_size", [](uint64_t size) { return format_size(size); }), address);
   }
   return 0;
 }
@@ -236,6 +253,10 @@ int info(const Bundle& bundle, bool json) {
   }
   fmt::print("name       {}\nstate      {}\nfolder     {}\n", bundle.name(),
              machine["state"].get<std::string>(), bundle.path().string());
+  if (machine.contains("error")) {
+    const Error error = error_from_json(machine["error"]);
+    fmt::print("error      {}{}{}\n", error.where, error.where.empty() ? "" : ": ", error.what);
+  }
   if (machine.contains("hypervisor")) {
     fmt::print("hypervisor {}\nprocess    {}\nresident   {} MiB\n", machine["hypervisor"].get<std::string>(),
                machine["process_id"].get<int>(), machine["resident_memory_size"].get<uint64_t>() >> 20);

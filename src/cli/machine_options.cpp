@@ -35,11 +35,17 @@ std::pair<std::string, std::string> key_and_value(const std::string& part) {
 
 }  // namespace
 
+std::string whole_number(const std::string& text) {
+  const bool is_one = !text.empty() && text.size() <= 9 && text.find_first_not_of("0123456789") == text.npos;
+  return is_one ? "" : fmt::format("'{}' is not a whole number", text);
+}
+
 void MachineOptions::add_to(CLI::App& command) {
   const auto group = "Machine";
   command.add_option("--cpus", cpus, "Processors (default: half of the host's, 4 at most)")
       ->group(group)
-      ->type_name("N");
+      ->type_name("N")
+      ->check(whole_number);
   command.add_option("--memory", memory, "Memory, e.g. 2GiB (default: 1GiB)")
       ->group(group)
       ->type_name("SIZE");
@@ -52,7 +58,7 @@ void MachineOptions::add_to(CLI::App& command) {
       ->type_name("TEXT");
   command
       .add_option("--disk", disks,
-                  "Disk image; options: readonly, caching=automatic|cached|uncached, sync=full|fsync|none, "
+                  "Disk image; options: readonly, caching=auto|cached|uncached, sync=full|fsync|none, "
                   "id=NAME; may be repeated")
       ->group(group)
       ->type_name("FILE[,OPTION]...")
@@ -84,6 +90,17 @@ VirtualMachineConfiguration default_configuration() {
   return configuration;
 }
 
+Error no_kernel() {
+  return {ErrorCode::invalid_virtual_machine_configuration, "--kernel", "there is nothing to boot",
+          "give --kernel FILE, usually with --initrd and --disk; `make demo` makes such files"};
+}
+
+Result<uint64_t> parse_size_option(const std::string& option, const std::string& text) {
+  auto size = parse_size(text);
+  if (!size) return usage(option, fmt::format("'{}' {}", text, size.error().what), size.error().hint);
+  return *size;
+}
+
 Result<StorageDeviceConfiguration> parse_disk(const std::string& text) {
   const std::vector<std::string> parts = split(text);
   VirtioBlockDeviceConfiguration device;
@@ -100,7 +117,7 @@ Result<StorageDeviceConfiguration> parse_disk(const std::string& text) {
       device.block_device_identifier = value;
     } else {
       return usage("--disk", fmt::format("'{}' is not an option of a disk", part),
-                   "use readonly, caching=automatic|cached|uncached, sync=full|fsync|none or id=NAME");
+                   "use readonly, caching=auto|cached|uncached, sync=full|fsync|none or id=NAME");
     }
   }
   device.attachment = attachment;
@@ -118,11 +135,13 @@ Result<std::optional<NetworkDeviceConfiguration>> parse_network(const std::strin
     const auto [key, value] = key_and_value(part);
     if (key == "forward") {
       auto forward = parse_port_forward(value);
-      if (!forward) return usage("--net", forward.error().what, forward.error().hint);
+      if (!forward)
+        return usage("--net", fmt::format("'{}' {}", value, forward.error().what), forward.error().hint);
       attachment.port_forwards.push_back(*forward);
     } else if (key == "mac") {
       auto address = MACAddress::parse(value);
-      if (!address) return usage("--net", address.error().what, address.error().hint);
+      if (!address)
+        return usage("--net", fmt::format("'{}' {}", value, address.error().what), address.error().hint);
       device.mac_address = *address;
     } else {
       return usage("--net", fmt::format("'{}' is not an option of nat", part),
@@ -136,8 +155,8 @@ Result<std::optional<NetworkDeviceConfiguration>> parse_network(const std::strin
 Result<> MachineOptions::apply(VirtualMachineConfiguration& configuration) const {
   if (cpus) configuration.cpu_count = *cpus;
   if (memory) {
-    auto size = parse_size(*memory);
-    if (!size) return usage("--memory", size.error().what, size.error().hint);
+    auto size = parse_size_option("--memory", *memory);
+    if (!size) return std::unexpected(size.error());
     configuration.memory_size = *size;
   }
   if (kernel || initrd || command_line) {

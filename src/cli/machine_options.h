@@ -35,6 +35,12 @@ struct MachineOptions {
 // processors.
 VirtualMachineConfiguration default_configuration();
 
+// For an option's check(): empty, or what is wrong with what it was given.
+std::string whole_number(const std::string& text);
+// What to say where no kernel was given.
+Error no_kernel();
+// A size that an option was given; errors name the option and what it was given.
+Result<uint64_t> parse_size_option(const std::string& option, const std::string& text);
 Result<StorageDeviceConfiguration> parse_disk(const std::string& text);
 // Nothing for "none".
 Result<std::optional<NetworkDeviceConfiguration>> parse_network(const std::string& text);

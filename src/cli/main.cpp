@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <filesystem>
 
 #include "cli/commands.h"
@@ -9,13 +10,29 @@
 namespace alcove::cli {
 namespace {
 
+struct Given {
+  VirtualMachineConfiguration configuration;
+  UniqueFd lock;  // Of the bundle, if it is one that is to run.
+};
+
 // What `run` was given: a bundle, a machine file, or nothing.
-Result<VirtualMachineConfiguration> base_configuration(const std::string& given) {
-  if (given.empty()) return default_configuration();
-  if (given.ends_with(".toml")) return VirtualMachineConfiguration::load(given);
+Result<Given> load(const std::string& given, bool to_run) {
+  if (given.empty()) return Given{default_configuration(), {}};
+  if (given.ends_with(".toml")) {
+    auto configuration = VirtualMachineConfiguration::load(given);
+    if (!configuration) return std::unexpected(configuration.error());
+    return Given{std::move(*configuration), {}};
+  }
   auto bundle = Bundle::open(given);
   if (!bundle) return std::unexpected(bundle.error());
-  return bundle->configuration();
+  auto configuration = bundle->configuration();
+  if (!configuration) return std::unexpected(configuration.error());
+  if (!to_run) return Given{std::move(*configuration), {}};
+  if (!configuration->label) configuration->label = bundle->name();
+  auto lock = bundle->lock();
+  if (!lock) return std::unexpected(lock.error());
+  bundle->set_last_error({});
+  return Given{std::move(*configuration), std::move(*lock)};
 }
 
 template <class Action>
@@ -29,6 +46,10 @@ int main(int argc, char** argv) {
   app.set_version_flag("--version", ALCOVE_VERSION);
   app.require_subcommand(1);
   app.get_formatter()->column_width(34);
+  app.failure_message([](const CLI::App*, const CLI::Error& error) {
+    return fmt::format("alcove: {}\n        `alcove --help` and `alcove COMMAND --help` tell more\n",
+                       error.what());
+  });
   int status = 0;
 
   MachineOptions options;
@@ -44,14 +65,16 @@ int main(int argc, char** argv) {
   run_command->add_flag("--print", print, "Print the machine file that the options make, and do not run it");
   options.add_to(*run_command);
   run_command->callback([&] {
-    auto configuration = base_configuration(name);
-    auto applied = configuration ? options.apply(*configuration) : std::unexpected(configuration.error());
+    auto given = load(name, !print);
+    auto applied = given ? options.apply(given->configuration) : std::unexpected(given.error());
     if (!applied) {
       status = report(applied.error());
     } else if (print) {
-      fmt::print("{}", configuration->to_toml());
+      fmt::print("{}", given->configuration.to_toml());
+    } else if (name.empty() && !given->configuration.boot_loader) {
+      status = report(no_kernel());
     } else {
-      status = run(*configuration);
+      status = run(given->configuration);
     }
   });
 
@@ -73,7 +96,8 @@ int main(int argc, char** argv) {
                                [&](const Bundle& bundle) { return stop(bundle, force, timeout); });
   stop_command->add_flag("--force", force, "Pull the plug instead");
   stop_command->add_option("--timeout", timeout, "Seconds to wait for the guest (default: 90)")
-      ->type_name("SECONDS");
+      ->type_name("SECONDS")
+      ->check(whole_number);
   add("pause", "Let a running machine stand still", [](const Bundle& bundle) { return pause(bundle); });
   add("resume", "Let a paused machine go on", [](const Bundle& bundle) { return resume(bundle); });
   add("console", "Attach this terminal to a running machine's console (Ctrl-] q leaves it)",
@@ -93,6 +117,15 @@ int main(int argc, char** argv) {
   doctor_command->add_flag("--json", json, "For programs");
   doctor_command->callback([&] { status = doctor(json); });
 
+  if (argc < 2) {
+    fmt::print(stderr, "{}", app.help());
+    return 2;
+  }
+  const auto commands = app.get_subcommands([](const CLI::App*) { return true; });
+  if (argv[1][0] != '-' && std::ranges::find(commands, argv[1], &CLI::App::get_name) == commands.end()) {
+    report({ErrorCode::not_supported, argv[1], "there is no such command", "`alcove --help` lists them"});
+    return 2;
+  }
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -21,8 +21,14 @@ nlohmann::json to_json(const Error& error) {
 }
 
 Error error_from_json(const nlohmann::json& json) {
-  return {static_cast<ErrorCode>(json.value("number", 1)), json.value("where", ""),
-          json.value("what", "it failed"), json.value("hint", "")};
+  const auto text = [&](const char* key, const char* otherwise) -> std::string {
+    const auto found = json.find(key);
+    return found != json.end() && found->is_string() ? found->get<std::string>() : otherwise;
+  };
+  const auto number = json.find("number");
+  const bool has_code = number != json.end() && number->is_number_integer();
+  return {has_code ? static_cast<ErrorCode>(number->get<int>()) : ErrorCode::internal, text("where", ""),
+          text("what", "it failed"), text("hint", "")};
 }
 
 nlohmann::json describe(VirtualMachine& machine) {

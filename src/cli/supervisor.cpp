@@ -169,8 +169,8 @@ int supervise(const Bundle& bundle, int ready_fd) {
     tell(ready.get(), {{"error", to_json(error)}});
     return 1;
   };
-  auto listener = bundle.listen();
-  if (!listener) return give_up(listener.error());
+  const auto lock = bundle.lock();
+  if (!lock) return give_up(lock.error());
   auto configuration = bundle.configuration();
   if (!configuration) return give_up(configuration.error());
   if (!configuration->label) configuration->label = bundle.name();
@@ -179,11 +179,15 @@ int supervise(const Bundle& bundle, int ready_fd) {
   auto running = RunningMachine::start(*configuration);
   if (!running) return give_up(running.error());
   console->close_machine_ends();
+  bundle.set_last_error({});
+  auto listener = bundle.listen();
+  if (!listener) return give_up(listener.error());
   tell(ready.get(), {{"state", "running"}});
   ready.reset();
   Supervisor(std::move(*listener), **running, *console).serve(signals.get());
-  unlink((bundle.path() / "control.socket").c_str());
-  return (*running)->error() ? 1 : 0;
+  const auto error = (*running)->error();
+  bundle.set_last_error(error);
+  return error ? 1 : 0;
 }
 
 }  // namespace alcove::cli
