@@ -1,29 +1,74 @@
 # bash completion for alcove
+
+# Adds to COMPREPLY what of the lines of standard input begins with $1.
+_alcove_add() {
+  local line
+  while IFS= read -r line; do [[ $line == "$1"* ]] && COMPREPLY+=("$line"); done
+}
+
+_alcove_machines() {
+  local folder
+  for folder in "${XDG_DATA_HOME:-$HOME/.local/share}"/alcove/*.alcove; do
+    [ -d "$folder" ] && folder=${folder##*/} && echo "${folder%.alcove}"
+  done
+}
+
+_alcove_files() {
+  compopt -o filenames 2>/dev/null
+  local line
+  while IFS= read -r line; do COMPREPLY+=("$line"); done < <(compgen "$@")
+}
+
+# Behind a comma in $1, which of the options $2… it begins; false before a comma.
+_alcove_list() {
+  local current=$1 word
+  shift
+  if [[ $current != *,* ]]; then return 1; fi
+  compopt -o nospace 2>/dev/null
+  for word in "$@"; do [[ $word == "${current##*,}"* ]] && COMPREPLY+=("${current%,*},$word"); done
+  return 0
+}
+
 _alcove() {
-  local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD-1]} command=${COMP_WORDS[1]}
-  local machine="--cpus --memory --kernel --initrd --cmdline --disk --net --hypervisor --label"
-  _alcove_machines() {
-    local folder=${XDG_DATA_HOME:-$HOME/.local/share}/alcove
-    [ -d "$folder" ] && find "$folder" -maxdepth 1 -name '*.alcove' -printf '%f\n' 2>/dev/null | sed 's/\.alcove$//'
-  }
+  local command=${COMP_WORDS[1]} current=$2 previous=$3 key=
+  COMPREPLY=()
+  # Bash breaks words at "=": --kernel=FILE, and disk.img,caching=auto.
+  if [ "$previous" = "=" ]; then
+    previous=${COMP_WORDS[COMP_CWORD - 2]}
+    key=${previous##*,}
+  fi
   if [ "$COMP_CWORD" -eq 1 ]; then
-    COMPREPLY=($(compgen -W "run create start stop pause resume console list info delete doctor --help --version" -- "$current"))
+    _alcove_add "$current" < <(printf '%s\n' run create start stop pause resume console list info delete doctor --help --version)
     return
   fi
-  case "$previous" in
-    --kernel|--initrd|--disk) COMPREPLY=($(compgen -f -- "$current")); return ;;
-    --hypervisor) COMPREPLY=($(compgen -W "auto kvm soft" -- "$current")); return ;;
-    --net) COMPREPLY=($(compgen -W "nat none" -- "$current")); return ;;
+  case $key in
+    caching) _alcove_add "$current" < <(printf '%s\n' auto cached uncached); return ;;
+    sync) _alcove_add "$current" < <(printf '%s\n' full fsync none); return ;;
+    forward) _alcove_add "$current" < <(printf '%s\n' tcp: udp:); compopt -o nospace 2>/dev/null; return ;;
+  esac
+  case $previous in
+    --kernel|--initrd) _alcove_files -f -- "$current"; return ;;
+    --disk) _alcove_list "$current" readonly caching= sync= id= || _alcove_files -f -- "$current"; return ;;
+    --net) _alcove_list "$current" forward= mac= || _alcove_add "$current" < <(printf '%s\n' nat none); return ;;
+    --hypervisor) _alcove_add "$current" < <(printf '%s\n' auto kvm soft); return ;;
     --cpus|--memory|--cmdline|--label|--new-disk|--timeout) return ;;
   esac
-  case "$command" in
-    run) COMPREPLY=($(compgen -W "--print $machine --help $(_alcove_machines)" -- "$current") $(compgen -f -X '!*.toml' -- "$current")) ;;
-    create) COMPREPLY=($(compgen -W "--new-disk $machine --help" -- "$current")) ;;
-    stop) COMPREPLY=($(compgen -W "--force --timeout --help $(_alcove_machines)" -- "$current")) ;;
-    delete) COMPREPLY=($(compgen -W "--yes --help $(_alcove_machines)" -- "$current")) ;;
-    info) COMPREPLY=($(compgen -W "--json --help $(_alcove_machines)" -- "$current")) ;;
-    list|doctor) COMPREPLY=($(compgen -W "--json --help" -- "$current")) ;;
-    *) COMPREPLY=($(compgen -W "--help $(_alcove_machines)" -- "$current")) ;;
+  local machine="--cpus --memory --kernel --initrd --cmdline --disk --net --hypervisor --label"
+  local options="--help"
+  case $command in
+    run) options+=" --print $machine" ;;
+    create) options+=" --new-disk $machine" ;;
+    stop) options+=" --force --timeout" ;;
+    delete) options+=" --yes" ;;
+    info|list|doctor) options+=" --json" ;;
   esac
+  case $current in
+    -*) _alcove_add "$current" < <(printf '%s\n' $options); return ;;
+  esac
+  case $command in
+    create|list|doctor) return ;;
+    run) _alcove_files -f -X '!*.toml' -- "$current"; _alcove_files -d -- "$current" ;;
+  esac
+  _alcove_add "$current" < <(_alcove_machines)
 }
 complete -F _alcove alcove

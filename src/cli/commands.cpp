@@ -99,10 +99,9 @@ int create(const std::string& name, const MachineOptions& options, const std::st
   if (disk_size != 0) {
     const auto disk = bundle->path() / "disk.img";
     auto made = make_disk(disk, disk_size);
-    // Relative to the machine file, so that the folder can be moved.
     configuration.storage_devices.insert(
         configuration.storage_devices.begin(),
-        VirtioBlockDeviceConfiguration{.attachment = DiskImageStorageDeviceAttachment{.path = "disk.img"}});
+        VirtioBlockDeviceConfiguration{.attachment = DiskImageStorageDeviceAttachment{.path = disk}});
     if (made) made = configuration.save(bundle->machine_file());
     if (!made) {
       (void)bundle->remove();
@@ -286,6 +285,7 @@ int remove(const Bundle& bundle, bool yes) {
     if (answer != "y" && answer != "Y" && answer != "yes") return 1;
   }
   if (auto removed = bundle.remove(); !removed) return report(removed.error());
+  fmt::print("Deleted {}\n", bundle.name());
   return 0;
 }
 

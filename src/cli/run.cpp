@@ -3,9 +3,12 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
+#include <chrono>
 #include <csignal>
 #include <cstring>
+#include <optional>
 
 #include "cli/commands.h"
 #include "cli/escape_filter.h"
@@ -47,12 +50,16 @@ class Session {
   void type(std::string_view keys);
   void command(char key);
   void ask_to_stop();
+  void receive(int signal);
+  int milliseconds_left() const;
 
   RunningMachine& running_;
   GuestConsole& console_;
   EscapeFilter escapes_;
   RawTerminal terminal_;
   bool asked_to_stop_ = false;
+  // When a guest that was asked by a signal is stopped at once: nobody may be there to ask again.
+  std::optional<std::chrono::steady_clock::time_point> deadline_;
 };
 
 void Session::type(std::string_view keys) {
@@ -96,6 +103,25 @@ void Session::ask_to_stop() {
   asked_to_stop_ = true;
 }
 
+void Session::receive(int signal) {
+  if (signal == SIGTSTP) {
+    terminal_.leave();
+    raise(SIGSTOP);
+    return terminal_.enter();
+  }
+  constexpr std::chrono::seconds kGuestMayTake{90};
+  if (!deadline_) deadline_ = std::chrono::steady_clock::now() + kGuestMayTake;
+  ask_to_stop();
+}
+
+// What poll() takes: -1 for ever.
+int Session::milliseconds_left() const {
+  if (!deadline_) return -1;
+  const auto left =
+      std::chrono::ceil<std::chrono::milliseconds>(*deadline_ - std::chrono::steady_clock::now());
+  return static_cast<int>(std::max<int64_t>(left.count(), 0));
+}
+
 int Session::serve(int signals) {
   if (terminal_.is_terminal()) say("Ctrl-] for the monitor");
   bool input_open = true;
@@ -108,8 +134,13 @@ int Session::serve(int signals) {
          {.fd = signals, .events = POLLIN, .revents = 0},
          {.fd = console_.has_unwritten() ? console_.input() : -1, .events = POLLOUT, .revents = 0}}};
     // After the end only what the guest had put out is fetched.
-    const int ready = poll(polls.data(), polls.size(), ended ? 0 : -1);
+    const int ready = poll(polls.data(), polls.size(), ended ? 0 : milliseconds_left());
     if (ready < 0 && errno != EINTR) break;
+    if (ready == 0 && !ended) {
+      deadline_.reset();
+      if (const auto stopped = running_.stop(); !stopped) say(stopped.error().message());
+      continue;
+    }
     if (polls[1].revents & (POLLIN | POLLHUP)) {
       const std::string text = console_.read();
       write_all(STDOUT_FILENO, text);
@@ -125,7 +156,8 @@ int Session::serve(int signals) {
     }
     if (polls[3].revents & POLLIN) {
       signalfd_siginfo information{};
-      if (::read(signals, &information, sizeof information) > 0) ask_to_stop();
+      if (::read(signals, &information, sizeof information) > 0)
+        receive(static_cast<int>(information.ssi_signo));
     }
     if (polls[4].revents) console_.flush();
     ended = polls[2].revents & POLLIN;
@@ -148,7 +180,7 @@ int run(const VirtualMachineConfiguration& given) {
   // Before any thread is made, so that all inherit it and the signals come to the descriptor alone.
   sigset_t set;
   sigemptyset(&set);
-  for (int signal : {SIGINT, SIGTERM, SIGHUP}) sigaddset(&set, signal);
+  for (int signal : {SIGINT, SIGTERM, SIGHUP, SIGTSTP}) sigaddset(&set, signal);
   pthread_sigmask(SIG_BLOCK, &set, nullptr);
   const UniqueFd signals(signalfd(-1, &set, SFD_CLOEXEC));
 

@@ -38,11 +38,13 @@ class Supervisor {
   void receive(Client& client);
   nlohmann::json answer(Client& client, const nlohmann::json& request);
   void show(std::string_view text);
+  void end(int signals);
 
   UniqueFd listener_;
   RunningMachine& running_;
   GuestConsole& console_;
   std::list<Client> clients_;
+  bool asked_to_stop_ = false;
 };
 
 void Supervisor::serve(int signals) {
@@ -61,7 +63,7 @@ void Supervisor::serve(int signals) {
 
     if (polls[2].revents) show(console_.read());
     if (polls[3].revents) console_.flush();
-    if (polls[4].revents & POLLIN) (void)running_.stop();
+    if (polls[4].revents & POLLIN) end(signals);
     size_t i = fixed;
     for (Client& client : clients_) {
       if (polls[i++].revents) receive(client);
@@ -148,6 +150,15 @@ void Supervisor::show(std::string_view text) {
         errno != EAGAIN)
       client.gone = true;
   }
+}
+
+// A host that shuts down sends SIGTERM, and SIGKILL a while later. The first by the power button, the second
+// by force.
+void Supervisor::end(int signals) {
+  signalfd_siginfo information{};
+  if (::read(signals, &information, sizeof information) <= 0) return;
+  if (asked_to_stop_ || !running_.request_stop()) (void)running_.stop();
+  asked_to_stop_ = true;
 }
 
 void tell(int ready, const nlohmann::json& message) {

@@ -5,6 +5,7 @@
 #include <array>
 #include <csignal>
 #include <cstdlib>
+#include <string_view>
 
 namespace alcove::cli {
 
@@ -19,6 +20,10 @@ void restore() {
   if (!is_raw) return;
   is_raw = 0;
   tcsetattr(STDIN_FILENO, TCSAFLUSH, &original);
+  // What a guest may have left: colours, a hidden cursor, no wrapping, bracketed paste.
+  constexpr std::string_view kUsual = "\x1b[0m\x1b[?25h\x1b[?7h\x1b[?2004l";
+  if (isatty(STDOUT_FILENO)) [[maybe_unused]]
+    const ssize_t written = ::write(STDOUT_FILENO, kUsual.data(), kUsual.size());
 }
 
 // Restores the terminal, then lets the signal do what it does without us.
