@@ -256,16 +256,7 @@ int info(const Bundle& bundle, bool json) {
     const Error error = error_from_json(machine["error"]);
     fmt::print("error      {}{}{}\n", error.where, error.where.empty() ? "" : ": ", error.what);
   }
-  if (machine.contains("hypervisor")) {
-    fmt::print("hypervisor {}\nprocess    {}\nresident   {} MiB\n", machine["hypervisor"].get<std::string>(),
-               machine["process_id"].get<int>(), machine["resident_memory_size"].get<uint64_t>() >> 20);
-    for (const auto& device : machine["network_devices"]) {
-      fmt::print("network    {}", device["mac_address"].get<std::string>());
-      for (const auto& address : device["addresses"]) fmt::print("  {}", address.get<std::string>());
-      for (const auto& forward : device["port_forwards"]) fmt::print("  {}", forward.get<std::string>());
-      fmt::print("\n");
-    }
-  }
+  if (machine.contains("hypervisor")) fmt::print("{}", description_text(machine));
   auto configuration = bundle.configuration();
   if (!configuration) return report(configuration.error());
   fmt::print("\n{}", configuration->to_toml());

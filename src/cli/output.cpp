@@ -48,4 +48,17 @@ nlohmann::json describe(VirtualMachine& machine) {
           {"network_devices", networks}};
 }
 
+std::string description_text(const nlohmann::json& machine) {
+  std::string text = fmt::format("hypervisor {}\nprocess    {}\nresident   {} MiB\n",
+                                 machine["hypervisor"].get<std::string>(), machine["process_id"].get<int>(),
+                                 machine["resident_memory_size"].get<uint64_t>() >> 20);
+  for (const auto& device : machine["network_devices"]) {
+    text += fmt::format("network    {}", device["mac_address"].get<std::string>());
+    for (const auto& address : device["addresses"]) text += "  " + address.get<std::string>();
+    for (const auto& forward : device["port_forwards"]) text += "  " + forward.get<std::string>();
+    text += '\n';
+  }
+  return text;
+}
+
 }  // namespace alcove::cli

@@ -4,6 +4,7 @@
 #include <alcove/alcove.h>
 
 #include <nlohmann/json.hpp>
+#include <string>
 
 namespace alcove::cli {
 
@@ -15,5 +16,7 @@ Error error_from_json(const nlohmann::json& json);
 
 // State, processes, memory, addresses and forwards of a machine that runs.
 nlohmann::json describe(VirtualMachine& machine);
+// The same for a person, on lines of their own.
+std::string description_text(const nlohmann::json& machine);
 
 }  // namespace alcove::cli

@@ -87,7 +87,7 @@ void Session::command(char key) {
       if (result) say(to_string(machine.state()));
       break;
     case 'i':
-      say(describe(machine).dump());
+      say(fmt::format("{}\n{}", to_string(machine.state()), description_text(describe(machine))));
       break;
     default:
       break;
