@@ -113,6 +113,7 @@ int create(const std::string& name, const MachineOptions& options, const std::st
 }
 
 int start(const Bundle& bundle) {
+  if (auto configuration = bundle.configuration()) warn_about_hypervisor(*configuration);
   std::array<int, 2> ready{};
   if (pipe2(ready.data(), O_CLOEXEC) != 0)
     return report({ErrorCode::internal, "", "a pipe cannot be made", ""});

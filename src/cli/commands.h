@@ -27,6 +27,8 @@ int info(const Bundle& bundle, bool json);
 int remove(const Bundle& bundle, bool yes);
 
 int doctor(bool json);
+// Says on stderr why KVM, if the configuration insists on it, is not likely to run the guest.
+void warn_about_hypervisor(const VirtualMachineConfiguration& configuration);
 
 // Body of the background process that start() makes: runs the machine and answers on its control socket.
 // Tells on `ready` (closed then) "ok" or an Error as JSON.

@@ -5,6 +5,14 @@
 
 namespace alcove::cli {
 
+void warn_about_hypervisor(const VirtualMachineConfiguration& configuration) {
+  if (configuration.hypervisor != HypervisorChoice::kvm) return;
+  for (const Prerequisite& item : VirtualMachine::prerequisites()) {
+    if (item.name == "kvm" && !item.satisfied)
+      report({ErrorCode::not_supported, "warning: hypervisor", item.found, item.hint});
+  }
+}
+
 int doctor(bool json) {
   const std::vector<Prerequisite> prerequisites = VirtualMachine::prerequisites();
   const auto supported = VirtualMachine::is_supported();

@@ -176,6 +176,7 @@ int run(const VirtualMachineConfiguration& given) {
   const auto problems = configuration.validate();
   for (const Error& problem : problems) report(problem);
   if (!problems.empty()) return 1;
+  warn_about_hypervisor(configuration);
 
   // Before any thread is made, so that all inherit it and the signals come to the descriptor alone.
   sigset_t set;

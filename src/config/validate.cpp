@@ -90,13 +90,15 @@ bool check_readable_file(const std::filesystem::path& path, const std::string& w
                          std::string_view purpose, Problems& problems) {
   struct stat status{};
   if (::stat(path.c_str(), &status) != 0) {
-    problems.add(where, fmt::format("can't find {} {}: {}", purpose, path.string(), std::strerror(errno)));
+    problems.add(where, fmt::format("can't find {} {}: {}", purpose, path.string(), std::strerror(errno)),
+                 "name a file that exists");
   } else if (!S_ISREG(status.st_mode)) {
     problems.add(where, fmt::format("{} is not a file", path.string()), fmt::format("name {}", purpose));
   } else if (::access(path.c_str(), R_OK) != 0) {
-    problems.add(where, fmt::format("can't read {}: {}", path.string(), std::strerror(errno)));
+    problems.add(where, fmt::format("can't read {}: {}", path.string(), std::strerror(errno)),
+                 "have its owner let you read it, or use a copy");
   } else if (status.st_size == 0) {
-    problems.add(where, fmt::format("{} is empty", path.string()));
+    problems.add(where, fmt::format("{} is empty", path.string()), fmt::format("get {} anew", purpose));
   } else {
     return true;
   }

@@ -82,7 +82,7 @@ class StorageValidator {
     }
     if (!S_ISREG(status.st_mode) && !S_ISBLK(status.st_mode)) {
       return problems_.add(where, fmt::format("{} is neither a file nor a block device", image.path.string()),
-                           "", ErrorCode::invalid_disk_image);
+                           "name a disk image or a block device", ErrorCode::invalid_disk_image);
     }
     if (::access(image.path.c_str(), image.read_only ? R_OK : R_OK | W_OK) != 0) {
       return problems_.add(where,
