@@ -8,9 +8,11 @@
 
 #include "cpu/soft/code/code_cache.h"
 #include "cpu/soft/engine_attention.h"
+#include "cpu/soft/mmu/flat_map.h"
 #include "cpu/soft/mmu/mmu.h"
 #include "cpu/soft/mmu/physical.h"
 #include "cpu/soft/mmu/world.h"
+#include "cpu/soft/translator/translator.h"
 #include "cpu/soft/x86/cpu.h"
 #include "cpu/soft/x86/sse/mxcsr.h"
 
@@ -44,6 +46,10 @@ class OutsideIo final : public IoHandler {
 class Engine {
  public:
   Engine(Shared& shared, unsigned index);
+
+  // Lets hot code be translated, where the host allows it. Before the first run().
+  void enable_translator() { translator_ = Translator::create(*this, memory_); }
+  Translator* translator() { return translator_.get(); }
 
   Cpu& cpu() { return cpu_; }
   Mmu& mmu() { return mmu_; }
@@ -87,17 +93,21 @@ class Engine {
   Error error;  // With kGiveUp.
 
  private:
+  // Runs the block, and what follows it, as translated code; false if it isn't translated.
+  bool run_translated(Block& block);
   std::optional<Exit> serve_attention();
   void step();
   void wait();
   Exit outside(Exit exit);
 
   Shared& shared_;
-  Cpu cpu_;
+  CpuMemory memory_;
+  Cpu& cpu_ = memory_.cpu();
   World::Member member_{cpu_};
   OutsideIo io_;
   Mmu mmu_;
   CodeCache code_;
+  std::unique_ptr<Translator> translator_;
   uint32_t code_epoch() const { return code_epoch_.load(std::memory_order_acquire); }
 
   const std::atomic<uint32_t>& code_epoch_;

@@ -9,5 +9,6 @@ inline constexpr uint32_t kStopAttention = 1u
                                            << 4;  // Somebody waits for all processors to stand (mmu/world.h).
 inline constexpr uint32_t kKickAttention = 1u << 5;   // run() shall return.
 inline constexpr uint32_t kDebugAttention = 1u << 6;  // Cpu::pending_debug was set.
+inline constexpr uint32_t kCodeAttention = 1u << 7;   // Translations may be out of date.
 
 }  // namespace alcove::cpu::soft

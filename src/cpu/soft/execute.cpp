@@ -47,6 +47,10 @@ void Engine::execute(uint64_t instruction_limit) {
       return;
     const uint64_t flushes = code_.flush_count();
     Block* block = code_.find(cpu);
+    if (translator_ && instruction_limit == UINT64_MAX && run_translated(*block)) {
+      previous = nullptr;
+      continue;
+    }
     if (previous && flushes == code_.flush_count()) CodeCache::link(*previous, distance, *block);
     for (;;) {
       block_ = block;
@@ -73,7 +77,7 @@ void Engine::execute(uint64_t instruction_limit) {
         previous = block;
         break;
       }
-      if (!next->valid(code_epoch())) {
+      if (!next->valid(code_epoch()) || (translator_ && next->heat != Block::kCold)) {
         previous = block;
         break;
       }
@@ -81,6 +85,19 @@ void Engine::execute(uint64_t instruction_limit) {
       block = next;
     }
   }
+}
+
+bool Engine::run_translated(Block& block) {
+  if (!block.translation) {
+    if (block.heat == Block::kCold || ++block.heat < Block::kHot) return false;
+    if (!translator_->translate(block)) {
+      block.heat = Block::kCold;
+      return false;
+    }
+  }
+  if (!translator_->fits()) return false;
+  translator_->run(block);
+  return true;
 }
 
 void Engine::execute_one() {

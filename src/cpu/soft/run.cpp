@@ -47,6 +47,7 @@ std::optional<Exit> Engine::serve_attention() {
   const uint32_t attention = cpu_.attention.load(std::memory_order_acquire) & kEngineAttention;
   if (attention == 0) return {};
   cpu_.attention.fetch_and(~attention, std::memory_order_acq_rel);
+  if (attention & kCodeAttention) translator_->drop_changed();
   if (attention & kStopAttention) {
     leave();
     enter();
@@ -69,7 +70,7 @@ void Engine::step() {
 }
 
 void Engine::wait() {
-  code_.idle(executed_);
+  code_.idle();
   leave();
   cpu_.attention.wait(0, std::memory_order_acquire);
   enter();

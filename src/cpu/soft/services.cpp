@@ -46,8 +46,9 @@ void flush_page(Cpu& cpu, uint64_t address) {
   cpu.engine->code().forget_page(address);
 }
 
-void flush_page(Cpu& cpu, unsigned, uint64_t address) {
-  // A page is forgotten in all address spaces: more than asked for, which processors may do.
+void flush_page(Cpu& cpu, unsigned pcid, uint64_t address) {
+  // All pages of that address space, and this one of the present: more than asked for, which processors may do.
+  flush_pcid(cpu, pcid);
   flush_page(cpu, address);
 }
 

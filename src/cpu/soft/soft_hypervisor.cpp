@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <cstdlib>
 #include <vector>
 
 #include "cpu/soft/apic/apic.h"
@@ -20,6 +21,7 @@ class SoftVcpu final : public Vcpu {
   SoftVcpu(Shared& shared, ApicBus& bus, unsigned index)
       : bus_(bus), engine_(shared, index), apic_(bus, engine_.cpu()) {
     engine_.cpu().apic = &apic_;
+    if (!std::getenv("ALCOVE_NO_TRANSLATOR")) engine_.enable_translator();
     reset();
   }
 
@@ -61,6 +63,10 @@ class SoftVm final : public Vm {
         bus_(*options.io, [](Cpu& cpu) { cpu.engine->wake(); }) {
     for (unsigned i = 0; i < options.cpu_count; ++i)
       vcpus_.push_back(std::make_unique<SoftVcpu>(shared_, bus_, i));
+    shared_.memory.set_code_listener([this](const PageState& page) {
+      for (Engine* engine : shared_.engines)
+        if (Translator* const translator = engine->translator()) translator->code_changed(page);
+    });
     memory_.set_write_observer(&shared_.memory);
   }
   ~SoftVm() override { memory_.set_write_observer(nullptr); }

@@ -10,6 +10,8 @@
 
 namespace alcove::cpu::soft {
 
+struct TranslatedBlock;
+
 // What instructions mean besides their bytes. A block of one mode is never entered in another.
 struct BlockMode {
   uint16_t code_size : 4 = 2;   // As Cpu::code_size.
@@ -26,16 +28,19 @@ struct BlockMode {
 // A block belongs to a physical address, so it serves every mapping of its page. It is valid while its page's
 // code generation is the one it remembers. Its instructions follow it in memory, and an end_of_block() them:
 // together they are read from the beginning to the end.
-struct alignas(64) Block {
+struct alignas(16) Block {
   static constexpr unsigned kMaximumCount = 64;
   static constexpr int32_t kNoDistance = INT32_MIN;
+  // Executions after which a block is worth a translation; kCold: it can't be translated.
+  static constexpr uint8_t kHot = 16, kCold = 255;
 
   uint64_t physical = 0;  // Of its first byte.
   Block* next_in_bucket = nullptr;
   PageState* state = nullptr;  // Null: not from RAM, to be decoded anew each time.
   uint32_t generation = 0;
   uint32_t checked = 0;  // PhysicalMemory::code_epoch() when the generation was last compared.
-  uint16_t count = 0;    // Of instructions.
+  uint8_t count = 0;     // Of instructions.
+  uint8_t heat = 0;      // How often it was interpreted, up to kHot; or kCold.
   uint16_t length = 0;   // In bytes.
   BlockMode mode;
   bool chains = false;  // It leads to other blocks of its page by relative branches or by just ending.
@@ -43,6 +48,7 @@ struct alignas(64) Block {
   // Blocks of the same page that followed this one, by the distance of their first instruction from ours.
   std::array<int32_t, 2> distances{kNoDistance, kNoDistance};
   std::array<Block*, 2> followers{};
+  TranslatedBlock* translation = nullptr;  // Once it is hot.
 
   Insn* instructions() { return reinterpret_cast<Insn*>(this + 1); }
 
@@ -58,6 +64,5 @@ struct alignas(64) Block {
     --generation;
   }
 };
-static_assert(sizeof(Block) == 64);
 
 }  // namespace alcove::cpu::soft

@@ -27,6 +27,12 @@ size_t bucket_of(uint64_t physical, size_t count) {
   return (physical ^ physical >> 12) % count;
 }
 
+uint64_t nanoseconds(clockid_t clock) {
+  timespec time;
+  clock_gettime(clock, &time);
+  return static_cast<uint64_t>(time.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(time.tv_nsec);
+}
+
 void execute_device_not_available(Cpu& cpu, const Insn&) {
   raise(cpu, kDeviceNotAvailable);
 }
@@ -86,6 +92,7 @@ void CodeCache::forget_translations() {
   for (LoneBlock& lone : lone_) lone.tag = ~uint64_t{0};
   large_begin_ = ~uint64_t{0};
   large_end_ = 0;
+  if (Translator* const translator = engine_.translator()) translator->forget_jumps();
 }
 
 void CodeCache::forget_page(uint64_t linear) {
@@ -106,17 +113,17 @@ void CodeCache::flush() {
   jumps_.fill({});
   executed_pages_.fill(0);
   ++flushes_;
+  if (Translator* const translator = engine_.translator()) translator->flush();
 }
 
-void CodeCache::idle(uint64_t executed) {
-  constexpr uint64_t kIdleInstructions = 20'000'000;  // A second.
-  timespec now;
-  clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-  const uint64_t seconds = static_cast<uint64_t>(now.tv_sec) - idle_since_;
-  if (seconds < 2) return;
-  const bool idled = executed - idle_executed_ < seconds * kIdleInstructions;
-  idle_since_ = static_cast<uint64_t>(now.tv_sec);
-  idle_executed_ = executed;
+void CodeCache::idle() {
+  constexpr uint64_t kPeriod = 10'000'000'000;
+  const uint64_t now = nanoseconds(CLOCK_MONOTONIC_COARSE);
+  if (now - idle_since_ < kPeriod) return;
+  const uint64_t used = nanoseconds(CLOCK_THREAD_CPUTIME_ID);
+  const bool idled = used - idle_used_ < (now - idle_since_) / 20;
+  idle_since_ = now;
+  idle_used_ = used;
   if (!idled || arena_used_ <= kIdleSize) return;
   flush();
   madvise(arena_, kArenaSize, MADV_DONTNEED);

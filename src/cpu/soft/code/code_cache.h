@@ -45,9 +45,9 @@ class CodeCache {
 
   uint64_t flush_count() const { return flushes_; }
 
-  // Called when the processor has nothing to do; gives memory back if that has been so for a while.
-  // `executed`: its instructions so far.
-  void idle(uint64_t executed);
+  // Called when the processor has nothing to do, by its thread; gives memory back if that has been so for a
+  // while.
+  void idle();
 
  private:
   struct JumpEntry {
@@ -73,7 +73,7 @@ class CodeCache {
 
   static constexpr size_t kJumps = 8192, kFetches = 128, kBuckets = 32768, kLone = 32, kFilterBits = 8192;
   // Room for what a system's start executes. Once the processor idles, no more than the second is kept.
-  static constexpr size_t kArenaSize = 16u << 20, kIdleSize = 2u << 20;
+  static constexpr size_t kArenaSize = 48u << 20, kIdleSize = 2u << 20;
 
   static uint64_t linear_rip(const Cpu& cpu) {
     const uint64_t linear = cpu.segments[cs].base + cpu.rip;
@@ -123,7 +123,7 @@ class CodeCache {
   std::byte* arena_ = nullptr;
   size_t arena_used_ = 0;
   uint64_t flushes_ = 0;
-  uint64_t idle_since_ = 0, idle_executed_ = 0;  // When idle() last looked, in seconds, and at what.
+  uint64_t idle_since_ = 0, idle_used_ = 0;  // When idle() last looked, and the thread's time then, in ns.
   std::array<Insn, Block::kMaximumCount> scratch_;
 };
 

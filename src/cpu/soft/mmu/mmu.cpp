@@ -11,9 +11,6 @@ namespace {
 
 constexpr uint64_t kCr4Pcide = 1u << 17;
 
-// Low bits of TlbEntry::physical: log2 of the guest's page size.
-constexpr uint64_t kSizeBits = 0x3f;
-
 void clear(TlbEntry& entry) {
   entry.read_tag = entry.write_tag = ~uint64_t{0};
 }
@@ -25,6 +22,11 @@ unsigned current_pcid(const Cpu& cpu) {
 }  // namespace
 
 Mmu::Mmu(PhysicalMemory& memory) : memory_(memory) {}
+
+void Mmu::set_flat_map(const Cpu& cpu, FlatMap* flat) {
+  flat_ = flat;
+  if (flat_) flat_->select(cpu.tlb_generation[0]);
+}
 
 Mmu::Target Mmu::data(Cpu& cpu, Privilege privilege, uint64_t address, bool write) {
   const AccessKind kind{.write = write,
@@ -55,7 +57,10 @@ Mmu::Target Mmu::data(Cpu& cpu, Privilege privilege, uint64_t address, bool writ
   entry.read_tag = tag;
   entry.write_tag = may_write ? tag : ~uint64_t{0};
   entry.addend = reinterpret_cast<uint64_t>(page.host) - (address & kPageMask);
-  entry.physical = (translation->physical & kPageMask) | std::countr_zero(translation->page_size);
+  entry.physical = (translation->physical & kPageMask) | std::countr_zero(translation->page_size) |
+                   (translation->user ? TlbEntry::kUser : 0) |
+                   (translation->writable ? 0 : TlbEntry::kReadOnly) |
+                   (half == 1 && !translation->global ? TlbEntry::kNotFlat : 0);
   if (translation->page_size != memory::kPageSize) {
     Bounds& bounds = large_pages_[half];
     bounds.first = std::min(bounds.first, address & ~(translation->page_size - 1));
@@ -93,10 +98,12 @@ uint64_t Mmu::new_generation(Cpu& cpu, unsigned half) {
   if (++last_generation_[half] == kGenerations) {
     // Old entries could be taken for new ones: begin anew with both halves.
     clear_tlbs();
+    if (flat_) flat_->clear_all();
     forget_spaces();
     restarted_ = true;
     last_generation_ = {0, 0};
     cpu.tlb_generation = {0, 0};
+    if (flat_) flat_->select(0);
     upper_non_global_ = false;
     upper_non_global_count_ = 0;
   }
@@ -105,9 +112,11 @@ uint64_t Mmu::new_generation(Cpu& cpu, unsigned half) {
 
 void Mmu::new_lower_generation(Cpu& cpu) {
   cpu.tlb_generation[0] = new_generation(cpu, 0);
+  if (flat_) flat_->select(cpu.tlb_generation[0]);
 }
 
 void Mmu::new_upper_generation(Cpu& cpu) {
+  if (flat_) flat_->clear_upper();
   cpu.tlb_generation[1] = new_generation(cpu, 1);
   upper_non_global_ = false;
   upper_non_global_count_ = 0;
@@ -174,6 +183,7 @@ void Mmu::switch_address_space(Cpu& cpu, bool keep) {
   const unsigned pcid = current_pcid(cpu);
   if (AddressSpace* space = keep ? find_space(pcid) : nullptr) {
     cpu.tlb_generation[0] = space->generation;
+    if (flat_) flat_->select(space->generation);
     space->last_used = ++uses_;
     return;
   }
@@ -182,24 +192,27 @@ void Mmu::switch_address_space(Cpu& cpu, bool keep) {
 }
 
 void Mmu::flush_page(Cpu&, uint64_t address) {
+  if (flat_) flat_->clear_page(address);
   const Bounds& large = large_pages_[address >> 63];
   for (Tlb& tlb : tlbs_) {
     clear(tlb.entry(address));
     if (address < large.first || address > large.last) continue;
     for (TlbEntry& entry : tlb.entries) {
-      const unsigned shift = entry.physical & kSizeBits;
+      const unsigned shift = entry.physical & TlbEntry::kSizeBits;
       if (shift > 12 && (entry.read_tag ^ address) >> shift == 0) clear(entry);
     }
   }
 }
 
 void Mmu::drop_write_tags(uint64_t physical_page) {
+  if (flat_) flat_->forbid_writes(memory_.page(physical_page).host);
   for (Tlb& tlb : tlbs_)
     for (TlbEntry& entry : tlb.entries)
       if ((entry.physical & kPageMask) == physical_page) entry.write_tag = ~uint64_t{0};
 }
 
 void Mmu::drop_all_write_tags() {
+  if (flat_) flat_->forbid_all_writes();
   for (Tlb& tlb : tlbs_)
     for (TlbEntry& entry : tlb.entries) entry.write_tag = ~uint64_t{0};
 }

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <utility>
 
+#include "cpu/soft/mmu/flat_map.h"
 #include "cpu/soft/mmu/physical.h"
 #include "cpu/soft/mmu/tlb.h"
 #include "cpu/soft/mmu/walk.h"
@@ -25,6 +26,9 @@ enum class Privilege : uint8_t {
 class Mmu {
  public:
   explicit Mmu(PhysicalMemory& memory);
+
+  // The map to keep true, if there is one; of the address space that Cpu::tlb_generation tells.
+  void set_flat_map(const Cpu& cpu, FlatMap* flat);
 
   PhysicalMemory& memory() { return memory_; }
   Tlb& tlb(Privilege privilege) { return tlbs_[static_cast<size_t>(privilege)]; }
@@ -77,6 +81,7 @@ class Mmu {
   void remember_space(unsigned pcid, uint64_t generation);
 
   PhysicalMemory& memory_;
+  FlatMap* flat_ = nullptr;
   std::array<Tlb, 3> tlbs_;
   std::array<unsigned, 2> last_generation_{};
   std::array<AddressSpace, 8> spaces_{};

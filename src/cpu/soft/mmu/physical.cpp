@@ -53,6 +53,7 @@ bool PhysicalMemory::after_write(PageState& state, uint64_t offset, uint64_t siz
   state.bits.fetch_and(~PageState::kProtected, std::memory_order_relaxed);
   state.unlock();
   code_epoch_.fetch_add(1, std::memory_order_seq_cst);
+  if (listener_) listener_(state);
   return true;
 }
 

@@ -5,7 +5,9 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "cpu/hypervisor.h"
@@ -55,6 +57,9 @@ class PhysicalMemory final : public memory::WriteObserver {
   // decoded instructions, which are now invalid.
   bool after_write(PageState& state, uint64_t offset, uint64_t size);
 
+  // Called after each change of a page's code_generation, on any thread. Set before processors run.
+  void set_code_listener(std::function<void(const PageState&)> listener) { listener_ = std::move(listener); }
+
   // Changes after each change of a page's code_generation.
   const std::atomic<uint32_t>& code_epoch() const { return code_epoch_; }
 
@@ -82,6 +87,7 @@ class PhysicalMemory final : public memory::WriteObserver {
   memory::GuestMemory& memory_;
   IoHandler& io_;
   std::vector<Range> ranges_;  // Sorted; a handful.
+  std::function<void(const PageState&)> listener_;
   std::atomic<bool> logging_{false};
   std::atomic<uint32_t> code_epoch_{1};
 };

@@ -17,7 +17,12 @@ struct TlbEntry {
   uint64_t read_tag = ~uint64_t{0};
   uint64_t write_tag = ~uint64_t{0};
   uint64_t addend = 0;    // Host address minus linear address.
-  uint64_t physical = 0;  // Of the page.
+  uint64_t physical = 0;  // Of the page, with the bits below.
+
+  static constexpr uint64_t kSizeBits = 0x3f;      // log2 of the size of the guest's page.
+  static constexpr uint64_t kUser = 1u << 6;       // CPL 3 may read it.
+  static constexpr uint64_t kReadOnly = 1u << 7;   // Written only because CR0.WP is off.
+  static constexpr uint64_t kNotFlat = 1u << 8;    // Not for the FlatMap: it would not be told in time.
 };
 
 struct Tlb {

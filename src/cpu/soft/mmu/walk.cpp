@@ -97,7 +97,9 @@ struct Walker {
     return Translation{.physical = page | (address & (page_size - 1)),
                        .page_size = page_size,
                        .may_write = may_write(writable) && (leaf & kDirty),
-                       .global = (leaf & kGlobal) && (mode.cr4 & kCr4Pge)};
+                       .global = (leaf & kGlobal) && (mode.cr4 & kCr4Pge),
+                       .user = user,
+                       .writable = writable};
   }
 };
 
@@ -158,7 +160,12 @@ std::expected<Translation, uint32_t> walk_64bit(Walker& walker, uint64_t address
 std::expected<Translation, uint32_t> walk(PhysicalMemory& memory, const PagingMode& mode, uint64_t address,
                                           AccessKind kind) {
   if (!(mode.cr0 & kCr0Pg))
-    return Translation{.physical = address, .page_size = 4096, .may_write = true, .global = true};
+    return Translation{.physical = address,
+                       .page_size = 4096,
+                       .may_write = true,
+                       .global = true,
+                       .user = true,
+                       .writable = true};
   // Entries may change under the walk; another processor can make that happen only so often.
   for (;;) {
     Walker walker{memory, mode, kind};

@@ -42,6 +42,8 @@ struct Translation {
   uint64_t page_size = 0;  // Of the guest's mapping.
   bool may_write = false;  // Stores of the same kind of access need no further walk: allowed, and D is set.
   bool global = false;
+  bool user = false;      // U/S of all levels
+  bool writable = false;  // R/W of all levels
 };
 
 // Walks for the access `kind` at `address` (canonical), sets A and D bits. The error is a page fault's code.

@@ -8,6 +8,7 @@
 #include <cstdint>
 
 #include "cpu/soft/mmu/tlb.h"
+#include "cpu/soft/translator/translated_state.h"
 #include "cpu/soft/x86/flags.h"
 #include "cpu/soft/x86/insn.h"
 #include "cpu/soft/x86/system_registers.h"
@@ -156,6 +157,7 @@ struct Cpu {
   // by another processor. Checked between blocks; set from any thread (release), cleared by the owner.
   std::atomic<uint32_t> attention{0};
   std::atomic<uint32_t> nmi_requests{0};  // NMIs sent since kNmiAttention was last served.
+  TranslatedState translated;
 
   Engine* engine = nullptr;  // The processor's run loop and everything shared with others.
   Apic* apic = nullptr;

@@ -1,0 +1,216 @@
+#include "cpu/soft/mmu/flat_map.h"
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <new>
+
+#include "cpu/soft/x86/cpu.h"
+
+namespace alcove::cpu::soft {
+namespace {
+
+constexpr uint64_t kPages = uint64_t{1} << 36, kHalf = kPages / 2;
+constexpr size_t kTable = kPages * 8;
+constexpr size_t kSpace = 2 * kTable + FlatMap::kReadOffset;
+constexpr size_t kUpperJumps = FlatMap::kUpperJumpCodes + 8 * FlatMap::kJumps - FlatMap::kUpperJumpTags;
+// More words than this are cleared by giving the tables' memory back.
+constexpr size_t kLogLimit = 1 << 15;
+constexpr size_t kJumpLogLimit = 1 << 13;
+
+uint64_t page_number(uint64_t address) {
+  return address >> 12 & (kPages - 1);
+}
+uint64_t address_of(uint64_t page) {
+  return static_cast<uint64_t>(static_cast<int64_t>(page << 28) >> 16);
+}
+
+bool map_at(uint64_t address, size_t size, int file, size_t offset) {
+  return mmap(reinterpret_cast<void*>(address), size, PROT_READ | PROT_WRITE,
+              MAP_SHARED | MAP_FIXED | MAP_NORESERVE, file, static_cast<off_t>(offset)) != MAP_FAILED;
+}
+
+}  // namespace
+
+size_t CpuMemory::size() {
+  return (sizeof(Cpu) + 4095) / 4096 * 4096;
+}
+
+CpuMemory::CpuMemory() : file_(memfd_create("alcove-cpu", MFD_CLOEXEC)) {
+  void* memory = MAP_FAILED;
+  if (file_ >= 0 && ftruncate(file_, static_cast<off_t>(size())) == 0)
+    memory = mmap(nullptr, size(), PROT_READ | PROT_WRITE, MAP_SHARED, file_, 0);
+  if (memory == MAP_FAILED) std::abort();
+  cpu_ = new (memory) Cpu;
+}
+
+CpuMemory::~CpuMemory() {
+  cpu_->~Cpu();
+  munmap(cpu_, size());
+  close(file_);
+}
+
+std::unique_ptr<FlatMap> FlatMap::create(const CpuMemory& cpu, unsigned spaces) {
+  static_assert(kLowerJumpTags >= sizeof(Cpu));
+  std::unique_ptr<FlatMap> map(new FlatMap);
+  const int upper = memfd_create("alcove-upper-half", MFD_CLOEXEC);
+  if (upper < 0) return nullptr;
+  bool done = ftruncate(upper, static_cast<off_t>(kTable + kUpperJumps)) == 0;
+  for (unsigned i = 0; done && i < spaces; ++i) {
+    void* memory = mmap(nullptr, kSpace, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (memory == MAP_FAILED) {
+      done = i > 0;
+      break;
+    }
+    // Words are sparse: a large page for each would be mostly zeros.
+    madvise(memory, kSpace, MADV_NOHUGEPAGE);
+    madvise(memory, kSpace, MADV_DONTDUMP);
+    Space& space = map->spaces_.emplace_back();
+    space.base = reinterpret_cast<uint64_t>(memory) + kTable;
+    done = map_at(space.base, CpuMemory::size(), cpu.file(), 0) &&
+           map_at(space.base + kUpperJumpTags, kUpperJumps, upper, kTable) &&
+           map_at(space.base - kTable, kTable / 2, upper, 0) &&
+           map_at(space.base + kReadOffset + kTable / 2, kTable / 2, upper, kTable / 2);
+  }
+  close(upper);
+  if (!done) return nullptr;
+  for (Space& space : map->spaces_) map->clear_jumps(space, space.jumps, kLowerJumpTags);
+  map->clear_jumps(map->spaces_[0], map->upper_jumps_, kUpperJumpTags);
+  return map;
+}
+
+FlatMap::~FlatMap() {
+  for (const Space& space : spaces_) munmap(reinterpret_cast<void*>(space.base - kTable), kSpace);
+}
+
+void FlatMap::clear_log(Space& space, Log& log, bool upper) {
+  if (log.pages.size() <= kLogLimit) {
+    for (const uint64_t page : log.pages) *read_word(space, page) = *write_word(space, page) = 0;
+  } else {
+    const uint64_t first = upper ? kHalf : 0;
+    const int advice = upper ? MADV_REMOVE : MADV_DONTNEED;
+    madvise(read_word(space, first), kHalf * 8, advice);
+    madvise(write_word(space, first + kHalf - 1), kHalf * 8, advice);
+  }
+  log.pages.clear();
+  log.large.clear();
+  log.huge.clear();
+}
+
+void FlatMap::clear_lower(Space& space) {
+  clear_log(space, space.log, false);
+  clear_jumps(space, space.jumps, kLowerJumpTags);
+  space.supervisor_pages = false;
+}
+
+void FlatMap::select(uint64_t generation) {
+  if (spaces_[current_].generation == generation) return;
+  auto it = std::ranges::find(spaces_, generation, &Space::generation);
+  if (it == spaces_.end()) {
+    it = std::ranges::min_element(spaces_, {}, &Space::last_used);
+    clear_lower(*it);
+    it->generation = generation;
+  }
+  it->last_used = ++uses_;
+  current_ = static_cast<size_t>(it - spaces_.begin());
+}
+
+void FlatMap::clear_all() {
+  for (Space& space : spaces_) {
+    clear_lower(space);
+    space.generation = ~uint64_t{0};
+  }
+  clear_upper();
+}
+
+void FlatMap::clear_upper() {
+  clear_log(spaces_[0], upper_, true);
+  clear_jumps(spaces_[0], upper_jumps_, kUpperJumpTags);
+}
+
+void FlatMap::forget_page(Space& space, Log& log, uint64_t page, bool upper) {
+  *read_word(space, page) = *write_word(space, page) = 0;
+  if (log.large.contains(page >> 9) || log.huge.contains(page >> 18)) clear_log(space, log, upper);
+}
+
+void FlatMap::clear_page(uint64_t address) {
+  const uint64_t page = page_number(address);
+  Space& space = spaces_[current_];
+  forget_page(space, page >= kHalf ? upper_ : space.log, page, page >= kHalf);
+}
+
+void FlatMap::enter_user() {
+  Space& space = spaces_[current_];
+  if (space.supervisor_pages) clear_lower(space);
+}
+
+void FlatMap::fill(const Cpu& cpu, uint64_t address) {
+  const TlbEntry& entry = cpu.tlb->entry(address);
+  const unsigned half = address >> 63;
+  const uint64_t tag = (address & kPageMask) | cpu.tlb_generation[half];
+  if (entry.read_tag != tag || (entry.physical & TlbEntry::kNotFlat)) return;
+  Space& space = spaces_[current_];
+  if (half == 0 && cpu.cpl != 3 && !(entry.physical & TlbEntry::kUser)) space.supervisor_pages = true;
+  const uint64_t page = page_number(address);
+  Log& log = half ? upper_ : space.log;
+  uint64_t* const word = read_word(space, page);
+  if (*word == 0) {
+    log.pages.push_back(page);
+    const unsigned shift = entry.physical & TlbEntry::kSizeBits;
+    if (shift >= 30) {
+      log.huge.insert(page >> 18);
+    } else if (shift > 12) {
+      log.large.insert(page >> 9);
+      if (shift > 21) log.large.insert((page >> 9) ^ 1);  // 4 MiB pages.
+    }
+  }
+  *word = entry.addend + 1;
+  *write_word(space, page) = entry.write_tag == tag && !(entry.physical & TlbEntry::kReadOnly) ? *word : 0;
+}
+
+void FlatMap::forbid_writes(const std::byte* host_page) {
+  const auto forbid = [&](Space& space, const Log& log) {
+    for (const uint64_t page : log.pages) {
+      uint64_t* const word = write_word(space, page);
+      if (*word != 0 && *word - 1 + address_of(page) == reinterpret_cast<uint64_t>(host_page)) *word = 0;
+    }
+  };
+  for (Space& space : spaces_) forbid(space, space.log);
+  forbid(spaces_[0], upper_);
+}
+
+void FlatMap::forbid_all_writes() {
+  for (Space& space : spaces_)
+    for (const uint64_t page : space.log.pages) *write_word(space, page) = 0;
+  for (const uint64_t page : upper_.pages) *write_word(spaces_[0], page) = 0;
+}
+
+void FlatMap::add_jump(bool upper, uint64_t address, const uint8_t* code) {
+  Space& space = spaces_[current_];
+  const size_t index = address % kJumps;
+  auto* const tags = reinterpret_cast<uint64_t*>(space.base + (upper ? kUpperJumpTags : kLowerJumpTags));
+  tags[index] = -address;
+  tags[kJumps + index] = reinterpret_cast<uint64_t>(code);
+  (upper ? upper_jumps_ : space.jumps).push_back(static_cast<uint16_t>(index));
+}
+
+void FlatMap::clear_jumps(Space& space, std::vector<uint16_t>& log, int32_t tags) {
+  auto* const words = reinterpret_cast<uint64_t*>(space.base + static_cast<uint64_t>(tags));
+  if (log.size() <= kJumpLogLimit) {
+    for (const uint16_t index : log) words[index] = 0;
+  } else {
+    std::fill_n(words, kJumps, 0);
+  }
+  log.clear();
+  words[0] = 1;  // No tag of a place with this index, as 0 would be address 0's.
+}
+
+void FlatMap::clear_jumps() {
+  for (Space& space : spaces_) clear_jumps(space, space.jumps, kLowerJumpTags);
+  clear_jumps(spaces_[0], upper_jumps_, kUpperJumpTags);
+}
+
+}  // namespace alcove::cpu::soft

@@ -1,0 +1,116 @@
+// The translations that translated code looks up: for each page of the linear address space one word for
+// reading and one for writing, in tables as large as the address space, of which the host keeps only the parts
+// in use. A word is the host address minus the linear address, plus 1; 0 where an access needs more care.
+//
+// Several address spaces have tables each, so that going back to one finds it warm. All share the upper half
+// (the kernel's), the processor's Cpu and the upper half's jump cache. The host's GS register points to one:
+//
+//   base - 512 GiB  words for writing, the one of page number n at base - 8 * (n + 1)
+//   base            Cpu
+//   base + 64 KiB   jump caches: of the lower half, one each; of the upper half, shared
+//   base + 8 MiB    words for reading, at base + 8 MiB + 8 * n
+//
+// n is the number of the page in 48 bits of address. Code of CPL 3 forms it from 47 bits, so it never finds a
+// word of the upper half; what an address has beyond these bits is in the sum with the word, too, which is
+// then no address that the host could have (see translator.h for the fault).
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <unordered_set>
+#include <vector>
+
+namespace alcove::cpu::soft {
+
+struct Cpu;
+struct TlbEntry;
+
+// The Cpu of an Engine, in memory that tables can map, too.
+class CpuMemory {
+ public:
+  CpuMemory();
+  ~CpuMemory();
+  CpuMemory(const CpuMemory&) = delete;
+  CpuMemory& operator=(const CpuMemory&) = delete;
+  Cpu& cpu() { return *cpu_; }
+  int file() const { return file_; }
+  static size_t size();
+
+ private:
+  int file_;
+  Cpu* cpu_;
+};
+
+class FlatMap {
+ public:
+  static constexpr int32_t kReadOffset = 8 << 20;
+  // A jump cache: the negated linear address of a place by its low 16 bits, and the code for it.
+  static constexpr size_t kJumps = 1 << 16;
+  static constexpr int32_t kLowerJumpTags = 1 << 16, kLowerJumpCodes = kLowerJumpTags + 8 * (1 << 16),
+                           kUpperJumpTags = 1 << 21, kUpperJumpCodes = kUpperJumpTags + 8 * (1 << 16);
+
+  // Null where the host does not give the address space.
+  static std::unique_ptr<FlatMap> create(const CpuMemory& cpu, unsigned spaces);
+  ~FlatMap();
+  FlatMap(const FlatMap&) = delete;
+  FlatMap& operator=(const FlatMap&) = delete;
+
+  uint64_t base() const { return spaces_[current_].base; }
+
+  // The lower half is now the one of this number (Cpu::tlb_generation); an unknown one begins empty.
+  void select(uint64_t generation);
+  void clear_all();
+  void clear_upper();
+  // Forgets the page, and all of the large page that it may be a part of.
+  void clear_page(uint64_t address);
+  // Code of CPL 3 is going to run: what only supervisors may use must not be found.
+  void enter_user();
+
+  // Takes over what the processor's TLB knows of the page.
+  void fill(const Cpu& cpu, uint64_t address);
+
+  // No store to this page of the host's memory passes any more; while the processor stands still.
+  void forbid_writes(const std::byte* host_page);
+  void forbid_all_writes();
+
+  void add_jump(bool upper, uint64_t address, const uint8_t* code);
+  // Also those of address spaces that are not selected.
+  void clear_jumps();
+
+ private:
+  struct Log {
+    std::vector<uint64_t> pages;  // With a word. Sorted by time.
+    // Numbers of 2 MiB and 1 GiB pages of which parts are among them.
+    std::unordered_set<uint64_t> large, huge;
+  };
+  struct Space {
+    uint64_t base = 0;
+    uint64_t generation = ~uint64_t{0};
+    uint64_t last_used = 0;
+    bool supervisor_pages = false;
+    Log log;
+    std::vector<uint16_t> jumps;
+  };
+
+  FlatMap() = default;
+  static uint64_t* read_word(const Space& space, uint64_t page) {
+    return reinterpret_cast<uint64_t*>(space.base + kReadOffset) + page;
+  }
+  static uint64_t* write_word(const Space& space, uint64_t page) {
+    return reinterpret_cast<uint64_t*>(space.base) - 1 - page;
+  }
+  void clear_log(Space& space, Log& log, bool upper);
+  void clear_lower(Space& space);
+  void clear_jumps(Space& space, std::vector<uint16_t>& log, int32_t tags);
+  void forget_page(Space& space, Log& log, uint64_t page, bool upper);
+
+  std::vector<Space> spaces_;
+  size_t current_ = 0;
+  uint64_t uses_ = 0;
+  Log upper_;
+  std::vector<uint16_t> upper_jumps_;
+};
+
+}  // namespace alcove::cpu::soft

@@ -1,0 +1,40 @@
+// Memory for translated code: written through one mapping, executed through another.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+
+namespace alcove::cpu::soft {
+
+class CodeMemory {
+ public:
+  // Null if the host does not give it.
+  static std::unique_ptr<CodeMemory> create(size_t size);
+  ~CodeMemory();
+  CodeMemory(const CodeMemory&) = delete;
+  CodeMemory& operator=(const CodeMemory&) = delete;
+
+  // The unused rest: where to write, and where it will run.
+  std::span<uint8_t> room() { return {writable_ + used_, size_ - used_}; }
+  const uint8_t* next() const { return executable_ + used_; }
+  void commit(size_t size) { used_ += size; }
+  size_t used() const { return used_; }
+  // Forgets all behind the first `size` bytes and gives their memory back.
+  void truncate(size_t size);
+
+  uint8_t* writable(const uint8_t* executable) { return writable_ + (executable - executable_); }
+  bool contains(const uint8_t* address) const { return address >= executable_ && address < executable_ + size_; }
+
+ private:
+  CodeMemory(uint8_t* writable, const uint8_t* executable, size_t size)
+      : writable_(writable), executable_(executable), size_(size) {}
+
+  uint8_t* writable_;
+  const uint8_t* executable_;
+  size_t size_;
+  size_t used_ = 0;
+};
+
+}  // namespace alcove::cpu::soft

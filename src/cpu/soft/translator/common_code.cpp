@@ -1,0 +1,84 @@
+#include "cpu/soft/translator/common_code.h"
+
+namespace alcove::cpu::soft {
+namespace {
+
+constexpr HostRegister kKept[] = {kHostRbx, kHostRbp, kHostR12, kHostR13, kHostR14, kHostR15};
+constexpr uint8_t kLoadAligned = 0x28, kStoreAligned = 0x29;  // MOVAPS
+static_assert(offsetof(FpuState, ymm) == 0 && sizeof(FpuState::Vector256) == 32);
+
+void push(Assembler& a, HostRegister reg) {
+  a.op_plus({.opcode = 0x50}, reg);
+}
+void pop(Assembler& a, HostRegister reg) {
+  a.op_plus({.opcode = 0x58}, reg);
+}
+
+void move_vectors(Assembler& a, uint8_t opcode) {
+  for (unsigned i = 0; i < 16; ++i)
+    a.op({.opcode = opcode, .map = 1}, i, gs_memory(static_cast<int32_t>(offsetof(Cpu, fpu) + 32 * i)));
+}
+
+void save_guest(Assembler& a) {
+  for (unsigned i = 0; i < kHostOf.size(); ++i)
+    if (kHostOf[i] != kNoHostRegister) a.store(gpr_slot(i), kHostOf[i]);
+  a.byte(0x9c);  // PUSHFQ
+  pop(a, kHostRax);
+  a.store(ALCOVE_TRANSLATED(flags), kHostRax);
+  move_vectors(a, kStoreAligned);
+}
+
+void load_guest(Assembler& a) {
+  move_vectors(a, kLoadAligned);
+  a.op({.opcode = 0xff}, 6, ALCOVE_TRANSLATED(flags));  // PUSH
+  a.byte(0x9d);                                         // POPFQ
+  for (unsigned i = 0; i < kHostOf.size(); ++i)
+    if (kHostOf[i] != kNoHostRegister) a.load(kHostOf[i], gpr_slot(i));
+}
+
+}  // namespace
+
+CommonCode make_common_code(CodeMemory& memory, RunHandler run_handler) {
+  Assembler a(memory.room(), memory.next());
+  CommonCode code;
+
+  code.enter = a.address();
+  for (const HostRegister reg : kKept) push(a, reg);
+  a.op({.opcode = 0x83, .wide = true}, 5, kHostRsp);  // SUB RSP, 8: calls find the stack aligned.
+  a.byte(8);
+  a.store(ALCOVE_TRANSLATED(host_rsp), kHostRsp);
+  load_guest(a);
+  a.jump_memory(ALCOVE_TRANSLATED(result));
+
+  code.leave = a.address();
+  a.store(ALCOVE_TRANSLATED(target), kAddress);
+  a.store(ALCOVE_TRANSLATED(result), kWord);
+  save_guest(a);
+  const size_t out = a.size();
+  a.op({.opcode = 0x83, .wide = true}, 0, kHostRsp);
+  a.byte(8);
+  for (size_t i = std::size(kKept); i-- > 0;) pop(a, kKept[i]);
+  a.byte(0xc3);
+
+  a.align(16);
+  code.run_handler = a.address();
+  a.store(ALCOVE_TRANSLATED(result), kWord);
+  save_guest(a);
+  a.load(kHostRdi, ALCOVE_TRANSLATED(cpu));
+  a.load(kHostRsi, ALCOVE_TRANSLATED(result));
+  a.move_immediate(kHostRax, reinterpret_cast<uint64_t>(run_handler));
+  a.op({.opcode = 0xff}, 2, kHostRax);  // CALL
+  a.store(ALCOVE_TRANSLATED(result), kHostRax);
+  a.op({.opcode = 0x85, .wide = true}, kHostRax, kHostRax);
+  const Assembler::Fixup leaves = a.jump_if(kHostEqual);
+  load_guest(a);
+  a.jump_memory(ALCOVE_TRANSLATED(result));
+  a.bind(leaves);
+  // Where the guest goes on is in Cpu::rip, and no LinkSite is given.
+  a.jump_back(out);
+
+  memory.commit((a.size() + 63) / 64 * 64);
+  return code;
+}
+
+}  // namespace alcove::cpu::soft

@@ -1,0 +1,160 @@
+// A block as a whole: its instructions in turn, and then what is out of their way.
+#include <algorithm>
+
+#include "cpu/soft/translator/emitter.h"
+
+namespace alcove::cpu::soft {
+
+BlockEmitter::BlockEmitter(Assembler& assembler, const CommonCode& common, Block& block,
+                           std::span<const uint8_t> code)
+    : a_(assembler), common_(common), block_(block), code_(code) {}
+
+// Flags are live before an instruction if it, or one behind it, may read one that no instruction before that
+// has replaced. What follows the block may read all.
+void BlockEmitter::find_live_flags() {
+  uint16_t live = kArithmeticFlags;
+  flags_live_[block_.count] = true;
+  for (size_t i = block_.count; i-- > 0;) {
+    const Insn& insn = insn_at(i);
+    const Plan& plan = plan_of(*insn.row);
+    live &= static_cast<uint16_t>(~killed_flags(plan, insn));
+    live |= insn.row->effects.read;
+    if (!usable(plan, insn)) live = kArithmeticFlags;
+    flags_live_[i] = live != 0;
+  }
+}
+
+bool BlockEmitter::usable(const Plan& plan, const Insn& insn) const {
+  if (plan.way == Way::handler) return false;
+  const BlockMode& mode = block_.mode;
+  if ((insn.row->flags & kSse) && (mode.no_fpu || mode.fpu_away || !mode.sse)) return false;
+  return insn.handler != nullptr;
+}
+
+Emitted BlockEmitter::emit() {
+  find_live_flags();
+  Emitted result;
+  result.far_entry = a_.size();
+  a_.lea(kWord, {.base = kAddress, .displacement = static_cast<int32_t>(-page_offset(0))});
+  a_.store(ALCOVE_TRANSLATED(page), kWord);
+  result.near_entry = a_.size();
+  for (current_ = 0; current_ < block_.count; ++current_) {
+    current_has_stub_ = false;
+    instruction(insn_at(current_));
+    if (current_has_stub_) handlers_.back().resume = a_.size();
+  }
+  const Insn& last = insn_at(block_.count - 1u);
+  if (!ends_block(last)) fall_through();
+  finish_stubs();
+  for (const auto& [at, stub] : accesses_)
+    result.accesses.push_back({static_cast<uint32_t>(at), static_cast<uint32_t>(handlers_[stub].resume)});
+  result.size = a_.size();
+  return result;
+}
+
+void BlockEmitter::instruction(const Insn& insn) {
+  const Plan& plan = plan_of(*insn.row);
+  if (!usable(plan, insn)) return by_handler(insn);
+  switch (plan.way) {
+    case Way::handler:
+      return by_handler(insn);
+    case Way::plain:
+      return plain(insn, plan);
+    case Way::nothing:
+      return;
+    case Way::lea:
+      return lea(insn);
+    case Way::push_register:
+      return push_register(insn);
+    case Way::push_immediate:
+      return push_immediate(insn);
+    case Way::pop_register:
+      return pop_register(insn);
+    case Way::leave:
+      return leave_frame();
+    case Way::divide:
+      return divide(insn);
+    case Way::call_relative:
+      return call_relative(insn);
+    case Way::call_indirect:
+      return call_indirect(insn);
+    case Way::jump_relative:
+      return go_to(page_offset(insn.displacement), insn.displacement <= insn.offset);
+    case Way::jump_if:
+      return jump_if(insn);
+    case Way::jump_indirect:
+      return jump_indirect(insn);
+    case Way::near_return:
+      return near_return(insn);
+  }
+}
+
+BlockEmitter::HandlerStub& BlockEmitter::handler_stub() {
+  if (!current_has_stub_) {
+    handlers_.push_back({.insn = current_, .from = {}});
+    current_has_stub_ = true;
+  }
+  return handlers_.back();
+}
+
+void BlockEmitter::by_handler(const Insn&) {
+  const Assembler::Fixup fixup = a_.jump();
+  handler_stub().from.push_back(fixup);
+}
+
+void BlockEmitter::finish_stubs() {
+  struct Data {
+    Assembler::Fixup lea;
+    const HandlerStub* handler;
+    const uint8_t* patch;
+  };
+  std::vector<Data> data;
+
+  std::vector<size_t> handler_starts;
+  for (const HandlerStub& stub : handlers_) {
+    handler_starts.push_back(a_.size());
+    for (const Assembler::Fixup fixup : stub.from) a_.bind(fixup);
+    data.push_back({a_.lea_rip(kWord), &stub, nullptr});
+    a_.jump(common_.run_handler);
+  }
+  for (const UnalignedStub& stub : unaligned_) {
+    a_.bind(stub.from);
+    // Bytes to the page's end, less what the access needs: negative unless it crosses.
+    a_.pext(kWord, stub.address, ALCOVE_TRANSLATED(in_page).displacement);
+    a_.lea(kWord, {.base = kWord, .displacement = stub.size - 4097});
+    a_.pext(kWord, kWord, ALCOVE_TRANSLATED(sign).displacement);
+    const Assembler::Fixup crosses = a_.jump_rcx_zero();
+    a_.jump_back(stub.back);
+    a_.bind(crosses);
+    a_.jump_back(handler_starts[stub.handler]);
+  }
+  for (const LinkStub& stub : links_) {
+    a_.bind(stub.from);
+    set_target(stub.page_offset);
+    data.push_back({a_.lea_rip(kWord), nullptr, a_.address_of(stub.from.at)});
+    a_.jump(common_.leave);
+  }
+  for (const PollStub& stub : polls_) {
+    a_.bind(stub.from);
+    if (!stub.target_known) set_target(stub.page_offset);
+    a_.move_immediate(kWord, kNoLink);
+    a_.jump(common_.leave);
+  }
+  a_.align(8);
+  for (const Data& item : data) {
+    a_.bind(item.lea);
+    if (item.handler) {
+      const bool ends = ends_block(insn_at(item.handler->insn));
+      a_.word64(reinterpret_cast<uint64_t>(&insn_at(item.handler->insn)));
+      a_.word64(reinterpret_cast<uint64_t>(&block_));
+      a_.word64(ends ? 0 : reinterpret_cast<uint64_t>(a_.address_of(item.handler->resume)));
+    } else {
+      a_.word64(reinterpret_cast<uint64_t>(&block_));
+      a_.word64(reinterpret_cast<uint64_t>(item.patch));
+    }
+  }
+  // From here on stubs are known by where they begin.
+  for (size_t i = 0; i < handlers_.size(); ++i) handlers_[i].resume = handler_starts[i];
+}
+
+}  // namespace alcove::cpu::soft

@@ -1,0 +1,117 @@
+// Where a block leads: to others of its page by jumps that are patched once these are translated, to all
+// others through the jump cache.
+#include "cpu/soft/translator/emitter.h"
+
+namespace alcove::cpu::soft {
+
+void BlockEmitter::set_target(int64_t page_offset) {
+  a_.load(kAddress, ALCOVE_TRANSLATED(page));
+  if (page_offset == static_cast<int32_t>(page_offset)) {
+    a_.lea(kAddress, {.base = kAddress, .displacement = static_cast<int32_t>(page_offset)});
+  } else {
+    a_.move_immediate(kWord, static_cast<uint64_t>(page_offset));
+    a_.lea(kAddress, {.base = kAddress, .index = kWord});
+  }
+}
+
+// Something wants attention: Cpu::attention is not 0. Flags stay as they are.
+void BlockEmitter::go_to(int64_t page_offset, bool poll) {
+  const bool near = page_offset >= 0 && page_offset < 4096;
+  if (!near) {
+    set_target(page_offset);
+    go_far(poll);
+    return;
+  }
+  if (poll) {
+    a_.load32(kWord, ALCOVE_CPU_MEMBER(attention));
+    const Assembler::Fixup calm = a_.jump_rcx_zero();
+    polls_.push_back({a_.jump(), page_offset, false});
+    a_.bind(calm);
+  }
+  links_.push_back({a_.jump(), page_offset});
+}
+
+// To the linear address in RBP.
+void BlockEmitter::go_far(bool poll) {
+  const bool lower = block_.mode.user;
+  const int32_t tags = lower ? FlatMap::kLowerJumpTags : FlatMap::kUpperJumpTags;
+  const int32_t codes = lower ? FlatMap::kLowerJumpCodes : FlatMap::kUpperJumpCodes;
+  const HostOpcode movzx{.opcode = 0xb7, .map = 1};
+  if (poll) {
+    a_.load32(kWord, ALCOVE_CPU_MEMBER(attention));
+    const Assembler::Fixup calm = a_.jump_rcx_zero();
+    polls_.push_back({a_.jump(), 0, true});
+    a_.bind(calm);
+  }
+  a_.op(movzx, kWord, kAddress);
+  a_.load(kWord, {.index = kWord, .scale = 3, .displacement = tags, .gs = true});
+  a_.lea(kWord, {.base = kWord, .index = kAddress});
+  const Assembler::Fixup found = a_.jump_rcx_zero();
+  a_.move_immediate(kWord, kFarMiss);
+  a_.jump(common_.leave);
+  a_.bind(found);
+  a_.op(movzx, kWord, kAddress);
+  a_.jump_memory({.index = kWord, .scale = 3, .displacement = codes, .gs = true});
+}
+
+void BlockEmitter::fall_through() {
+  go_to(page_offset(block_.length), false);
+}
+
+void BlockEmitter::jump_if(const Insn& insn) {
+  const uint8_t condition = insn.opcode & 15;
+  const int64_t taken = page_offset(insn.displacement);
+  const bool near = taken >= 0 && taken < 4096;
+  if (near && insn.displacement > insn.offset) {
+    links_.push_back({a_.jump_if(condition), taken});
+    fall_through();
+    return;
+  }
+  const Assembler::Fixup not_taken = a_.jump_if(condition ^ 1);
+  go_to(taken, insn.displacement <= insn.offset);
+  a_.bind(not_taken);
+  fall_through();
+}
+
+void BlockEmitter::call_relative(const Insn& insn) {
+  push_return_address(insn);
+  go_to(page_offset(insn.displacement), false);
+}
+
+// The target of an indirect branch, into RBP.
+void BlockEmitter::indirect_target(const Insn& insn) {
+  if (insn.is_register) {
+    const HostRegister from = host_or_load(insn.rm, kAddress);
+    a_.move(kAddress, from);
+    return;
+  }
+  const HostMemory operand = look_up(address(insn), 8, false);
+  note_access();
+  a_.load(kAddress, operand);
+}
+
+void BlockEmitter::call_indirect(const Insn& insn) {
+  if (insn.operand_size != 8) return by_handler(insn);
+  indirect_target(insn);
+  a_.store(ALCOVE_TRANSLATED(saved), kAddress);
+  push_return_address(insn);
+  a_.load(kAddress, ALCOVE_TRANSLATED(saved));
+  go_far(false);
+}
+
+void BlockEmitter::jump_indirect(const Insn& insn) {
+  if (insn.operand_size != 8) return by_handler(insn);
+  indirect_target(insn);
+  go_far(true);
+}
+
+void BlockEmitter::near_return(const Insn& insn) {
+  if (insn.operand_size != 8) return by_handler(insn);
+  const HostMemory operand = look_up(kGuestRsp, 8, false);
+  note_access();
+  a_.load(kAddress, operand);
+  a_.lea(kGuestRsp, {.base = kGuestRsp, .displacement = static_cast<int32_t>(8 + insn.immediate)});
+  go_far(true);
+}
+
+}  // namespace alcove::cpu::soft

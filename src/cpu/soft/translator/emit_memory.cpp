@@ -1,0 +1,110 @@
+// Addresses of memory operands, and their translation.
+#include <bit>
+
+#include "cpu/soft/translator/emitter.h"
+
+namespace alcove::cpu::soft {
+
+HostRegister BlockEmitter::host_or_load(unsigned guest, HostRegister scratch) {
+  if (host(guest) != kNoHostRegister) return host(guest);
+  a_.load(scratch, gpr_slot(guest));
+  return scratch;
+}
+
+HostRegister BlockEmitter::address(const Insn& insn) {
+  const bool wide = insn.address_size == 8;
+  const bool based = insn.segment >= fs;
+  int64_t displacement = insn.displacement;
+  HostMemory operand;
+  if (insn.base == kRipRegister) {
+    a_.load(kAddress, ALCOVE_TRANSLATED(page));
+    operand.base = kAddress;
+    displacement += page_offset(0);
+  } else if (insn.base != kNoRegister) {
+    operand.base = host_or_load(insn.base, kAddress);
+  }
+  if (insn.index != kNoRegister) {
+    operand.index = host_or_load(insn.index, kWord);
+    operand.scale = insn.scale;
+  }
+  if (displacement != static_cast<int32_t>(displacement)) {
+    // A RIP-relative operand at the edge of its reach.
+    a_.move_immediate(kWord, static_cast<uint64_t>(displacement));
+    operand.index = kWord;
+    operand.scale = 0;
+    displacement = 0;
+  }
+  operand.displacement = static_cast<int32_t>(displacement);
+
+  HostRegister result = kAddress;
+  if (operand.base == kNoHostRegister && operand.index == kNoHostRegister) {
+    a_.move_immediate(kAddress, wide ? static_cast<uint64_t>(displacement) : static_cast<uint32_t>(displacement));
+  } else if (operand.index == kNoHostRegister && displacement == 0 && wide) {
+    result = operand.base;
+  } else {
+    a_.lea(kAddress, operand, wide);
+  }
+  if (based) {
+    a_.load(kWord, gs_memory(static_cast<int32_t>(offsetof(Cpu, segment_base) + 8 * insn.segment)));
+    a_.lea(kAddress, {.base = result, .index = kWord});
+    result = kAddress;
+  }
+  return result;
+}
+
+void BlockEmitter::refuse_if(uint8_t condition) {
+  const Assembler::Fixup fixup = a_.jump_if(condition);
+  handler_stub().from.push_back(fixup);
+}
+
+HostMemory BlockEmitter::look_up(HostRegister address, unsigned size, bool write, Unaligned unaligned) {
+  const int32_t mask = block_.mode.user ? ALCOVE_TRANSLATED(lower_pages).displacement
+                                        : ALCOVE_TRANSLATED(all_pages).displacement;
+  const bool live = flags_live();
+  std::optional<Assembler::Fixup> misaligned, aligned;
+  if (size > 1) {
+    if (live) {
+      a_.pext(kWord, address,
+              ALCOVE_TRANSLATED(low_bits).displacement + 8 * (std::countr_zero(size) - 1));
+      aligned = a_.jump_rcx_zero();
+      misaligned = a_.jump();
+    } else {
+      a_.test_low(address, static_cast<uint8_t>(size - 1));
+      misaligned = a_.jump_if(kHostNotEqual);
+    }
+  } else if (live) {
+    aligned = a_.jump_short();
+  }
+  size_t island = 0;
+  if (live) {
+    island = a_.size();
+    const Assembler::Fixup refused = a_.jump();
+    handler_stub().from.push_back(refused);
+    a_.bind(*aligned);
+  }
+  const size_t back = a_.size();
+  if (misaligned) {
+    HandlerStub& stub = handler_stub();
+    if (unaligned == Unaligned::refuse)
+      stub.from.push_back(*misaligned);
+    else
+      unaligned_.push_back({*misaligned, address, static_cast<uint8_t>(size), back, handlers_.size() - 1});
+  }
+  a_.pext(kWord, address, mask);
+  if (write) a_.op({.opcode = 0xf7, .wide = true}, 2, kWord);  // NOT
+  a_.load(kWord, {.index = kWord, .scale = 3, .displacement = write ? 0 : FlatMap::kReadOffset, .gs = true});
+  if (live) {
+    a_.jump_rcx_zero_back(island);
+  } else {
+    a_.op({.opcode = 0x85, .wide = true}, kWord, kWord);
+    refuse_if(kHostEqual);
+  }
+  return {.base = address, .index = kWord, .displacement = -1};
+}
+
+void BlockEmitter::note_access() {
+  handler_stub();
+  accesses_.emplace_back(a_.size(), handlers_.size() - 1);
+}
+
+}  // namespace alcove::cpu::soft

@@ -1,0 +1,154 @@
+// Translates one block.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "cpu/soft/code/block.h"
+#include "cpu/soft/translator/assembler.h"
+#include "cpu/soft/translator/host_layout.h"
+#include "cpu/soft/translator/plan.h"
+
+namespace alcove::cpu::soft {
+
+// Lies in code memory, aligned; the routines at CommonCode::run_handler get its address in RCX.
+struct HandlerSite {
+  const Insn* insn;
+  const Block* block;
+  const uint8_t* resume;  // Code of what follows; null if the instruction ends the block.
+};
+
+// Likewise, where a block leads to another of its page that is not translated yet. The jump's displacement
+// ends at `patch`.
+struct LinkSite {
+  const Block* from;
+  const uint8_t* patch;
+};
+
+// Routines that all translations use (common_code.cpp).
+struct CommonCode {
+  const uint8_t* enter = nullptr;        // void(): to TranslatedState::result with the guest's registers.
+  const uint8_t* run_handler = nullptr;  // RCX: HandlerSite.
+  const uint8_t* leave = nullptr;        // RBP: where the guest goes on; RCX: LinkSite, 0 or 1.
+};
+
+// What leave passes on when RCX is no LinkSite.
+inline constexpr uint64_t kNoLink = 0, kFarMiss = 1;
+
+struct Emitted {
+  size_t size = 0;
+  size_t near_entry = 0;  // For jumps from blocks of the same page.
+  size_t far_entry = 0;   // With the linear address in RBP.
+  // Where a memory access is made, and where to go on if the host refuses it. By the first.
+  struct Access {
+    uint32_t at;
+    uint32_t instead;
+  };
+  std::vector<Access> accesses;
+};
+
+class BlockEmitter {
+ public:
+  // `code`: the block's bytes.
+  BlockEmitter(Assembler& assembler, const CommonCode& common, Block& block, std::span<const uint8_t> code);
+
+  Emitted emit();
+
+  // An upper bound of what a block of that many instructions takes.
+  static size_t bound(size_t instructions) { return 512 + instructions * 320; }
+
+ private:
+  // emit_block.cpp
+  void instruction(const Insn& insn);
+  void by_handler(const Insn& insn);
+  void find_live_flags();
+  void finish_stubs();
+  bool flags_live() const { return flags_live_[current_]; }
+  bool usable(const Plan& plan, const Insn& insn) const;
+
+  // emit_memory.cpp
+  // Brings the address of the memory operand into a register, RBP if any work is needed.
+  HostRegister address(const Insn& insn);
+  // Looks the address up; the operand is then [address + RCX - 1].
+  enum class Unaligned { check_page, refuse };
+  HostMemory look_up(HostRegister address, unsigned size, bool write, Unaligned unaligned = Unaligned::check_page);
+  // To be called right before the access.
+  void note_access();
+  HostRegister host_or_load(unsigned guest, HostRegister scratch);
+  void refuse_if(uint8_t condition);
+
+  // emit_plain.cpp
+  void plain(const Insn& insn, const Plan& plan);
+  void lea(const Insn& insn);
+  void divide(const Insn& insn);
+  HostOpcode host_opcode(const Insn& insn, const Plan& plan) const;
+  void immediate(const Insn& insn, const Plan& plan);
+
+  // emit_stack.cpp
+  void push_register(const Insn& insn);
+  void push_immediate(const Insn& insn);
+  void pop_register(const Insn& insn);
+  void leave_frame();
+  void push_return_address(const Insn& insn);
+
+  // emit_branch.cpp
+  void call_relative(const Insn& insn);
+  void call_indirect(const Insn& insn);
+  void jump_indirect(const Insn& insn);
+  void near_return(const Insn& insn);
+  void jump_if(const Insn& insn);
+  void indirect_target(const Insn& insn);
+  void go_to(int64_t page_offset, bool poll);
+  void go_far(bool poll);
+  void set_target(int64_t page_offset);
+  void fall_through();
+
+  const Insn& insn_at(size_t index) const { return block_.instructions()[index]; }
+  std::span<const uint8_t> code_of(const Insn& insn) const { return code_.subspan(insn.offset, insn.length); }
+  // Offsets from the page's beginning.
+  int64_t page_offset(int64_t block_offset) const {
+    return static_cast<int64_t>(block_.physical & 0xfff) + block_offset;
+  }
+  HostRegister host(unsigned guest) const { return kHostOf[guest]; }
+
+  Assembler& a_;
+  const CommonCode& common_;
+  Block& block_;
+  std::span<const uint8_t> code_;
+  size_t current_ = 0;
+  std::array<bool, Block::kMaximumCount + 1> flags_live_{};
+
+  // Things that are out of the way, made after the block's own code.
+  struct HandlerStub {
+    size_t insn;
+    std::vector<Assembler::Fixup> from;
+    size_t resume = 0;
+  };
+  struct UnalignedStub {
+    Assembler::Fixup from;
+    HostRegister address;
+    uint8_t size;
+    size_t back;
+    size_t handler;
+  };
+  struct LinkStub {
+    Assembler::Fixup from;
+    int64_t page_offset;
+  };
+  struct PollStub {
+    Assembler::Fixup from;
+    int64_t page_offset;
+    bool target_known;  // In RBP already if not.
+  };
+  HandlerStub& handler_stub();
+  std::vector<HandlerStub> handlers_;
+  std::vector<UnalignedStub> unaligned_;
+  std::vector<LinkStub> links_;
+  std::vector<PollStub> polls_;
+  std::vector<std::pair<size_t, size_t>> accesses_;  // Place in code and index of its stub in handlers_.
+  bool current_has_stub_ = false;
+};
+
+}  // namespace alcove::cpu::soft

@@ -1,0 +1,186 @@
+#include "cpu/soft/translator/plan.h"
+
+#include <algorithm>
+#include <array>
+#include <string_view>
+#include <unordered_map>
+
+#include "cpu/soft/x86/encoding.h"
+#include "cpu/soft/x86/flags.h"
+
+namespace alcove::cpu::soft {
+namespace {
+
+using Names = std::string_view;
+
+template <size_t kCount>
+bool among(const std::array<Names, kCount>& names, Names name) {
+  return std::ranges::find(names, name) != names.end();
+}
+
+// General instructions that mean the same to the host with its own registers.
+constexpr std::array kPlain{
+    Names("add"),  Names("adc"),    Names("sub"),    Names("sbb"),     Names("and"),  Names("or"),
+    Names("xor"),  Names("cmp"),    Names("test"),   Names("not"),     Names("neg"),  Names("inc"),
+    Names("dec"),  Names("mov"),    Names("movnti"), Names("movzx"),   Names("movsx"), Names("movsxd"),
+    Names("cmov"), Names("set"),    Names("rol"),    Names("ror"),     Names("rcl"),  Names("rcr"),
+    Names("shl"),  Names("shr"),    Names("sar"),    Names("shld"),    Names("shrd"), Names("bt"),
+    Names("bts"),  Names("btr"),    Names("btc"),    Names("bsf"),     Names("bsr"),  Names("popcnt"),
+    Names("crc32"), Names("xchg"),  Names("xadd"),   Names("cmpxchg"), Names("bswap"), Names("mul"),
+    Names("imul"), Names("clc"),    Names("stc"),    Names("cmc"),     Names("lahf"), Names("sahf"),
+    Names("lfence"), Names("mfence"), Names("sfence"), Names("cbw|cwde|cdqe"), Names("cwd|cdq|cqo")};
+
+// SSE instructions that use registers implicitly which are elsewhere on the host, or MXCSR as a whole.
+constexpr std::array kNotPlainSse{Names("pcmpestri"), Names("pcmpistri"), Names("ldmxcsr"), Names("stmxcsr"),
+                                  Names("fxsave"),    Names("fxrstor"),   Names("maskmovdqu")};
+constexpr std::array kNothing{Names("nop"),        Names("prefetch"),   Names("prefetchnta"), Names("prefetcht0"),
+                              Names("prefetcht1"), Names("prefetcht2"), Names("endbr64"),     Names("endbr32")};
+constexpr std::array kReadOnly{Names("cmp"), Names("test"), Names("bt")};
+constexpr std::array kUnaligned{Names("movups"), Names("movupd"), Names("movdqu"), Names("lddqu"), Names("pcmpestrm"),
+                                Names("pcmpistrm")};
+constexpr std::array kShifts{Names("shl"), Names("shr"), Names("sar"), Names("shld"), Names("shrd")};
+
+constexpr uint8_t kBySize = 255, kWhole = 254;
+
+uint8_t immediate_size(ImmediateRule rule, bool& possible) {
+  switch (rule) {
+    case ImmediateRule::none:
+      return 0;
+    case ImmediateRule::byte:
+    case ImmediateRule::signed_byte:
+      return 1;
+    case ImmediateRule::word:
+      return 2;
+    case ImmediateRule::z:
+      return kBySize;
+    case ImmediateRule::v:
+      return kWhole;
+    default:
+      possible = false;
+      return 0;
+  }
+}
+
+// Bytes of a memory operand by the letters of its size; 0: not known here.
+uint8_t memory_size(Names size) {
+  if (size == "b") return 1;
+  if (size == "w") return 2;
+  if (size == "d" || size == "ss") return 4;
+  if (size == "q" || size == "sd" || size == "pi") return 8;
+  if (size == "x" || size == "dq" || size == "ps" || size == "pd" || size == "o") return 16;
+  if (size == "v" || size == "y" || size == "z") return kBySize;
+  return 0;
+}
+
+Way special_way(const Row& row) {
+  const Names name = row.mnemonic, encoding = row.encoding;
+  if (name == "lea") return Way::lea;
+  if (name == "push" && encoding == "50+r") return Way::push_register;
+  if (name == "push" && (encoding == "68" || encoding == "6A")) return Way::push_immediate;
+  if (name == "pop" && encoding == "58+r") return Way::pop_register;
+  if (name == "leave") return Way::leave;
+  if ((name == "div" || name == "idiv") && encoding.starts_with("F7")) return Way::divide;
+  if (name == "call" && encoding == "E8") return Way::call_relative;
+  if (name == "call" && encoding == "FF /2") return Way::call_indirect;
+  if (name == "jmp" && (encoding == "EB" || encoding == "E9")) return Way::jump_relative;
+  if (name == "jmp" && encoding == "FF /4") return Way::jump_indirect;
+  if (name == "j") return Way::jump_if;
+  if (name == "ret" && (encoding == "C3" || encoding == "C2")) return Way::near_return;
+  if (among(kNothing, name)) return Way::nothing;
+  return Way::handler;
+}
+
+void add_operand(Plan& plan, const Operand& operand, bool first, bool& possible) {
+  switch (operand.kind) {
+    case OperandKind::modrm_reg:
+      plan.reg = Role::general;
+      break;
+    case OperandKind::opcode_register:
+      plan.reg = Role::general;
+      plan.opcode_register = true;
+      break;
+    case OperandKind::xmm_reg:
+      plan.reg = Role::vector;
+      break;
+    case OperandKind::modrm_rm:
+    case OperandKind::modrm_rm_reg:
+    case OperandKind::memory:
+      plan.rm = Role::general;
+      plan.rm_first = first;
+      plan.memory_size = memory_size(operand.size);
+      break;
+    case OperandKind::xmm_rm:
+    case OperandKind::xmm_rm_reg:
+      plan.rm = Role::vector;
+      plan.rm_first = first;
+      plan.memory_size = memory_size(operand.size);
+      break;
+    case OperandKind::fixed:
+      // The accumulator is where it is; CL, as a count, is not.
+      if (operand.number == 1) plan.count_in_cl = true;
+      if (operand.number > 1) possible = false;
+      break;
+    case OperandKind::immediate:
+    case OperandKind::signed_byte:
+    case OperandKind::one:
+    case OperandKind::fixed_xmm:
+      break;
+    default:
+      possible = false;
+  }
+}
+
+Plan make_plan(const CompiledRow& compiled) {
+  const Row& row = *compiled.row;
+  const Names name = row.mnemonic;
+  Plan plan;
+  plan.way = special_way(row);
+  plan.kills = (row.effects.written | row.effects.undefined) & kArithmeticFlags;
+  bool possible = true;
+  plan.immediate = immediate_size(compiled.immediate, possible);
+  for (size_t i = 0; i < compiled.operands.size(); ++i)
+    add_operand(plan, compiled.operands[i], i == 0, possible);
+  if (plan.way != Way::handler) return plan;
+
+  constexpr uint32_t kNotPlain = kEndsBlock | kStops | kBranch | kRep | kPrivileged | kX87 | kMmx | kProtected;
+  const bool plain = row.flags & kSse ? !among(kNotPlainSse, name) : among(kPlain, name);
+  if (!possible || !plain || (row.flags & kNotPlain)) return plan;
+  plan.way = Way::plain;
+  plan.map = static_cast<uint8_t>(compiled.pattern.map);
+  plan.mandatory = compiled.pattern.prefix == Prefix::f3   ? 0xf3
+                   : compiled.pattern.prefix == Prefix::f2 ? 0xf2
+                                                           : 0;
+  plan.mandatory_operand_size = compiled.pattern.prefix == Prefix::operand_size;
+  plan.writes_first = !among(kReadOnly, name);
+  plan.writes_second = name == "xchg" || name == "xadd";
+  plan.aligned = (row.flags & kSse) && plan.memory_size == 16 && !among(kUnaligned, name);
+  plan.string_indexed = name.starts_with("bt") && Names(row.encoding).ends_with("/r");
+  return plan;
+}
+
+}  // namespace
+
+const Plan& plan_of(const Row& row) {
+  static const auto plans = [] {
+    std::unordered_map<const Row*, Plan> map;
+    for (const CompiledRow& compiled : compiled_rows()) map.emplace(compiled.row, make_plan(compiled));
+    return map;
+  }();
+  static const Plan none;
+  const auto it = plans.find(&row);
+  return it == plans.end() ? none : it->second;
+}
+
+uint16_t killed_flags(const Plan& plan, const Insn& insn) {
+  if (plan.kills == 0) return 0;
+  if (plan.count_in_cl) return 0;
+  if (among(kShifts, Names(insn.row->mnemonic)) && plan.immediate == 1 &&
+      (insn.immediate & (insn.operand_size == 8 ? 63 : 31)) == 0)
+    return 0;
+  // Rotates by an immediate of 0 change nothing either; what they write is not all, so they never matter.
+  const Names name = insn.row->mnemonic;
+  if (name == "rol" || name == "ror" || name == "rcl" || name == "rcr") return 0;
+  return plan.kills;
+}
+
+}  // namespace alcove::cpu::soft

@@ -1,0 +1,56 @@
+// How each row of the instruction table is translated.
+#pragma once
+
+#include <cstdint>
+
+#include "cpu/soft/x86/insn.h"
+#include "cpu/soft/x86/row.h"
+
+namespace alcove::cpu::soft {
+
+enum class Way : uint8_t {
+  handler,  // By the interpreter.
+  plain,    // By the same instruction of the host with other registers and addresses.
+  nothing,
+  lea,
+  push_register,
+  push_immediate,
+  pop_register,
+  leave,
+  divide,
+  call_relative,
+  call_indirect,
+  jump_relative,
+  jump_if,
+  jump_indirect,
+  near_return,
+};
+
+// What ModRM.reg, or the register in the opcode, or ModRM.rm stands for.
+enum class Role : uint8_t { none, general, vector };
+
+struct Plan {
+  Way way = Way::handler;
+  Role reg = Role::none;
+  Role rm = Role::none;
+  bool opcode_register = false;  // `reg` is in the opcode's low bits.
+  bool rm_first = false;         // ModRM.rm is the first operand, usually the destination.
+  bool writes_first = false;
+  bool writes_second = false;
+  bool count_in_cl = false;
+  bool aligned = false;         // Memory must be aligned to its size.
+  bool string_indexed = false;  // In memory a bit number in a register is part of the address.
+  uint8_t map = 0;
+  uint8_t mandatory = 0;               // F2 or F3, if it selects the row.
+  bool mandatory_operand_size = false;  // 66 does.
+  uint8_t immediate = 0;                // Bytes; 255: 2 with operand size 2, else 4; 254: the operand size.
+  uint8_t memory_size = 0;              // Bytes; 255: the operand size.
+  uint16_t kills = 0;                   // Flags that are certainly other ones afterwards.
+};
+
+const Plan& plan_of(const Row& row);
+
+// Flags that the instruction certainly gives new values, which for shifts depends on the count.
+uint16_t killed_flags(const Plan& plan, const Insn& insn);
+
+}  // namespace alcove::cpu::soft

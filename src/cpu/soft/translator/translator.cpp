@@ -1,0 +1,248 @@
+#include "cpu/soft/translator/translator.h"
+
+#include <immintrin.h>
+#include <sys/auxv.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "cpu/soft/engine.h"
+#include "cpu/soft/mmu/access.h"
+#include "cpu/soft/translator/common_code.h"
+#include "cpu/soft/translator/fault_handler.h"
+#include "cpu/soft/x86/sse/mxcsr.h"
+#include "cpu/soft/x86/threading.h"
+
+namespace alcove::cpu::soft {
+namespace {
+
+constexpr size_t kCodeSize = 48u << 20;
+constexpr uint64_t kCr4Smap = 1u << 21;
+constexpr uint64_t kFixedFlags = 0x202;  // Bit 1 and IF are set whatever the guest's are.
+
+// Each processor has as many address spaces as there is room for in the host's with 64 of them.
+unsigned address_spaces(unsigned index) {
+  return index < 6 ? 6 : 1;
+}
+
+bool host_fits() {
+  constexpr unsigned long kFsgsbaseEnabled = 1u << 1;  // HWCAP2_FSGSBASE
+  return (getauxval(AT_HWCAP2) & kFsgsbaseEnabled) && __builtin_cpu_supports("bmi2") &&
+         __builtin_cpu_supports("sse4.2") && __builtin_cpu_supports("popcnt") &&
+         __builtin_cpu_supports("aes") && __builtin_cpu_supports("pclmul");
+}
+
+[[gnu::target("fsgsbase")]] void set_gs_base(uint64_t base) {
+  if (_readgsbase_u64() != base) _writegsbase_u64(base);
+}
+
+}  // namespace
+
+std::unique_ptr<Translator> Translator::create(Engine& engine, const CpuMemory& cpu) {
+  if (!host_fits()) return nullptr;
+  auto map = FlatMap::create(cpu, address_spaces(engine.cpu().index));
+  auto code = CodeMemory::create(kCodeSize);
+  if (!map || !code) return nullptr;
+  return std::unique_ptr<Translator>(new Translator(engine, std::move(map), std::move(code)));
+}
+
+Translator::Translator(Engine& engine, std::unique_ptr<FlatMap> map, std::unique_ptr<CodeMemory> code)
+    : engine_(engine), map_(std::move(map)), code_(std::move(code)) {
+  common_ = make_common_code(*code_, &Translator::run_handler);
+  common_size_ = code_->used();
+  alone_[1] = end_of_block();
+  Cpu& cpu = engine_.cpu();
+  cpu.translated.cpu = &cpu;
+  engine_.mmu().set_flat_map(cpu, map_.get());
+  install_fault_handler();
+}
+
+Translator::~Translator() {
+  engine_.mmu().set_flat_map(engine_.cpu(), nullptr);
+}
+
+bool Translator::fits() const {
+  const Cpu& cpu = engine_.cpu();
+  return cpu.code_size == 8 && (cpu.cpl == 0 || cpu.cpl == 3) && !(cpu.cr4 & kCr4Smap) &&
+         (cpu.fpu.mxcsr & kMxcsrMasks) == kMxcsrMasks;
+}
+
+bool Translator::translate(Block& block) {
+  if (!block.state || block.lone || block.mode.limited || block.mode.code_size != 8) return false;
+  const PhysicalMemory::Page page = engine_.mmu().memory().page(block.physical);
+  if (!page.host) return false;
+  std::array<uint8_t, 16 * Block::kMaximumCount> bytes;
+  std::memcpy(bytes.data(), page.host + (block.physical & 0xfff), block.length);
+  // The bytes are watched: if they are not what the block was made of, it is not valid any more.
+  if (block.generation != block.state->code_generation.load(std::memory_order_seq_cst)) return false;
+
+  if (code_->room().size() < BlockEmitter::bound(block.count)) {
+    for (TranslatedBlock& translation : translations_) {
+      if (!translation.block) continue;
+      translation.block->translation = nullptr;
+      translation.block->heat = 0;
+    }
+    flush();
+  }
+  const uint8_t* const begin = code_->next();
+  Assembler assembler(code_->room(), begin);
+  BlockEmitter emitter(assembler, common_, block, {bytes.data(), block.length});
+  Emitted emitted = emitter.emit();
+  code_->commit((emitted.size + 15) / 16 * 16);
+  TranslatedBlock& translation = translations_.emplace_back(TranslatedBlock{.block = &block,
+                                                                    .begin = begin,
+                                                                    .near_entry = begin + emitted.near_entry,
+                                                                    .accesses = std::move(emitted.accesses)});
+  pages_[block.state].push_back(&translation);
+  block.translation = &translation;
+  return true;
+}
+
+void Translator::link(Block& target) {
+  const Cpu& cpu = engine_.cpu();
+  const LinkSite* const site = std::exchange(open_link_, nullptr);
+  const bool far = std::exchange(far_miss_, false);
+  if (cpu.rip != open_target_) return;
+  const bool upper = !target.mode.user;
+  if (target.mode != jump_modes_[upper]) {
+    map_->clear_jumps();
+    jump_modes_[upper] = target.mode;
+  }
+  if (far) map_->add_jump(upper, cpu.rip, target.translation->begin);
+  if (!site || site->from->mode != target.mode || (site->from->physical ^ target.physical) >> 12 != 0) return;
+  const auto distance = static_cast<int32_t>(target.translation->near_entry - site->patch);
+  std::memcpy(code_->writable(site->patch) - sizeof distance, &distance, sizeof distance);
+}
+
+void Translator::prepare() {
+  Cpu& cpu = engine_.cpu();
+  if (!cpu.fpu.mxcsr_resident) detail::begin_operation(cpu);
+  set_gs_base(map_->base());
+  cpu.translated.flags = cpu.flags.arithmetic_bits() | kFixedFlags;
+}
+
+void Translator::run(Block& block) {
+  Cpu& cpu = engine_.cpu();
+  link(block);
+  // Code of another mode must not be found in the cache that this mode's uses.
+  const bool upper = !block.mode.user;
+  if (block.mode != jump_modes_[upper]) {
+    map_->clear_jumps();
+    jump_modes_[upper] = block.mode;
+  }
+  if (!upper) map_->enter_user();
+  TranslatedState& state = cpu.translated;
+  prepare();
+  state.page = cpu.rip & kPageMask;
+  state.result = reinterpret_cast<uint64_t>(block.translation->near_entry);
+  left_by_handler_ = false;
+  expect_faults(*this);
+  reinterpret_cast<void (*)()>(reinterpret_cast<uintptr_t>(common_.enter))();
+  if (left_by_handler_) return;
+  cpu.rip = state.target;
+  cpu.flags.set_arithmetic_bits(static_cast<uint32_t>(state.flags));
+  open_target_ = state.target;
+  if (state.result == kFarMiss)
+    far_miss_ = true;
+  else if (state.result != kNoLink)
+    open_link_ = reinterpret_cast<const LinkSite*>(state.result);
+}
+
+const uint8_t* Translator::run_handler(Cpu* cpu, const HandlerSite* site) {
+  Translator& translator = *cpu->engine->translator();
+  const uint8_t* const next = translator.execute(*site);
+  translator.left_by_handler_ = next == nullptr;
+  return next;
+}
+
+const uint8_t* Translator::execute(const HandlerSite& site) {
+  Cpu& cpu = engine_.cpu();
+  const Insn& insn = *site.insn;
+  cpu.flags.set_arithmetic_bits(static_cast<uint32_t>(cpu.translated.flags));
+  const uint64_t begin = cpu.translated.page + (site.block->physical & 0xfff);
+  cpu.gpr[kRipRegister] = begin;
+  cpu.rip = site.resume ? begin + insn.offset + insn.length : begin + site.block->length;
+
+  // The accesses' addresses, while the registers are as they were.
+  const Plan& plan = plan_of(*insn.row);
+  uint64_t operand = 0, stack = 0;
+  if (!insn.is_register && insn.modrm != 0)
+    operand = cpu.segment_base[insn.segment] + effective_offset(cpu, insn);
+  switch (plan.way) {
+    case Way::push_register:
+    case Way::push_immediate:
+    case Way::call_relative:
+    case Way::call_indirect:
+      stack = cpu.gpr[rsp] - 8;
+      break;
+    case Way::pop_register:
+    case Way::near_return:
+      stack = cpu.gpr[rsp];
+      break;
+    case Way::leave:
+      stack = cpu.gpr[rbp];
+      break;
+    default:
+      break;
+  }
+
+  alone_[0] = insn;
+  cpu.insn = alone_.data();
+  insn.handler(cpu, alone_[0]);
+  cpu.insn = nullptr;
+  if (operand) map_->fill(cpu, operand);
+  if (stack) map_->fill(cpu, stack);
+  if (!site.resume || cpu.attention.load(std::memory_order_relaxed) != 0 || !fits()) return nullptr;
+  prepare();
+  return site.resume;
+}
+
+const uint8_t* Translator::instead_of(const uint8_t* access) const {
+  if (!code_->contains(access)) return nullptr;
+  auto it = std::ranges::upper_bound(translations_, access, {}, &TranslatedBlock::begin);
+  if (it == translations_.begin()) return nullptr;
+  --it;
+  const auto offset = static_cast<uint32_t>(access - it->begin);
+  const auto found = std::ranges::lower_bound(it->accesses, offset, {}, &Emitted::Access::at);
+  return found != it->accesses.end() && found->at == offset ? it->begin + found->instead : nullptr;
+}
+
+void Translator::code_changed(const PageState& page) {
+  {
+    const std::lock_guard lock(mutex_);
+    changed_.push_back(&page);
+  }
+  engine_.cpu().attention.fetch_or(kCodeAttention, std::memory_order_release);
+}
+
+void Translator::drop_changed() {
+  std::vector<const PageState*> changed;
+  {
+    const std::lock_guard lock(mutex_);
+    changed.swap(changed_);
+  }
+  bool dropped = false;
+  for (const PageState* page : changed) {
+    const auto it = pages_.find(page);
+    if (it == pages_.end()) continue;
+    for (TranslatedBlock* translation : it->second) {
+      translation->block->translation = nullptr;
+      translation->block = nullptr;
+      translation->accesses = {};
+    }
+    pages_.erase(it);
+    dropped = true;
+  }
+  open_link_ = nullptr;
+  if (dropped) map_->clear_jumps();
+}
+
+void Translator::flush() {
+  translations_.clear();
+  pages_.clear();
+  open_link_ = nullptr;
+  map_->clear_jumps();
+  code_->truncate(common_size_);
+}
+
+}  // namespace alcove::cpu::soft

@@ -1,0 +1,92 @@
+// Translates hot blocks to host code and runs them.
+//
+// Translated code belongs to a physical page, like the blocks that it is made from, and to one processor. It
+// runs with the guest's registers in the host's (host_layout.h) and looks memory up in the FlatMap; whatever
+// that does not answer, and all that is not translated, goes to the interpreter's handler for the instruction
+// (run_handler) and back. Precise state therefore needs no records: each instruction's effects are complete
+// before the next one's begin.
+//
+// Some addresses the map can't refuse (flat_map.h): the host's page fault then makes that access go to the
+// handler as well.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <unordered_map>
+#include <vector>
+
+#include "cpu/soft/code/block.h"
+#include "cpu/soft/mmu/flat_map.h"
+#include "cpu/soft/translator/code_memory.h"
+#include "cpu/soft/translator/emitter.h"
+
+namespace alcove::cpu::soft {
+
+class Engine;
+
+struct TranslatedBlock {
+  Block* block = nullptr;
+  const uint8_t* begin = nullptr;
+  const uint8_t* near_entry = nullptr;
+  std::vector<Emitted::Access> accesses;
+};
+
+class Translator {
+ public:
+  // Null if this host can't run translated code: then the interpreter does all.
+  static std::unique_ptr<Translator> create(Engine& engine, const CpuMemory& cpu);
+  ~Translator();
+
+  FlatMap& map() { return *map_; }
+
+  // Whether translated code may run with the processor as it is.
+  bool fits() const;
+  // Makes Block::translation. False if it can't be.
+  bool translate(Block& block);
+  // Runs from the block, which has a translation and is where Cpu::rip is. Leaves Cpu::rip where to go on.
+  void run(Block& block);
+
+  // The page's code has changed. Any thread.
+  void code_changed(const PageState& page);
+  // Forgets translations that are out of date. To be called before run() if attention asked for it.
+  void drop_changed();
+
+  // Blocks went out of use: forgets all translations.
+  void flush();
+  // Linear addresses of code may mean other pages now.
+  void forget_jumps() { map_->clear_jumps(); }
+
+  // Where to go on after the host refused an access at this place; null if it is none of ours.
+  const uint8_t* instead_of(const uint8_t* access) const;
+
+ private:
+  Translator(Engine& engine, std::unique_ptr<FlatMap> map, std::unique_ptr<CodeMemory> code);
+  static const uint8_t* run_handler(Cpu* cpu, const HandlerSite* site);
+  const uint8_t* execute(const HandlerSite& site);
+  void link(Block& target);
+  // Makes the host's registers fit for the guest's code.
+  void prepare();
+
+  Engine& engine_;
+  std::unique_ptr<FlatMap> map_;
+  std::unique_ptr<CodeMemory> code_;
+  CommonCode common_;
+  size_t common_size_ = 0;
+  std::deque<TranslatedBlock> translations_;  // In the order of their code.
+  std::unordered_map<const PageState*, std::vector<TranslatedBlock*>> pages_;
+  // How translated code was left last: by a link or a jump that has not led there yet.
+  const LinkSite* open_link_ = nullptr;
+  bool far_miss_ = false;
+  uint64_t open_target_ = 0;
+  bool left_by_handler_ = false;
+  std::array<BlockMode, 2> jump_modes_;  // That the jump caches are for: the lower and the upper half's.
+  std::array<Insn, 2> alone_;            // The instruction that a handler executes, and an end behind it.
+
+  std::mutex mutex_;  // Guards changed_.
+  std::vector<const PageState*> changed_;
+};
+
+}  // namespace alcove::cpu::soft
