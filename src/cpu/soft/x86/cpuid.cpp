@@ -59,7 +59,6 @@ constexpr CpuFeature kFeatures[] = {
     {"erms", 7, ebx, 9},
     {"invpcid", 7, ebx, 10},
     {"rdseed", 7, ebx, 18},
-    {"smap", 7, ebx, 20},
     {"clflushopt", 7, ebx, 23},
     {"umip", 7, ecx, 2},
     {"arch_capabilities", 7, edx, 29},
