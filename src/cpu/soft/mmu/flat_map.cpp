@@ -126,8 +126,13 @@ void FlatMap::clear_all() {
   clear_upper();
 }
 
+void FlatMap::clear_upper_local() {
+  if (!upper_local_.pages.empty()) clear_log(spaces_[0], upper_local_, true);
+}
+
 void FlatMap::clear_upper() {
   clear_log(spaces_[0], upper_, true);
+  clear_upper_local();
   clear_jumps(spaces_[0], upper_jumps_, kUpperJumpTags);
 }
 
@@ -139,7 +144,12 @@ void FlatMap::forget_page(Space& space, Log& log, uint64_t page, bool upper) {
 void FlatMap::clear_page(uint64_t address) {
   const uint64_t page = page_number(address);
   Space& space = spaces_[current_];
-  forget_page(space, page >= kHalf ? upper_ : space.log, page, page >= kHalf);
+  if (page < kHalf) {
+    forget_page(space, space.log, page, false);
+  } else {
+    forget_page(space, upper_, page, true);
+    forget_page(space, upper_local_, page, true);
+  }
 }
 
 void FlatMap::enter_user() {
@@ -151,11 +161,11 @@ void FlatMap::fill(const Cpu& cpu, uint64_t address) {
   const TlbEntry& entry = cpu.tlb->entry(address);
   const unsigned half = address >> 63;
   const uint64_t tag = (address & kPageMask) | cpu.tlb_generation[half];
-  if (entry.read_tag != tag || (entry.physical & TlbEntry::kNotFlat)) return;
+  if (entry.read_tag != tag) return;
   Space& space = spaces_[current_];
   if (half == 0 && cpu.cpl != 3 && !(entry.physical & TlbEntry::kUser)) space.supervisor_pages = true;
   const uint64_t page = page_number(address);
-  Log& log = half ? upper_ : space.log;
+  Log& log = !half ? space.log : entry.physical & TlbEntry::kUpperLocal ? upper_local_ : upper_;
   uint64_t* const word = read_word(space, page);
   if (*word == 0) {
     log.pages.push_back(page);
@@ -180,12 +190,14 @@ void FlatMap::forbid_writes(const std::byte* host_page) {
   };
   for (Space& space : spaces_) forbid(space, space.log);
   forbid(spaces_[0], upper_);
+  forbid(spaces_[0], upper_local_);
 }
 
 void FlatMap::forbid_all_writes() {
   for (Space& space : spaces_)
     for (const uint64_t page : space.log.pages) *write_word(space, page) = 0;
-  for (const uint64_t page : upper_.pages) *write_word(spaces_[0], page) = 0;
+  for (const Log* log : {&upper_, &upper_local_})
+    for (const uint64_t page : log->pages) *write_word(spaces_[0], page) = 0;
 }
 
 void FlatMap::add_jump(bool upper, uint64_t address, const uint8_t* code) {

@@ -63,6 +63,8 @@ class FlatMap {
   void select(uint64_t generation);
   void clear_all();
   void clear_upper();
+  // Only what is not global.
+  void clear_upper_local();
   // Forgets the page, and all of the large page that it may be a part of.
   void clear_page(uint64_t address);
   // Code of CPL 3 is going to run: what only supervisors may use must not be found.
@@ -109,7 +111,7 @@ class FlatMap {
   std::vector<Space> spaces_;
   size_t current_ = 0;
   uint64_t uses_ = 0;
-  Log upper_;
+  Log upper_, upper_local_;  // Global pages, and others.
   std::vector<uint16_t> upper_jumps_;
 };
 

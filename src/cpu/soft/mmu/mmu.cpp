@@ -60,7 +60,7 @@ Mmu::Target Mmu::data(Cpu& cpu, Privilege privilege, uint64_t address, bool writ
   entry.physical = (translation->physical & kPageMask) | std::countr_zero(translation->page_size) |
                    (translation->user ? TlbEntry::kUser : 0) |
                    (translation->writable ? 0 : TlbEntry::kReadOnly) |
-                   (half == 1 && !translation->global ? TlbEntry::kNotFlat : 0);
+                   (half == 1 && !translation->global ? TlbEntry::kUpperLocal : 0);
   if (translation->page_size != memory::kPageSize) {
     Bounds& bounds = large_pages_[half];
     bounds.first = std::min(bounds.first, address & ~(translation->page_size - 1));
@@ -123,6 +123,7 @@ void Mmu::new_upper_generation(Cpu& cpu) {
 }
 
 void Mmu::forget_upper_non_global(Cpu& cpu) {
+  if (flat_) flat_->clear_upper_local();
   if (upper_non_global_) {
     new_upper_generation(cpu);
     return;
