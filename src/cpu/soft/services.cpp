@@ -47,7 +47,8 @@ void flush_page(Cpu& cpu, uint64_t address) {
 }
 
 void flush_page(Cpu& cpu, unsigned pcid, uint64_t address) {
-  // All pages of that address space, and this one of the present: more than asked for, which processors may do.
+  // All pages of that address space, and this one of the present: more than asked for, which processors may
+  // do.
   flush_pcid(cpu, pcid);
   flush_page(cpu, address);
 }

@@ -59,8 +59,8 @@ std::unique_ptr<FlatMap> FlatMap::create(const CpuMemory& cpu, unsigned spaces) 
   if (upper < 0) return nullptr;
   bool done = ftruncate(upper, static_cast<off_t>(kTable + kUpperJumps)) == 0;
   for (unsigned i = 0; done && i < spaces; ++i) {
-    void* memory = mmap(nullptr, kSpace, PROT_READ | PROT_WRITE,
-                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void* memory =
+        mmap(nullptr, kSpace, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (memory == MAP_FAILED) {
       done = i > 0;
       break;

@@ -1,6 +1,7 @@
 // The translations that translated code looks up: for each page of the linear address space one word for
-// reading and one for writing, in tables as large as the address space, of which the host keeps only the parts
-// in use. A word is the host address minus the linear address, plus 1; 0 where an access needs more care.
+// reading and one for writing, in tables as large as the address space, of which the host keeps only the
+// parts in use. A word is the host address minus the linear address, plus 1; 0 where an access needs more
+// care.
 //
 // Several address spaces have tables each, so that going back to one finds it warm. All share the upper half
 // (the kernel's), the processor's Cpu and the upper half's jump cache. The host's GS register points to one:

@@ -19,9 +19,9 @@ struct TlbEntry {
   uint64_t addend = 0;    // Host address minus linear address.
   uint64_t physical = 0;  // Of the page, with the bits below.
 
-  static constexpr uint64_t kSizeBits = 0x3f;      // log2 of the size of the guest's page.
-  static constexpr uint64_t kUser = 1u << 6;       // CPL 3 may read it.
-  static constexpr uint64_t kReadOnly = 1u << 7;   // Written only because CR0.WP is off.
+  static constexpr uint64_t kSizeBits = 0x3f;       // log2 of the size of the guest's page.
+  static constexpr uint64_t kUser = 1u << 6;        // CPL 3 may read it.
+  static constexpr uint64_t kReadOnly = 1u << 7;    // Written only because CR0.WP is off.
   static constexpr uint64_t kUpperLocal = 1u << 8;  // Not global, though of the upper half.
 };
 

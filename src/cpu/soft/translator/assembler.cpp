@@ -67,7 +67,7 @@ void Assembler::op(const HostOpcode& opcode, unsigned reg, const HostMemory& rm)
     return;
   }
   // RBP and R13 as bases need a displacement, RSP and R12 a SIB byte (Intel SDM vol. 2, table 2-2).
-  const unsigned mod = rm.displacement == 0 && (rm.base & 7) != 5               ? 0
+  const unsigned mod = rm.displacement == 0 && (rm.base & 7) != 5                ? 0
                        : rm.displacement == static_cast<int8_t>(rm.displacement) ? 1
                                                                                  : 2;
   if (has_index || (rm.base & 7) == 4) {

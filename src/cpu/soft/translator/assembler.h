@@ -44,10 +44,10 @@ inline HostMemory gs_memory(int32_t displacement) {
 // What an instruction is apart from its operands.
 struct HostOpcode {
   uint8_t opcode = 0;
-  uint8_t map = 0;             // 0: one byte, 1: 0F, 2: 0F 38, 3: 0F 3A
-  bool wide = false;           // REX.W
-  bool operand_size = false;   // 66
-  uint8_t mandatory = 0;       // F2, F3
+  uint8_t map = 0;            // 0: one byte, 1: 0F, 2: 0F 38, 3: 0F 3A
+  bool wide = false;          // REX.W
+  bool operand_size = false;  // 66
+  uint8_t mandatory = 0;      // F2, F3
   bool lock = false;
   bool byte_registers = false;  // Registers 4 to 7 mean SPL to DIL, so there is a REX prefix.
 };

@@ -25,7 +25,9 @@ class CodeMemory {
   void truncate(size_t size);
 
   uint8_t* writable(const uint8_t* executable) { return writable_ + (executable - executable_); }
-  bool contains(const uint8_t* address) const { return address >= executable_ && address < executable_ + size_; }
+  bool contains(const uint8_t* address) const {
+    return address >= executable_ && address < executable_ + size_;
+  }
 
  private:
   CodeMemory(uint8_t* writable, const uint8_t* executable, size_t size)

@@ -38,7 +38,8 @@ HostRegister BlockEmitter::address(const Insn& insn) {
 
   HostRegister result = kAddress;
   if (operand.base == kNoHostRegister && operand.index == kNoHostRegister) {
-    a_.move_immediate(kAddress, wide ? static_cast<uint64_t>(displacement) : static_cast<uint32_t>(displacement));
+    a_.move_immediate(kAddress,
+                      wide ? static_cast<uint64_t>(displacement) : static_cast<uint32_t>(displacement));
   } else if (operand.index == kNoHostRegister && displacement == 0 && wide) {
     result = operand.base;
   } else {
@@ -64,8 +65,7 @@ HostMemory BlockEmitter::look_up(HostRegister address, unsigned size, bool write
   std::optional<Assembler::Fixup> misaligned, aligned;
   if (size > 1) {
     if (live) {
-      a_.pext(kWord, address,
-              ALCOVE_TRANSLATED(low_bits).displacement + 8 * (std::countr_zero(size) - 1));
+      a_.pext(kWord, address, ALCOVE_TRANSLATED(low_bits).displacement + 8 * (std::countr_zero(size) - 1));
       aligned = a_.jump_rcx_zero();
       misaligned = a_.jump();
     } else {

@@ -72,8 +72,9 @@ void BlockEmitter::plain(const Insn& insn, const Plan& plan) {
     };
     if (plan.reg == Role::general && !high_reg && !fits(insn.reg, byte_reg)) return by_handler(insn);
     if (general_rm && insn.is_register && !high_rm && !fits(insn.rm, byte_rm)) return by_handler(insn);
-    if (in_memory && (insn.base != kRipRegister && insn.base != kNoRegister && insn.index == kNoRegister &&
-                      insn.displacement == 0 && host(insn.base) >= kHostR8 && host(insn.base) < kNoHostRegister))
+    if (in_memory &&
+        (insn.base != kRipRegister && insn.base != kNoRegister && insn.index == kNoRegister &&
+         insn.displacement == 0 && host(insn.base) >= kHostR8 && host(insn.base) < kNoHostRegister))
       return by_handler(insn);
     if (plan.count_in_cl) return by_handler(insn);
   } else {
@@ -88,8 +89,8 @@ void BlockEmitter::plain(const Insn& insn, const Plan& plan) {
                                     ? Unaligned::refuse
                                     : Unaligned::check_page;
     operand = look_up(address(insn), size, write, unaligned);
-    const bool needs_word = plan.count_in_cl || (plan.reg == Role::general && !high_reg &&
-                                                 host(insn.reg) == kNoHostRegister);
+    const bool needs_word =
+        plan.count_in_cl || (plan.reg == Role::general && !high_reg && host(insn.reg) == kNoHostRegister);
     if (needs_word) {
       a_.lea(kAddress, operand);
       operand = {.base = kAddress};

@@ -57,7 +57,8 @@ void BlockEmitter::push_return_address(const Insn& insn) {
   a_.lea(kAddress, {.base = kGuestRsp, .displacement = -8});
   a_.lea(kAddress, look_up(kAddress, 8, true));
   a_.load(kWord, ALCOVE_TRANSLATED(page));
-  a_.lea(kWord, {.base = kWord, .displacement = static_cast<int32_t>(page_offset(insn.offset + insn.length))});
+  a_.lea(kWord,
+         {.base = kWord, .displacement = static_cast<int32_t>(page_offset(insn.offset + insn.length))});
   note_access();
   a_.store({.base = kAddress}, kWord);
   a_.lea(kGuestRsp, {.base = kGuestRsp, .displacement = -8});

@@ -73,7 +73,8 @@ class BlockEmitter {
   HostRegister address(const Insn& insn);
   // Looks the address up; the operand is then [address + RCX - 1].
   enum class Unaligned { check_page, refuse };
-  HostMemory look_up(HostRegister address, unsigned size, bool write, Unaligned unaligned = Unaligned::check_page);
+  HostMemory look_up(HostRegister address, unsigned size, bool write,
+                     Unaligned unaligned = Unaligned::check_page);
   // To be called right before the access.
   void note_access();
   HostRegister host_or_load(unsigned guest, HostRegister scratch);

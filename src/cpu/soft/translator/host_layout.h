@@ -19,7 +19,7 @@ inline constexpr HostRegister kAddress = kHostRbp, kWord = kHostRcx;
 
 // By the guest's numbers. Those left out are the ones that compilers use least.
 inline constexpr std::array<HostRegister, 16> kHostOf = {
-    kHostRax, kHostR9, kHostRdx,        kHostRbx,        kHostR11,        kHostR10, kHostRsi, kHostRdi,
+    kHostRax, kHostR9,         kHostRdx,        kHostRbx,        kHostR11, kHostR10, kHostRsi, kHostRdi,
     kHostR8,  kNoHostRegister, kNoHostRegister, kNoHostRegister, kHostR12, kHostR13, kHostR14, kHostR15};
 
 inline constexpr HostRegister kGuestRsp = kHostR11, kGuestRbp = kHostR10, kGuestRcx = kHostR9;

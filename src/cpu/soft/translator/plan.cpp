@@ -20,24 +20,28 @@ bool among(const std::array<Names, kCount>& names, Names name) {
 
 // General instructions that mean the same to the host with its own registers.
 constexpr std::array kPlain{
-    Names("add"),  Names("adc"),    Names("sub"),    Names("sbb"),     Names("and"),  Names("or"),
-    Names("xor"),  Names("cmp"),    Names("test"),   Names("not"),     Names("neg"),  Names("inc"),
-    Names("dec"),  Names("mov"),    Names("movnti"), Names("movzx"),   Names("movsx"), Names("movsxd"),
-    Names("cmov"), Names("set"),    Names("rol"),    Names("ror"),     Names("rcl"),  Names("rcr"),
-    Names("shl"),  Names("shr"),    Names("sar"),    Names("shld"),    Names("shrd"), Names("bt"),
-    Names("bts"),  Names("btr"),    Names("btc"),    Names("bsf"),     Names("bsr"),  Names("popcnt"),
-    Names("crc32"), Names("xchg"),  Names("xadd"),   Names("cmpxchg"), Names("bswap"), Names("mul"),
-    Names("imul"), Names("clc"),    Names("stc"),    Names("cmc"),     Names("lahf"), Names("sahf"),
-    Names("lfence"), Names("mfence"), Names("sfence"), Names("cbw|cwde|cdqe"), Names("cwd|cdq|cqo")};
+    Names("add"),    Names("adc"),           Names("sub"),        Names("sbb"),    Names("and"),
+    Names("or"),     Names("xor"),           Names("cmp"),        Names("test"),   Names("not"),
+    Names("neg"),    Names("inc"),           Names("dec"),        Names("mov"),    Names("movnti"),
+    Names("movzx"),  Names("movsx"),         Names("movsxd"),     Names("cmov"),   Names("set"),
+    Names("rol"),    Names("ror"),           Names("rcl"),        Names("rcr"),    Names("shl"),
+    Names("shr"),    Names("sar"),           Names("shld"),       Names("shrd"),   Names("bt"),
+    Names("bts"),    Names("btr"),           Names("btc"),        Names("bsf"),    Names("bsr"),
+    Names("popcnt"), Names("crc32"),         Names("xchg"),       Names("xadd"),   Names("cmpxchg"),
+    Names("bswap"),  Names("mul"),           Names("imul"),       Names("clc"),    Names("stc"),
+    Names("cmc"),    Names("lahf"),          Names("sahf"),       Names("lfence"), Names("mfence"),
+    Names("sfence"), Names("cbw|cwde|cdqe"), Names("cwd|cdq|cqo")};
 
 // SSE instructions that use registers implicitly which are elsewhere on the host, or MXCSR as a whole.
-constexpr std::array kNotPlainSse{Names("pcmpestri"), Names("pcmpistri"), Names("ldmxcsr"), Names("stmxcsr"),
-                                  Names("fxsave"),    Names("fxrstor"),   Names("maskmovdqu")};
-constexpr std::array kNothing{Names("nop"),        Names("prefetch"),   Names("prefetchnta"), Names("prefetcht0"),
-                              Names("prefetcht1"), Names("prefetcht2"), Names("endbr64"),     Names("endbr32")};
+constexpr std::array kNotPlainSse{Names("pcmpestri"), Names("pcmpistri"), Names("ldmxcsr"),
+                                  Names("stmxcsr"),   Names("fxsave"),    Names("fxrstor"),
+                                  Names("maskmovdqu")};
+constexpr std::array kNothing{Names("nop"),        Names("prefetch"),   Names("prefetchnta"),
+                              Names("prefetcht0"), Names("prefetcht1"), Names("prefetcht2"),
+                              Names("endbr64"),    Names("endbr32")};
 constexpr std::array kReadOnly{Names("cmp"), Names("test"), Names("bt")};
-constexpr std::array kUnaligned{Names("movups"), Names("movupd"), Names("movdqu"), Names("lddqu"), Names("pcmpestrm"),
-                                Names("pcmpistrm")};
+constexpr std::array kUnaligned{Names("movups"), Names("movupd"),    Names("movdqu"),
+                                Names("lddqu"),  Names("pcmpestrm"), Names("pcmpistrm")};
 constexpr std::array kShifts{Names("shl"), Names("shr"), Names("sar"), Names("shld"), Names("shrd")};
 
 constexpr uint8_t kBySize = 255, kWhole = 254;
@@ -142,7 +146,8 @@ Plan make_plan(const CompiledRow& compiled) {
     add_operand(plan, compiled.operands[i], i == 0, possible);
   if (plan.way != Way::handler) return plan;
 
-  constexpr uint32_t kNotPlain = kEndsBlock | kStops | kBranch | kRep | kPrivileged | kX87 | kMmx | kProtected;
+  constexpr uint32_t kNotPlain =
+      kEndsBlock | kStops | kBranch | kRep | kPrivileged | kX87 | kMmx | kProtected;
   const bool plain = row.flags & kSse ? !among(kNotPlainSse, name) : among(kPlain, name);
   if (!possible || !plain || (row.flags & kNotPlain)) return plan;
   plan.way = Way::plain;

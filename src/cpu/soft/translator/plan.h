@@ -41,7 +41,7 @@ struct Plan {
   bool aligned = false;         // Memory must be aligned to its size.
   bool string_indexed = false;  // In memory a bit number in a register is part of the address.
   uint8_t map = 0;
-  uint8_t mandatory = 0;               // F2 or F3, if it selects the row.
+  uint8_t mandatory = 0;                // F2 or F3, if it selects the row.
   bool mandatory_operand_size = false;  // 66 does.
   uint8_t immediate = 0;                // Bytes; 255: 2 with operand size 2, else 4; 254: the operand size.
   uint8_t memory_size = 0;              // Bytes; 255: the operand size.

@@ -89,10 +89,11 @@ bool Translator::translate(Block& block) {
   BlockEmitter emitter(assembler, common_, block, {bytes.data(), block.length});
   Emitted emitted = emitter.emit();
   code_->commit((emitted.size + 15) / 16 * 16);
-  TranslatedBlock& translation = translations_.emplace_back(TranslatedBlock{.block = &block,
-                                                                    .begin = begin,
-                                                                    .near_entry = begin + emitted.near_entry,
-                                                                    .accesses = std::move(emitted.accesses)});
+  TranslatedBlock& translation =
+      translations_.emplace_back(TranslatedBlock{.block = &block,
+                                                 .begin = begin,
+                                                 .near_entry = begin + emitted.near_entry,
+                                                 .accesses = std::move(emitted.accesses)});
   pages_[block.state].push_back(&translation);
   block.translation = &translation;
   return true;

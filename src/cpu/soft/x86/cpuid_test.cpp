@@ -53,10 +53,9 @@ TEST_F(CpuidTest, EveryFeatureOfARowIsPromised) {
 // Without those that a row has beside what needs no promise (CMPXCHG16B, LAHF in 64-bit mode).
 TEST_F(CpuidTest, EveryPromisedInstructionSetHasRows) {
   const std::set<std::string> rows = row_features();
-  for (const char* name :
-       {"aes",       "clflush", "clflushopt", "cmov",   "fsgsbase", "fxsr",   "invpcid", "mmx",
-        "pclmulqdq", "popcnt",  "rdrand",     "rdseed", "rdtscp",   "sep",       "sse",
-        "sse2",      "sse3",    "sse4_1",     "sse4_2", "ssse3",    "syscall"}) {
+  for (const char* name : {"aes", "clflush",   "clflushopt", "cmov",   "fsgsbase", "fxsr",   "invpcid",
+                           "mmx", "pclmulqdq", "popcnt",     "rdrand", "rdseed",   "rdtscp", "sep",
+                           "sse", "sse2",      "sse3",       "sse4_1", "sse4_2",   "ssse3",  "syscall"}) {
     EXPECT_TRUE(rows.contains(name)) << name;
   }
 }
