@@ -13,6 +13,8 @@ namespace {
 
 using enum CpuidRegister;
 
+// Without SMAP: what a supervisor may touch would change with each STAC and CLAC, of which kernels make
+// several in every system call, and with it what translated code may find in the FlatMap.
 constexpr CpuFeature kFeatures[] = {
     {"sse3", 1, ecx, 0},
     {"pclmulqdq", 1, ecx, 1},

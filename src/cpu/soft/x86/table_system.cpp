@@ -103,8 +103,6 @@ const Row kRows[] = {
      "invpcid"},
     {"invd", "0F 08", "", always<invalidate_caches>, kPrivileged | kNoTest},
     {"wbinvd", "0F 09", "", always<invalidate_caches>, kPrivileged | kNoTest},
-    {"clac", "0F 01 CA", "", always<clear_access_check>, kNoTest, {}, "smap"},
-    {"stac", "0F 01 CB", "", always<set_access_check>, kNoTest, {}, "smap"},
 
     // The processor model
     {"wrmsr", "0F 30", "", always<write_msr_instruction>, kPrivileged | kEnds, {}, "msr"},

@@ -77,7 +77,6 @@ bool is_promised(const ZydisDecodedInstruction& instruction) {
     case ZYDIS_ISA_SET_RDTSCP:
     case ZYDIS_ISA_SET_RDWRFSGS:
     case ZYDIS_ISA_SET_INVPCID:
-    case ZYDIS_ISA_SET_SMAP:
     case ZYDIS_ISA_SET_PAUSE:
     case ZYDIS_ISA_SET_PREFETCH_NOP:
       return true;
@@ -143,8 +142,6 @@ bool is_accepted(const std::string& here, const std::string& there) {
       {"rdseed", "(invalid)"},
       {"rdrand", "senduipi"},
       {"rdseed", "rdpid"},
-      {"clac", "(invalid)"},
-      {"stac", "(invalid)"},
       {"vmcall", "(invalid)"},  // With 66.
       {"(invalid)", "nop"},     // 0F 0D with a register: NOP on some processors, #UD on others.
       {"(invalid)", "rsm"},     // There is no system management mode.

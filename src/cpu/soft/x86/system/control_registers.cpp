@@ -15,9 +15,9 @@ constexpr uint64_t kPe = 1u << 0, kTs = 1u << 3, kEt = 1u << 4, kWp = 1u << 16, 
 constexpr uint64_t kCr0Writable = 0xe005002f;
 // CR4
 constexpr uint64_t kDe = 1u << 3, kPse = 1u << 4, kPae = 1u << 5, kPge = 1u << 7, kUmip = 1u << 11,
-                   kPcide = 1u << 17, kSmep = 1u << 20, kSmap = 1u << 21;
-// TSD, DE, PSE, PAE, MCE, PGE, PCE, OSFXSR, OSXMMEXCPT, UMIP, FSGSBASE, PCIDE, SMEP, SMAP.
-constexpr uint64_t kCr4Writable = 0x330ffc;
+                   kPcide = 1u << 17, kSmep = 1u << 20;
+// TSD, DE, PSE, PAE, MCE, PGE, PCE, OSFXSR, OSXMMEXCPT, UMIP, FSGSBASE, PCIDE, SMEP. Not SMAP (cpuid.cpp).
+constexpr uint64_t kCr4Writable = 0x130ffc;
 constexpr uint64_t kLme = 1u << 8, kLma = 1u << 10;  // EFER
 constexpr uint64_t kNoFlush = uint64_t{1} << 63;     // CR3
 
@@ -68,7 +68,7 @@ void write_cr4(Cpu& cpu, uint64_t value) {
   if (cpu.long_mode() && !(value & kPae)) refuse(cpu);
   if ((changed & value & kPcide) && (!cpu.long_mode() || (cpu.cr3 & 0xfff))) refuse(cpu);
   cpu.cr4 = value;
-  if (changed & (kPse | kPae | kPge | kSmep | kSmap | kPcide)) flush_tlb(cpu, true);
+  if (changed & (kPse | kPae | kPge | kSmep | kPcide)) flush_tlb(cpu, true);
   update_mode(cpu);
 }
 
@@ -224,18 +224,6 @@ void invalidate_pcid(Cpu& cpu, const Insn& insn) {
 // WBINVD and INVD: the host's caches are coherent.
 void invalidate_caches(Cpu& cpu, const Insn&) {
   require_cpl0(cpu);
-}
-
-void set_access_check(Cpu& cpu, const Insn&) {
-  if (cpu.cpl != 0) raise(cpu, kInvalidOpcode);
-  cpu.flags.set(kAc, true);
-  update_mode(cpu);
-}
-
-void clear_access_check(Cpu& cpu, const Insn&) {
-  if (cpu.cpl != 0) raise(cpu, kInvalidOpcode);
-  cpu.flags.set(kAc, false);
-  update_mode(cpu);
 }
 
 }  // namespace alcove::cpu::soft

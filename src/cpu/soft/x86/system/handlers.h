@@ -116,8 +116,6 @@ void load_machine_status(Cpu& cpu, const Insn& insn);
 void invalidate_page(Cpu& cpu, const Insn& insn);
 void invalidate_pcid(Cpu& cpu, const Insn& insn);
 void invalidate_caches(Cpu& cpu, const Insn& insn);
-void set_access_check(Cpu& cpu, const Insn& insn);
-void clear_access_check(Cpu& cpu, const Insn& insn);
 
 // --- model_instructions.cpp ---
 void read_msr_instruction(Cpu& cpu, const Insn& insn);
