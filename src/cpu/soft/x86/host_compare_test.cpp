@@ -24,6 +24,7 @@ void compare_group(std::span<const Row> group, CodeMode mode = CodeMode::bits64)
   }
   EXPECT_GT(comparison->compared(), 0u);
   EXPECT_GT(comparison->faulted(), 0u);
+  EXPECT_LT(comparison->faulted(), comparison->compared() / 2);
 }
 
 TEST(HostCompare, General) {
@@ -32,6 +33,10 @@ TEST(HostCompare, General) {
 
 TEST(HostCompare, GeneralInCompatibilityMode) {
   compare_group(general_rows(), CodeMode::bits32);
+}
+
+TEST(HostCompare, GeneralIn16BitCompatibilityMode) {
+  compare_group(general_rows(), CodeMode::bits16);
 }
 
 TEST(HostCompare, Sse) {

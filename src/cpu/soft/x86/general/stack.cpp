@@ -162,13 +162,8 @@ const Row kRows[] = {
     {"popa|popad|-", "61", "", pick_wide_size<PopAll>, kNo64},
     {"enter", "C8", "Iw,Ib", pick_wide_size<Enter>, kDefault64},
     {"leave", "C9", "", pick_wide_size<Leave>, kDefault64},
-    {"pushf|pushfd|pushfq",
-     "9C",
-     "",
-     pick_wide_size<PushFlags>,
-     kDefault64 | kNoTest,
-     {.read = kArithmeticFlags}},
-    {"popf|popfd|popfq", "9D", "", pick_wide_size<PopFlags>, kDefault64 | kEndsBlock | kNoTest, kWritesAll},
+    {"pushf|pushfd|pushfq", "9C", "", pick_wide_size<PushFlags>, kDefault64, {.read = kArithmeticFlags}},
+    {"popf|popfd|popfq", "9D", "", pick_wide_size<PopFlags>, kDefault64 | kEndsBlock, kWritesAll},
 };
 
 }  // namespace

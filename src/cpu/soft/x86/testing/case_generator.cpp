@@ -126,7 +126,10 @@ void CaseGenerator::draw_code(const CompiledRow& row, Case& drawn) {
   if (pattern.prefix == Prefix::operand_size ||
       (pattern.prefix != Prefix::none && !(row.row->flags & kForce64) && chance(20)))
     code.push_back(0x66);
-  if (memory && is_64bit() && chance(5)) code.push_back(0x67);  // 16-bit addresses reach no memory here.
+  // In 32-bit mode 16-bit addresses reach no memory.
+  const bool address_prefix = memory && mode_ != CodeMode::bits32 && chance(is_64bit() ? 5 : 50);
+  if (address_prefix) code.push_back(0x67);
+  const bool short_address = mode_ == CodeMode::bits16 && !address_prefix;
   if (pattern.prefix == Prefix::f3 || pattern.prefix == Prefix::f2)
     code.push_back(pattern.prefix == Prefix::f3 ? 0xf3 : 0xf2);
   if ((row.row->flags & kRep) && chance(60)) code.push_back(chance(50) ? 0xf3 : 0xf2);
@@ -142,7 +145,9 @@ void CaseGenerator::draw_code(const CompiledRow& row, Case& drawn) {
     uint8_t mod = memory ? static_cast<uint8_t>(below(3)) : 3;
     if (row.ignores_mod) mod = 3;
     code.push_back(static_cast<uint8_t>(mod << 6 | reg << 3 | rm));
-    if (mod != 3) {
+    if (mod != 3 && short_address) {
+      append(code, draw(), mod == 1 ? 1 : mod == 2 || rm == 6 ? 2 : 0);
+    } else if (mod != 3) {
       uint8_t base = rm;
       if (rm == 4) {
         code.push_back(static_cast<uint8_t>(draw()));
@@ -158,7 +163,7 @@ void CaseGenerator::draw_code(const CompiledRow& row, Case& drawn) {
   if (has_operand(row, OperandKind::relative))
     append(code, static_cast<int64_t>(below(80)) + (chance(50) ? 20 : -110));  // Not to itself.
   else if (row.immediate == ImmediateRule::moffs)
-    append(code, drawn.address, is_64bit() ? 8 : 4);
+    append(code, offset(drawn.address), is_64bit() ? 8 : short_address ? 2 : 4);
   else
     append(code, number());
 }
@@ -216,8 +221,8 @@ void CaseGenerator::draw_fpu(const CompiledRow& row, Case& drawn) {
 
 void CaseGenerator::draw_state(const CompiledRow& row, Case& drawn) {
   CpuState& state = drawn.before;
-  state.rip = kStart;
-  state.flags = static_cast<uint32_t>(2 | (draw() & (kArithmeticFlags | kDf)));
+  state.rip = offset(kStart);
+  state.flags = static_cast<uint32_t>(2 | kIf | (draw() & (kArithmeticFlags | kDf)));
   state.code_size = static_cast<uint8_t>(mode_);
   for (uint64_t& value : state.gpr) value = is_64bit() ? number() : static_cast<uint32_t>(number());
   state.gpr[rsp] = kStack + kPage / 2 + below(64);
@@ -236,13 +241,14 @@ void CaseGenerator::place_operands(const CompiledRow& row, Case& drawn) {
     drawn.bytes[mxcsr + 2] &= 0xfd;
     if (chance(70)) drawn.bytes[mxcsr + 2] = drawn.bytes[mxcsr + 3] = 0;
   }
-  if (name == "xlatb") state.gpr[rbx] = drawn.address;
-  if (name.starts_with("maskmov")) state.gpr[rdi] = drawn.address;
+  if (name == "xlatb") state.gpr[rbx] = offset(drawn.address);
+  if (name.starts_with("maskmov")) state.gpr[rdi] = offset(drawn.address);
   if (name == "enter" || name == "leave")
     state.gpr[rbp] = chance(80) ? kStack + kPage / 2 + below(256) : drawn.address;
-  if (has_operand(row, OperandKind::string_source)) state.gpr[rsi] = drawn.address;
+  if (has_operand(row, OperandKind::string_source)) state.gpr[rsi] = offset(drawn.address);
   if (has_operand(row, OperandKind::string_target))
-    state.gpr[rdi] = has_operand(row, OperandKind::string_source) ? kData + below(kDataSize) : drawn.address;
+    state.gpr[rdi] =
+        offset(has_operand(row, OperandKind::string_source) ? kData + below(kDataSize) : drawn.address);
   if (row.row->flags & kRep) state.gpr[rcx] = below(20);
   if (name.starts_with("loop") && chance(50)) state.gpr[rcx] = below(3);
 
@@ -251,19 +257,26 @@ void CaseGenerator::place_operands(const CompiledRow& row, Case& drawn) {
     state.gpr[insn.reg] = (below(8192) - 4096) & (is_64bit() ? ~uint64_t{0} : 0xffffffff);
   if (memory && insn.base < 16) {
     const uint64_t index = insn.index < 16 ? state.gpr[insn.index] << insn.scale : 0;
-    state.gpr[insn.base] = drawn.address - index - static_cast<uint64_t>(insn.displacement);
-    if (insn.address_size == 4) {
+    const uint64_t address = insn.segment == ss ? drawn.address : offset(drawn.address);
+    state.gpr[insn.base] = address - index - static_cast<uint64_t>(insn.displacement);
+    if (insn.address_size != 8) {
       state.gpr[insn.base] &= 0xffffffff;
       if (is_64bit()) state.gpr[insn.base] |= draw() << 32;
     }
   }
   if (takes_target(row)) {
-    const uint64_t target = kCode + below(kStart - kCode);
+    const uint64_t target = offset(kCode + below(kStart - kCode));
     std::memcpy(drawn.bytes.data(), &target, sizeof target);
     if (insn.is_register)
       state.gpr[insn.rm] = target;
     else if (!row.pattern.modrm)
       drawn.address = state.gpr[rsp];
+  }
+  // A single step would end the test elsewhere; the others stay set for the test itself.
+  if (name.starts_with("popf")) {
+    const auto flags = static_cast<uint32_t>(draw() & ~uint64_t{kTf | kNt | kAc | kId});
+    std::memcpy(drawn.bytes.data(), &flags, sizeof flags);
+    drawn.address = state.gpr[rsp];
   }
 }
 
@@ -285,7 +298,7 @@ std::optional<Case> CaseGenerator::generate(const CompiledRow& row) {
 
   draw_state(row, drawn);
   if (memory && insn.base >= 16) {
-    uint64_t displacement = drawn.address;
+    uint64_t displacement = offset(drawn.address);
     if (insn.index < 16) {
       drawn.before.gpr[insn.index] = below(256);
       displacement -= drawn.before.gpr[insn.index] << insn.scale;
@@ -294,14 +307,17 @@ std::optional<Case> CaseGenerator::generate(const CompiledRow& row) {
     if (is_64bit() && static_cast<uint64_t>(static_cast<int32_t>(displacement)) != displacement)
       return std::nullopt;
     // The displacement is behind ModRM and SIB.
-    size_t position = insn.base == kRipRegister || (insn.modrm & 7) == 5 ? 1 : 2;
+    const bool short_address = insn.address_size == 2;
+    size_t position = insn.base == kRipRegister || short_address || (insn.modrm & 7) == 5 ? 1 : 2;
     const auto modrm = std::ranges::find_end(drawn.code, std::array{insn.opcode, insn.modrm});
     if (modrm.empty()) return std::nullopt;
     position += static_cast<size_t>(modrm.begin() - drawn.code.begin()) + 1;
-    for (size_t i = 0; i < 4; ++i) drawn.code[position + i] = static_cast<uint8_t>(displacement >> 8 * i);
+    for (size_t i = 0; i < (short_address ? 2 : 4); ++i)
+      drawn.code[position + i] = static_cast<uint8_t>(displacement >> 8 * i);
     const uint64_t expected = displacement + (insn.base == kRipRegister ? insn.length : 0);
+    const uint64_t mask = short_address ? 0xffff : ~uint64_t{0};
     if (decode(drawn.code, mode_, 0, insn) != DecodeError::none || insn.length != drawn.code.size() ||
-        static_cast<uint64_t>(insn.displacement) != expected)
+        (static_cast<uint64_t>(insn.displacement) & mask) != expected)
       return std::nullopt;
   }
   place_operands(row, drawn);

@@ -10,6 +10,7 @@
 #include "cpu/soft/x86/decoder.h"
 #include "cpu/soft/x86/encoding.h"
 #include "cpu/soft/x86/testing/cpu_state.h"
+#include "cpu/soft/x86/testing/layout.h"
 
 namespace alcove::cpu::soft::testing {
 
@@ -42,6 +43,8 @@ class CaseGenerator {
   void place_operands(const CompiledRow& row, Case& drawn);
 
   bool is_64bit() const { return mode_ == CodeMode::bits64; }
+  // An address as an offset into the code's or the data's segments.
+  uint64_t offset(uint64_t address) const { return address - code_base(static_cast<unsigned>(mode_)); }
 
   std::mt19937_64 random_;
   CodeMode mode_;

@@ -65,7 +65,7 @@ void compare_states(const CpuState& before, const CpuState& host, const CpuState
                     uint32_t undefined_flags, bool x87, Differences& differences) {
   for (unsigned i = 0; i < 16; ++i) differences.compare(kNames[i], before.gpr[i], host.gpr[i], soft.gpr[i]);
   differences.compare("rip", before.rip, host.rip, soft.rip);
-  const uint32_t flags = (kArithmeticFlags | kDf) & ~undefined_flags;
+  const uint32_t flags = (kArithmeticFlags | kDf | kIf | kIopl | kId) & ~undefined_flags;
   differences.compare("flags", before.flags & flags, host.flags & flags, soft.flags & flags);
   const auto compare_fx = [&]<class T>(std::string_view what, size_t offset, T mask) {
     differences.compare(what, before.fx.get<T>(offset) & mask, host.fx.get<T>(offset) & mask,
@@ -90,7 +90,7 @@ void compare_states(const CpuState& before, const CpuState& host, const CpuState
 
 std::unique_ptr<Comparison> Comparison::create(uint64_t seed, const char*& reason, CodeMode mode) {
   std::unique_ptr<Comparison> comparison(new Comparison(seed, mode));
-  comparison->host_ = HostCpu::create(reason);
+  comparison->host_ = HostCpu::create(static_cast<unsigned>(mode), reason);
   if (!comparison->host_) return nullptr;
   comparison->soft_ = std::make_unique<SoftCpu>();
   return comparison;

@@ -34,9 +34,9 @@ struct alignas(16) FxArea {
 
 struct CpuState {
   std::array<uint64_t, 16> gpr{};
-  uint64_t rip = 0;
+  uint64_t rip = 0;  // Relative to CS.
   uint32_t flags = 2;
-  uint8_t code_size = 8;  // As Cpu::code_size: 8, or 4 for compatibility mode.
+  uint8_t code_size = 8;  // As Cpu::code_size: 8, or 4 or 2 for compatibility mode.
   FxArea fx;
 };
 

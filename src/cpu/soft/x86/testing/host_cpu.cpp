@@ -2,8 +2,12 @@
 
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/ucontext.h>
 #include <unistd.h>
+#if defined(__x86_64__)
+#include <asm/ldt.h>
+#endif
 
 #include <algorithm>
 #include <cstdlib>
@@ -22,6 +26,8 @@ constexpr size_t kSoftwareBytes = 464;
 constexpr uint32_t kXsaveMagic = 0x46505853;  // FP_XSTATE_MAGIC1 of <asm/sigcontext.h>
 // Linux' selectors for 32-bit code and for data.
 constexpr uint16_t kCompatibilityCode = 0x23, kFlatData = 0x2b;
+// Of our own in the local table.
+constexpr uint16_t kCode16 = 0x07, kData16 = 0x0f;
 constexpr int kBreakpointTrap = 3, kPageFaultTrap = 14;
 constexpr uint32_t kFetchError = 1 << 4, kWriteError = 1 << 1;
 
@@ -72,7 +78,8 @@ void handle(int, siginfo_t*, void* opaque) {
     for (unsigned i = 0; i < 16; ++i) context.gregs[kGregs[i]] = static_cast<greg_t>(entry_state->gpr[i]);
     context.gregs[REG_RIP] = static_cast<greg_t>(entry_state->rip);
     context.gregs[REG_EFL] = entry_state->flags;
-    if (entry_state->code_size == 4) set_selectors(context, kCompatibilityCode);
+    if (entry_state->code_size != 8)
+      set_selectors(context, entry_state->code_size == 4 ? kCompatibilityCode : kCode16);
     write_fx(context, entry_state->fx);
     phase = Phase::inside;
     return;
@@ -109,9 +116,22 @@ bool map(uint64_t address, uint64_t size, int protection, int file) {
   return place == reinterpret_cast<void*>(address);
 }
 
+// Entries 0 (code) and 1 (data) of the process's local descriptor table: 16 bits, from kBase to its end.
+bool make_segments16() {
+  user_desc descriptor{};
+  descriptor.base_addr = static_cast<unsigned>(kBase);
+  descriptor.limit = kSize - 1;
+  descriptor.contents = MODIFY_LDT_CONTENTS_CODE;
+  constexpr int kWrite = 0x11;
+  if (syscall(SYS_modify_ldt, kWrite, &descriptor, sizeof descriptor) != 0) return false;
+  descriptor.entry_number = 1;
+  descriptor.contents = MODIFY_LDT_CONTENTS_DATA;
+  return syscall(SYS_modify_ldt, kWrite, &descriptor, sizeof descriptor) == 0;
+}
+
 }  // namespace
 
-std::unique_ptr<HostCpu> HostCpu::create(const char*& reason) {
+std::unique_ptr<HostCpu> HostCpu::create(unsigned code_size, const char*& reason) {
   std::unique_ptr<HostCpu> host(new HostCpu);
   host->file_ = memfd_create("alcove-host-cpu", MFD_CLOEXEC);
   if (host->file_ < 0 || ftruncate(host->file_, kSize) != 0) {
@@ -129,7 +149,11 @@ std::unique_ptr<HostCpu> HostCpu::create(const char*& reason) {
   host->memory_ = static_cast<std::byte*>(alias);
   host->memory_address_ = kBase;
   // Data accesses in compatibility mode go through DS and ES, which are null in 64-bit processes.
-  asm volatile("mov %0, %%ds; mov %0, %%es" : : "r"(kFlatData));
+  if (code_size == 2 && !make_segments16()) {
+    reason = "this host has no 16-bit segments (modify_ldt)";
+    return nullptr;
+  }
+  asm volatile("mov %0, %%ds; mov %0, %%es" : : "r"(code_size == 2 ? kData16 : kFlatData));
   host->signal_stack_ = std::make_unique<std::byte[]>(kSignalStackSize);
   const stack_t stack{.ss_sp = host->signal_stack_.get(), .ss_flags = 0, .ss_size = kSignalStackSize};
   sigaltstack(&stack, nullptr);
@@ -169,7 +193,7 @@ Result HostCpu::run(const CpuState& before) {
 
 #else
 
-std::unique_ptr<HostCpu> HostCpu::create(const char*& reason) {
+std::unique_ptr<HostCpu> HostCpu::create(unsigned, const char*& reason) {
   reason = "the host is not an x86-64 machine";
   return nullptr;
 }

@@ -15,8 +15,9 @@ namespace alcove::cpu::soft::testing {
 
 class HostCpu {
  public:
-  // Null with an explanation if this host can't (not x86-64, or the addresses of layout.h are taken).
-  static std::unique_ptr<HostCpu> create(const char*& reason);
+  // For code of `code_size` (8, 4 or 2). Null with an explanation if this host can't (not x86-64, the
+  // addresses of layout.h are taken, or no 16-bit segments).
+  static std::unique_ptr<HostCpu> create(unsigned code_size, const char*& reason);
   ~HostCpu();
   HostCpu(const HostCpu&) = delete;
   HostCpu& operator=(const HostCpu&) = delete;

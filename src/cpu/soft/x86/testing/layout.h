@@ -16,6 +16,12 @@ inline constexpr uint64_t kReadOnly = kBase + 0xa000;
 inline constexpr uint64_t kStack = kBase + 0xc000;
 inline constexpr uint64_t kPage = 0x1000;
 
+// In 16-bit mode CS, DS and ES begin at kBase and end at kBase + kSize; SS is flat and 32 bits wide.
+// Elsewhere all are flat.
+inline constexpr uint64_t code_base(unsigned code_size) {
+  return code_size == 2 ? kBase : 0;
+}
+
 // Where the instruction under test lies; INT3 fills the rest of the page.
 inline constexpr uint64_t kStart = kCode + 0x800;
 

@@ -28,7 +28,7 @@ SoftCpu::SoftCpu() : engine_(kBase, kSize) {
   cpu.cr3 = kTables;
   cpu.cr0 |= kPaging | kWriteProtect;
   switch_address_space(cpu, false);
-  update_mode(cpu);
+  set_code_size(8);
 }
 
 void SoftCpu::make_page_tables() {
@@ -56,9 +56,23 @@ void SoftCpu::set_code(std::span<const uint8_t> code) {
   engine_.write(kStart, code);
 }
 
+// A user's process, as the host's side of the comparison is one.
+void SoftCpu::set_code_size(unsigned bytes) {
+  Cpu& cpu = engine_.cpu();
+  cpu.cpl = 3;
+  engine_.set_code_size(bytes);
+  if (bytes != 2) return;
+  for (const SegmentIndex index : {cs, ds, es}) {
+    cpu.segments[index].base = kBase;
+    cpu.segments[index].limit = kSize - 1;
+  }
+  cpu.segments[ss].access = 0xc093;
+  update_mode(cpu);
+}
+
 void SoftCpu::load(const CpuState& state) {
   Cpu& cpu = engine_.cpu();
-  if (cpu.code_size != state.code_size) engine_.set_code_size(state.code_size);
+  if (cpu.code_size != state.code_size) set_code_size(state.code_size);
   std::ranges::copy(state.gpr, cpu.gpr.begin());
   cpu.rip = state.rip;
   cpu.flags.set_value(state.flags);

@@ -20,6 +20,7 @@ class SoftCpu {
 
  private:
   void make_page_tables();
+  void set_code_size(unsigned bytes);
   void load(const CpuState& state);
   CpuState store();
 
