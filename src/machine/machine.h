@@ -17,18 +17,13 @@
 
 namespace alcove::machine {
 
-enum class StopReason {
-  power_off,  // The guest powered itself off.
-  halt,       // The guest can't go on but did not fail: e.g. all processors halted with interrupts off.
-};
-
 // What happens to a machine by itself. Called on the machine's threads, several at once; calls nothing of the
 // Machine but what is marked "any thread", and returns soon. Outlives the Machine.
 class MachineObserver {
  public:
   virtual ~MachineObserver() = default;
-  // The guest ended; no processor runs any more. Followed by no other call.
-  virtual void on_stopped(StopReason reason) = 0;
+  // The guest powered itself off; no processor runs any more. Followed by no other call.
+  virtual void on_stopped() = 0;
   // The machine can't go on; no processor runs any more. Followed by no other call.
   virtual void on_error(Error error) = 0;
   // The guest restarted itself; the machine goes on.

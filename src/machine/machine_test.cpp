@@ -111,7 +111,7 @@ class FakeHypervisor final : public cpu::Hypervisor {
 
 class Observer final : public MachineObserver {
  public:
-  void on_stopped(StopReason) override { count(stopped); }
+  void on_stopped() override { count(stopped); }
   void on_error(Error error) override {
     last_error = error.what;
     count(errors);

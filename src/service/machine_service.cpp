@@ -39,7 +39,7 @@ int MachineService::run() {
   return status_;
 }
 
-void MachineService::on_stopped(machine::StopReason) {
+void MachineService::on_stopped() {
   guest_ended_ = true;
   loop_.post([this] { end(Json{{"event", "stopped"}}, 0); });
 }

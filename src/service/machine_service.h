@@ -27,7 +27,7 @@ class MachineService final : public machine::MachineObserver {
 
  private:
   // On the machine's threads.
-  void on_stopped(machine::StopReason reason) override;
+  void on_stopped() override;
   void on_error(Error error) override;
   void on_reboot() override;
   void on_addresses_changed(size_t network_device) override;

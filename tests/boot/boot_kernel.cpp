@@ -24,7 +24,7 @@ namespace {
 
 class Observer final : public machine::MachineObserver {
  public:
-  void on_stopped(machine::StopReason) override { end(0); }
+  void on_stopped() override { end(0); }
   void on_error(Error error) override {
     fmt::print(stderr, "\nboot_kernel: {}\n", error.message());
     end(1);

@@ -71,7 +71,7 @@ class FakeGuest final : public service::Guest {
     if (has("die_in_start")) die();
     if (has("fail_start"))
       return fail(ErrorCode::not_supported, "boot_loader.kernel", "is a cake", "take a kernel");
-    if (has("stop_soon")) later([this] { observer_.on_stopped(machine::StopReason::power_off); });
+    if (has("stop_soon")) later([this] { observer_.on_stopped(); });
     if (has("error_soon"))
       later([this] { observer_.on_error({ErrorCode::internal, "cpu", "it burns", ""}); });
     if (has("reboot_soon")) later([this] { observer_.on_reboot(); });
@@ -86,7 +86,7 @@ class FakeGuest final : public service::Guest {
   Result<> pause() override {
     if (has("fail_pause")) return fail(ErrorCode::internal, "", "it does not want to");
     if (has("die_in_pause")) die();
-    if (has("stop_in_pause")) observer_.on_stopped(machine::StopReason::power_off);
+    if (has("stop_in_pause")) observer_.on_stopped();
     if (has("error_in_pause")) observer_.on_error({ErrorCode::internal, "cpu", "it burns", ""});
     // Long enough for a second request to meet the state "pausing".
     ::usleep(20000);
@@ -95,7 +95,7 @@ class FakeGuest final : public service::Guest {
   }
   Result<> resume() override { return {}; }
   Result<> request_stop() override {
-    if (has("stop_on_request")) later([this] { observer_.on_stopped(machine::StopReason::power_off); });
+    if (has("stop_on_request")) later([this] { observer_.on_stopped(); });
     return {};
   }
   void stop() override {
