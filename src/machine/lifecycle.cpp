@@ -107,7 +107,7 @@ void Machine::Implementation::handle_guest_event() {
       if (running) stand();
       state_ = State::ended;
       lock.unlock();
-      return observer_.on_stopped(StopReason::power_off);
+      return observer_.on_stopped();
     case GuestEvent::processor_error:
       error = vm_->vcpu(failed_processor_).error();
       break;
@@ -141,9 +141,7 @@ void Machine::Implementation::handle_guest_event() {
 }
 
 Result<> Machine::Implementation::restart_guest() {
-  // A reset ends requests in flight, which paused devices would not; after it none writes to memory.
-  if (state_ == State::paused) peripherals_->resume();
-  board_->reset();
+  board_->reset();  // After it no device writes to memory.
   peripherals_->forget_guest();
   for (const memory::Region& region : memory_->regions()) memory_->discard(region.guest_address, region.size);
   return load_guest();

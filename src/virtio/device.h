@@ -51,10 +51,12 @@ class Device {
 
   virtual void activate(Activation activation) = 0;
   // Back to the state before activate(): when it returns, no request is in flight and neither memory, queues,
-  // doorbells nor interrupts are used again. Does nothing on a device that is not active.
+  // doorbells nor interrupts are used again. Does nothing on a device that is not active. Ends a pause as
+  // well: a device that the driver activates again serves at once.
   virtual void deactivate() = 0;
 
-  // The machine pauses: when pause() returns, no request is in flight and none is taken until resume().
+  // The machine pauses: when pause() returns, no request is in flight and none is taken until resume() or
+  // deactivate(). The transport calls both for active devices only.
   virtual void pause() = 0;
   virtual void resume() = 0;
 };

@@ -33,8 +33,8 @@ class ConsoleTest : public testing::Test {
 
   exec::LoopThread thread{"serial"};
   serial::Port port{thread.loop(), LogRing::create().value(), {.queue_size = 4096, .patience = 10s}};
-  FakeGuest guest;
   Console console{port};
+  FakeGuest guest;
 };
 
 TEST_F(ConsoleTest, PrintsWhatTheGuestSends) {

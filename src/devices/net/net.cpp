@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <utility>
 
 #include "spec/virtio.h"
 
@@ -106,6 +107,7 @@ void Net::deactivate() {
     halt();
     keep_statistics();
     session_.reset();
+    if (std::exchange(paused_, false) && network_) network_->resume();
     std::lock_guard lock(mutex_);
     std::ranges::copy(options_.mac_address.bytes(), configuration_.mac);
   });

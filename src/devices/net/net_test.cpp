@@ -69,8 +69,8 @@ class NetTest : public testing::Test {
 
   exec::LoopThread thread{"net"};
   Wire cable;
-  FakeGuest guest;
   Net net{thread.loop(), {.mac_address = MACAddress(kGuestMac)}};
+  FakeGuest guest;
 };
 
 Frame to_guest(size_t size) {
@@ -334,6 +334,15 @@ TEST_F(NetTest, StandsStillWhilePaused) {
   net.resume();
   EXPECT_TRUE(guest.queue(kTransmit).wait());
   EXPECT_FALSE(cable.paused);
+}
+
+TEST_F(NetTest, ResetEndsAPause) {
+  activate();
+  net.pause();
+  guest.reset();
+  EXPECT_FALSE(cable.paused);
+  activate();
+  EXPECT_TRUE(transmit({}, to_guest(60)));
 }
 
 TEST_F(NetTest, GetsAnAddressThroughItsQueues) {
