@@ -12,8 +12,18 @@
 namespace alcove::memory {
 
 Result<GuestMemory> GuestMemory::create(std::span<const RegionSpec> specs) {
-  uint64_t total = 0;
-  for (const RegionSpec& spec : specs) total += spec.size;
+  uint64_t total = 0, next = 0;  // `next` is 0 at first, and behind a region that ends the address space.
+  for (const RegionSpec& spec : specs) {
+    const bool whole = spec.size != 0 && spec.guest_address % kPageSize == 0 && spec.size % kPageSize == 0;
+    const bool wraps = spec.guest_address + spec.size - 1 < spec.guest_address;
+    if (!whole || wraps || spec.guest_address < next || (total != 0 && next == 0)) {
+      return fail(ErrorCode::internal, "memory_size",
+                  fmt::format("region {:#x}+{:#x} is not of whole pages, wraps or is out of order",
+                              spec.guest_address, spec.size));
+    }
+    total += spec.size;
+    next = spec.guest_address + spec.size;
+  }
 
   GuestMemory memory;
   memory.fd_ = UniqueFd(memfd_create("alcove guest memory", MFD_CLOEXEC));
@@ -71,7 +81,7 @@ const Region* GuestMemory::find(uint64_t address, uint64_t size) const {
 bool GuestMemory::read(uint64_t address, std::span<std::byte> out) const {
   const std::byte* from = host_range(address, out.size());
   if (!from) return false;
-  std::memcpy(out.data(), from, out.size());
+  std::copy_n(from, out.size(), out.data());  // Unlike memcpy(), also where there is nothing to copy.
   return true;
 }
 
@@ -82,7 +92,7 @@ bool GuestMemory::write(uint64_t address, std::span<const std::byte> in, bool fo
   const bool one_access =
       in.size() <= 8 && std::has_single_bit(in.size()) && reinterpret_cast<uintptr_t>(to) % in.size() == 0;
   if (!one_access) {
-    std::memcpy(to, in.data(), in.size());
+    std::ranges::copy(in, to);
   } else {
     uint64_t value = 0;
     std::memcpy(&value, in.data(), in.size());

@@ -68,8 +68,8 @@ class GuestMemory {
     return region ? region->host + (address - region->guest_address) : nullptr;
   }
 
-  // Copies; false, with nothing written to guest memory, if any byte is outside memory. write() refuses
-  // read-only regions unless `force` (the host loading firmware).
+  // Copies; false, with nothing written to guest memory, if no one region holds all of the range. write()
+  // refuses read-only regions unless `force` (the host loading firmware).
   [[nodiscard]] bool read(uint64_t address, std::span<std::byte> out) const;
   [[nodiscard]] bool write(uint64_t address, std::span<const std::byte> in, bool force = false);
 
