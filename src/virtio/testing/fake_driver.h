@@ -192,12 +192,12 @@ class FakeQueue {
     }
     if (request.indirect) {
       const uint64_t table = allocate(16 * chain.size());
-      for (uint16_t i = 0; i < chain.size(); ++i) {
-        if (i + 1u < chain.size()) {
+      for (size_t i = 0; i < chain.size(); ++i) {
+        if (i + 1 < chain.size()) {
           chain[i].flags |= spec::virtio::kDescriptorNext;
-          chain[i].next = i + 1;
+          chain[i].next = static_cast<uint16_t>(i + 1);
         }
-        set_descriptor_at(table, i, chain[i]);
+        set_descriptor_at(table, static_cast<uint16_t>(i), chain[i]);
       }
       chain = {{table, static_cast<uint32_t>(16 * chain.size()), spec::virtio::kDescriptorIndirect, 0}};
     }
@@ -303,7 +303,8 @@ class FakeGuest {
   }
 
   // As a transport does at DRIVER_OK: `features` are those negotiated. Each queue has `queue_size` entries,
-  // or fewer if the device offers no more; queues not in `enabled` are null.
+  // or fewer if the device offers no more; queues not in `enabled` are null. The device must outlive this or
+  // the next reset(): declare it before its guest.
   void activate(Device& device, uint64_t features, uint16_t queue_size = 128,
                 std::optional<std::vector<unsigned>> enabled = std::nullopt) {
     device_ = &device;
