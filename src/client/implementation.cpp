@@ -205,7 +205,7 @@ Result<> VirtualMachine::Implementation::request_stop() {
 void VirtualMachine::Implementation::fail_pending(const Error& error) {
   for (auto& [id, handler] : std::exchange(pending_, {})) {
     post([self = shared_from_this(), handler = std::move(handler), error]() mutable {
-      handler(std::unexpected(std::move(error)));
+      handler(std::unexpected(error));
     });
   }
 }

@@ -22,9 +22,9 @@ bool is_program(const std::filesystem::path& path) {
 
 Result<std::filesystem::path> find_machine_program(const std::filesystem::path& wanted) {
   const char* from_environment = std::getenv("ALCOVE_VM");
-  const std::filesystem::path named = !wanted.empty()               ? wanted
-                                      : from_environment != nullptr ? from_environment
-                                                                    : "";
+  std::filesystem::path named = !wanted.empty()               ? wanted
+                                : from_environment != nullptr ? from_environment
+                                                              : "";
   if (!named.empty()) {
     if (is_program(named)) return named;
     return fail(ErrorCode::not_supported, wanted.empty() ? "ALCOVE_VM" : "machine_program",

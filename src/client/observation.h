@@ -13,7 +13,7 @@ class Observation::Record {
   explicit Record(VirtualMachineObserver observer) : observer_(std::move(observer)) {}
 
   template <class Function>
-  void notify(Function function) {
+  void notify(const Function& function) {
     const std::lock_guard lock(mutex_);
     if (active_) function(observer_);
   }

@@ -41,7 +41,7 @@ class MachineTest : public testing::Test {
     std::string name = (std::filesystem::temp_directory_path() / "alcove-client-XXXXXX").string();
     folder = ::mkdtemp(name.data());
     std::ofstream(folder / "kernel") << "kernel";
-    std::ofstream(folder / "disk");
+    std::ofstream(folder / "disk") << "";
     std::filesystem::resize_file(folder / "disk", 1 << 20);
   }
   ~MachineTest() override { std::filesystem::remove_all(folder); }

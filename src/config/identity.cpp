@@ -35,7 +35,10 @@ bool parse_bytes(std::string_view text, char separator, IsSeparator is_separator
                  std::array<uint8_t, kSize>& bytes) {
   size_t position = 0;
   for (size_t index = 0; index < kSize; ++index) {
-    if (is_separator(index) && (position >= text.size() || text[position++] != separator)) return false;
+    if (is_separator(index)) {
+      if (position >= text.size() || text[position] != separator) return false;
+      ++position;
+    }
     if (position + 2 > text.size()) return false;
     const int high = hexadecimal_digit(text[position++]);
     const int low = hexadecimal_digit(text[position++]);

@@ -82,6 +82,7 @@ class Reader {
     requires std::is_enum_v<Enumeration>
   void read(const Json& tree, const std::string& path, Enumeration& value) {
     std::vector<std::string_view> names;
+    names.reserve(std::size(kNames<Enumeration>));
     for (const auto& [known, name] : kNames<Enumeration>) names.push_back(name);
     const std::string list = fmt::format("one of {}", fmt::join(names, ", "));
     if (!tree.is_string()) return expected(list, tree, path);
@@ -195,7 +196,7 @@ VirtualMachineConfiguration from_tree(const Json& tree, std::vector<Error>& erro
   return configuration;
 }
 
-Result<PortForward> port_forward_from_tree(const Json& tree, std::string path) {
+Result<PortForward> port_forward_from_tree(const Json& tree, const std::string& path) {
   std::vector<Error> errors;
   PortForward forward;
   Reader(errors).read(tree, path, forward);

@@ -1,3 +1,4 @@
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
@@ -52,7 +53,7 @@ void expect_all_different(const config::Json& sample, const config::Json& plain,
   for (const auto& [name, value] : sample.items()) {
     if (name == "type" || !plain.contains(name)) continue;
     if (value.is_object()) {
-      expect_all_different(value, plain[name], path + "." + name);
+      expect_all_different(value, plain[name], fmt::format("{}.{}", path, name));
     } else {
       EXPECT_NE(value, plain[name]) << path << "." << name;
     }

@@ -21,7 +21,7 @@ class Validate : public testing::Test {
     std::string name = (std::filesystem::temp_directory_path() / "alcove-validate-XXXXXX").string();
     folder = ::mkdtemp(name.data());
     std::ofstream(folder / "kernel") << "kernel";
-    std::ofstream(folder / "disk");
+    std::ofstream(folder / "disk") << "";
     std::filesystem::resize_file(folder / "disk", 1_MiB);
     configuration = {
         .boot_loader = LinuxBootLoader{.kernel = folder / "kernel"},
@@ -117,7 +117,7 @@ TEST_F(Validate, BootLoader) {
 }
 
 TEST_F(Validate, EmptyKernel) {
-  std::ofstream(folder / "kernel", std::ios::trunc);
+  std::filesystem::resize_file(folder / "kernel", 0);
   EXPECT_THAT(fields(), ElementsAre("boot_loader.kernel"));
 }
 

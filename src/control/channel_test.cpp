@@ -55,7 +55,7 @@ class ChannelTest : public testing::Test {
           for (UniqueFd& descriptor : descriptors) received.push_back(std::move(descriptor));
           if (messages.size() == wanted) loop.stop();
         },
-        [this](Error error) {
+        [this](const Error& error) {
           closed = error.what;
           loop.stop();
         });

@@ -124,7 +124,8 @@ void EventLoop::stop() {
 }
 
 LoopThread::LoopThread(std::string name) : thread_([this] { loop_.run(); }) {
-  pthread_setname_np(thread_.native_handle(), name.substr(0, 15).c_str());
+  name.resize(std::min<size_t>(name.size(), 15));
+  pthread_setname_np(thread_.native_handle(), name.c_str());
 }
 
 LoopThread::~LoopThread() {

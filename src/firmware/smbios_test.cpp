@@ -9,7 +9,7 @@
 namespace alcove::firmware {
 namespace {
 
-constexpr SmbiosDescription kSmall{
+const SmbiosDescription kSmall{
     .uuid = {0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0x4c, 0xde, 0x8f, 1, 2, 3, 4, 5, 6, 7},
     .cpu_count = 2,
     .low_memory_size = 1u << 30};

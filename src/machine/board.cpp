@@ -119,13 +119,13 @@ Result<> Board::add_uart(serial::Port& port) {
                            fmt::format("COM{}", uarts_.size()));
 }
 
-Result<> Board::add_pci_device(pci::Function& function, std::string name) {
+Result<> Board::add_pci_device(pci::Function& function, const std::string& name) {
   if (next_slot_ == kLpcSlot) {
-    return fail(ErrorCode::virtual_machine_limit_exceeded, std::move(name),
+    return fail(ErrorCode::virtual_machine_limit_exceeded, name,
                 fmt::format("the machine has only {} slots for PCI devices", kLpcSlot - 1),
                 "configure fewer devices");
   }
-  return root_->add(next_slot_++, 0, function, std::move(name));
+  return root_->add(next_slot_++, 0, function, name);
 }
 
 void Board::reset() {

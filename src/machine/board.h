@@ -43,7 +43,7 @@ class Board {
   // COM1, COM2… in order; before the machine runs.
   Result<> add_uart(serial::Port& port);
   // In the next free slot.
-  Result<> add_pci_device(pci::Function& function, std::string name);
+  Result<> add_pci_device(pci::Function& function, const std::string& name);
 
   void press_power_button() { pm_.press_power_button(); }
   // All as after power-on. No processor runs.

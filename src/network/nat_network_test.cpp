@@ -225,7 +225,9 @@ TEST_F(NatTest, SaysWhyAForwardCannotBe) {
               std::string::npos)
         << refused.error().message();
   }
-  const auto refusal = [&](PortForward forward) { return network->add_forward(forward).error().where; };
+  const auto refusal = [&](const PortForward& forward) {
+    return network->add_forward(forward).error().where;
+  };
   EXPECT_EQ(refusal({.host_address = "localhost", .guest_port = 1}), "host_address");
   EXPECT_EQ(refusal({.host_address = "192.0.2.1", .guest_port = 1}), "host_address");
   EXPECT_EQ(refusal({.guest_address = "fec0::1", .guest_port = 1}), "guest_address");

@@ -251,7 +251,7 @@ TEST_F(Kvm, ReportsTheEndOfLevelTriggeredInterrupts) {
   };
   stop_after_ =
       3;  // The line is still up for the machine's I/O APIC: it would send again, and so does this test.
-  std::jthread again([&](std::stop_token stop) {
+  std::jthread again([&](const std::stop_token& stop) {
     while (!stop.stop_requested()) {
       std::this_thread::sleep_for(std::chrono::milliseconds(2));
       vm_->send({0xfee00000, 0x8031});

@@ -41,9 +41,8 @@ struct BalloonTest : ::testing::Test {
   std::future<MemoryBalloonStatistics> statistics() {
     std::promise<MemoryBalloonStatistics> promise;
     auto future = promise.get_future();
-    device.request_statistics([promise = std::move(promise)](MemoryBalloonStatistics s) mutable {
-      promise.set_value(std::move(s));
-    });
+    device.request_statistics(
+        [promise = std::move(promise)](MemoryBalloonStatistics s) mutable { promise.set_value(s); });
     return future;
   }
   static Bytes pages(std::initializer_list<uint32_t> numbers) {
@@ -176,7 +175,7 @@ TEST_F(BalloonTest, ActualSizeIsTheDriversWord) {
 
 TEST_F(BalloonTest, StatisticsAreAskedFor) {
   start();
-  const auto report = [&](std::vector<BalloonStatistic> items) {
+  const auto report = [&](const std::vector<BalloonStatistic>& items) {
     Bytes all;
     for (const BalloonStatistic& item : items) {
       const Bytes bytes = bytes_of(item);

@@ -84,7 +84,7 @@ struct BlockTest : ::testing::Test {
     reply = guest->queue(queue).request(request);
     return reply ? static_cast<uint8_t>(reply->writable.back()[0]) : 0xff;
   }
-  bool breaks(Request request) {
+  bool breaks(const Request& request) {
     guest->queue(0).add(request);
     guest->queue(0).notify();
     return guest->interrupts().wait([&] { return guest->interrupts().needs_reset_count() == 1; });
