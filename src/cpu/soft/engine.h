@@ -50,6 +50,8 @@ class Engine {
   // Lets hot code be translated, where the host allows it. Before the first run().
   void enable_translator() { translator_ = Translator::create(*this, memory_); }
   Translator* translator() { return translator_.get(); }
+  // For tests: blocks are translated before they run for the first time.
+  void translate_at_once() { hot_ = 1; }
 
   Cpu& cpu() { return cpu_; }
   Mmu& mmu() { return mmu_; }
@@ -108,6 +110,7 @@ class Engine {
   Mmu mmu_;
   CodeCache code_;
   std::unique_ptr<Translator> translator_;
+  uint8_t hot_ = Block::kHot;
   uint32_t code_epoch() const { return code_epoch_.load(std::memory_order_acquire); }
 
   const std::atomic<uint32_t>& code_epoch_;

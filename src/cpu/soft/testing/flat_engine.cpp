@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdlib>
 
+#include "cpu/soft/engine_attention.h"
 #include "cpu/soft/x86/engine_services.h"
 
 namespace alcove::cpu::soft::testing {
@@ -32,6 +33,9 @@ FlatEngine::FlatEngine(uint64_t guest_address, uint64_t size, IoHandler* io)
       memory_(make_memory(guest_address, size)),
       shared_(std::make_unique<Shared>(memory_, io ? *io : *nowhere_)),
       engine_(std::make_unique<Engine>(*shared_, 0)) {
+  shared_->memory.set_code_listener([this](const PageState& page) {
+    if (Translator* const translator = engine_->translator()) translator->code_changed(page);
+  });
   memory_.set_write_observer(&shared_->memory);
   reset();
 }
@@ -105,6 +109,29 @@ FlatEngine::Outcome FlatEngine::run(unsigned count) {
     outcome.fault = attempt([this] { engine_->execute_one(); });
     if (outcome.fault) break;
     ++outcome.executed;
+  }
+  return outcome;
+}
+
+bool FlatEngine::enable_translator() {
+  engine_->enable_translator();
+  engine_->translate_at_once();
+  return engine_->translator() != nullptr;
+}
+
+FlatEngine::Outcome FlatEngine::run_translated() {
+  Outcome outcome;
+  Cpu& cpu = engine_->cpu();
+  while (!outcome.fault && !cpu.halted && !cpu.single_step) {
+    const uint32_t attention = cpu.attention.exchange(0, std::memory_order_acq_rel);
+    if (attention & kCodeAttention) engine_->translator()->drop_changed();
+    if (attention & kKickAttention) break;
+    if (cpu.interrupt_shadow) {
+      cpu.interrupt_shadow = false;
+      outcome.fault = attempt([this] { engine_->execute_one(); });
+    } else {
+      outcome.fault = attempt([this] { engine_->execute(UINT64_MAX); });
+    }
   }
   return outcome;
 }

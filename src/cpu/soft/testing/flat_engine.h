@@ -44,6 +44,11 @@ class FlatEngine {
   // instructions were executed.
   Outcome run_blocks(uint64_t count);
 
+  // From here on run_translated() runs everything as translated code. False if this host can't.
+  bool enable_translator();
+  // Executes until a fault, HLT, a single step or a kick (kKickAttention). Outcome::executed is not known.
+  Outcome run_translated();
+
   // Runs `action`, which may call what raises; what it raised. No destructors are run then.
   std::optional<Fault> attempt(const std::function<void()>& action);
 

@@ -17,7 +17,7 @@ class Comparison {
  public:
   // Null with an explanation if this host can't.
   static std::unique_ptr<Comparison> create(uint64_t seed, const char*& reason,
-                                            CodeMode mode = CodeMode::bits64);
+                                            CodeMode mode = CodeMode::bits64, bool translated = false);
 
   // Whether this host has the row's instruction, and it can be tried in a user's process.
   bool is_comparable(const CompiledRow& row) const;

@@ -66,10 +66,20 @@ void set_selectors(mcontext_t& context, uint16_t code) {
   context.gregs[REG_CSGSFS] = static_cast<greg_t>(selectors);
 }
 
-void handle(int, siginfo_t*, void* opaque) {
-  mcontext_t& context = static_cast<ucontext_t*>(opaque)->uc_mcontext;
-  if (phase == Phase::idle) {  // Not ours: let it happen again with its usual effect.
+// Not ours: for whoever was there before, or to happen again with its usual effect.
+void pass_on(int number, siginfo_t* info, void* opaque) {
+  const auto i = static_cast<size_t>(std::ranges::find(kSignals, number) - std::begin(kSignals));
+  if (old_actions[i].sa_flags & SA_SIGINFO) {
+    old_actions[i].sa_sigaction(number, info, opaque);
+  } else {
     for (const int signal_number : kSignals) signal(signal_number, SIG_DFL);
+  }
+}
+
+void handle(int number, siginfo_t* info, void* opaque) {
+  mcontext_t& context = static_cast<ucontext_t*>(opaque)->uc_mcontext;
+  if (phase == Phase::idle) {
+    pass_on(number, info, opaque);
     return;
   }
   if (phase == Phase::entering) {

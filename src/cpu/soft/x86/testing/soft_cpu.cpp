@@ -4,6 +4,7 @@
 #include <array>
 
 #include "cpu/soft/x86/cpu.h"
+#include "cpu/soft/x86/decoder.h"
 #include "cpu/soft/x86/engine_services.h"
 #include "cpu/soft/x86/testing/layout.h"
 
@@ -11,6 +12,7 @@ namespace alcove::cpu::soft::testing {
 namespace {
 
 constexpr uint64_t kPresent = 1, kWritable = 2, kUser = 4;
+constexpr uint8_t kInvalidInstruction = 0x06;  // In 64-bit mode.
 constexpr uint64_t kPaging = uint64_t{1} << 31, kWriteProtect = uint64_t{1} << 16;
 
 // The two-bit tag of a register that the abridged tag calls used (Intel SDM vol. 1, 8.1.7).
@@ -22,7 +24,9 @@ unsigned full_tag(uint64_t significand, uint16_t exponent) {
 
 }  // namespace
 
-SoftCpu::SoftCpu() : engine_(kBase, kSize) {
+SoftCpu::SoftCpu(bool translated)
+    : engine_(kBase, kSize), translated_(translated && engine_.enable_translator()) {
+  std::fill_n(memory(kCode), kPage, std::byte{kInvalidInstruction});
   make_page_tables();
   Cpu& cpu = engine_.cpu();
   cpu.cr3 = kTables;
@@ -53,7 +57,10 @@ std::byte* SoftCpu::memory(uint64_t address) {
 }
 
 void SoftCpu::set_code(std::span<const uint8_t> code) {
-  engine_.write(kStart, code);
+  std::array<uint8_t, kMaximumInsnLength> padded;
+  padded.fill(kInvalidInstruction);
+  std::ranges::copy(code, padded.begin());
+  engine_.write(kStart, padded);
 }
 
 // A user's process, as the host's side of the comparison is one.
@@ -126,9 +133,19 @@ CpuState SoftCpu::store() {
   return state;
 }
 
+// Translated code does not stop behind an instruction. What it meets there, or where a branch led, is the
+// normal end.
+bool SoftCpu::ended_behind(const CpuState& before, const Fault& fault) {
+  if (engine_.cpu().rip == before.rip) return false;
+  constexpr uint32_t kFetchError = 1 << 4;
+  return fault.vector == kInvalidOpcode || fault.vector == kGeneralProtection ||
+         (fault.vector == kPageFault && (fault.error_code & kFetchError));
+}
+
 Result SoftCpu::run(const CpuState& before) {
   load(before);
-  const FlatEngine::Outcome outcome = engine_.run(1);
+  FlatEngine::Outcome outcome = translated_ ? engine_.run_translated() : engine_.run(1);
+  if (translated_ && outcome.fault && ended_behind(before, *outcome.fault)) outcome.fault.reset();
   Result result{.state = store()};
   if (outcome.fault) {
     result.fault = FaultKind{.vector = outcome.fault->vector};

@@ -12,7 +12,9 @@ namespace alcove::cpu::soft::testing {
 
 class SoftCpu {
  public:
-  SoftCpu();
+  // `translated`: by the translator, where the host allows it (is_translated()), in 64-bit mode only.
+  explicit SoftCpu(bool translated = false);
+  bool is_translated() const { return translated_; }
 
   std::byte* memory(uint64_t address);
   void set_code(std::span<const uint8_t> code);
@@ -24,7 +26,10 @@ class SoftCpu {
   void load(const CpuState& state);
   CpuState store();
 
+  bool ended_behind(const CpuState& before, const Fault& fault);
+
   FlatEngine engine_;
+  bool translated_;
 };
 
 }  // namespace alcove::cpu::soft::testing
