@@ -12,14 +12,19 @@ unsigned memory_size(const Plan& plan, const Insn& insn) {
   return plan.memory_size == kBySize ? insn.operand_size : plan.memory_size;
 }
 
-// Whether the instruction's own REX prefix had W.
+// Whether the instruction's REX prefix had W. Only one that nothing but the opcode follows counts.
 bool has_rex_w(std::span<const uint8_t> code) {
+  uint8_t rex = 0;
   for (const uint8_t byte : code) {
-    if ((byte & 0xf0) == 0x40) return byte & 8;
     constexpr uint8_t kPrefixes[] = {0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65, 0x66, 0x67, 0xf0, 0xf2, 0xf3};
-    if (std::ranges::find(kPrefixes, byte) == std::end(kPrefixes)) return false;
+    if ((byte & 0xf0) == 0x40)
+      rex = byte;
+    else if (std::ranges::find(kPrefixes, byte) != std::end(kPrefixes))
+      rex = 0;
+    else
+      break;
   }
-  return false;
+  return rex & 8;
 }
 
 bool is_high_byte(uint8_t position) {
