@@ -14,7 +14,8 @@ void BlockEmitter::set_target(int64_t page_offset) {
   }
 }
 
-// Something wants attention: Cpu::attention is not 0. Flags stay as they are.
+// Something wants attention: Cpu::attention is not 0. Flags stay as they are. Whatever may lead back asks,
+// calls too: loops can be made of those alone.
 void BlockEmitter::go_to(int64_t page_offset, bool poll) {
   const bool near = page_offset >= 0 && page_offset < 4096;
   if (!near) {
@@ -75,7 +76,7 @@ void BlockEmitter::jump_if(const Insn& insn) {
 
 void BlockEmitter::call_relative(const Insn& insn) {
   push_return_address(insn);
-  go_to(page_offset(insn.displacement), false);
+  go_to(page_offset(insn.displacement), insn.displacement <= insn.offset);
 }
 
 // The target of an indirect branch, into RBP.
@@ -96,7 +97,7 @@ void BlockEmitter::call_indirect(const Insn& insn) {
   a_.store(ALCOVE_TRANSLATED(saved), kAddress);
   push_return_address(insn);
   a_.load(kAddress, ALCOVE_TRANSLATED(saved));
-  go_far(false);
+  go_far(true);
 }
 
 void BlockEmitter::jump_indirect(const Insn& insn) {
