@@ -108,6 +108,7 @@ void FlatMap::clear_lower(Space& space) {
 
 void FlatMap::select(uint64_t generation) {
   if (spaces_[current_].generation == generation) return;
+  forget_foreign_jumps();
   auto it = std::ranges::find(spaces_, generation, &Space::generation);
   if (it == spaces_.end()) {
     it = std::ranges::min_element(spaces_, {}, &Space::last_used);
@@ -127,6 +128,7 @@ void FlatMap::clear_all() {
 }
 
 void FlatMap::clear_upper_local() {
+  forget_foreign_jumps();
   if (!upper_local_.pages.empty()) clear_log(spaces_[0], upper_local_, true);
 }
 
@@ -200,7 +202,12 @@ void FlatMap::forbid_all_writes() {
     for (const uint64_t page : log->pages) *write_word(spaces_[0], page) = 0;
 }
 
+void FlatMap::forget_foreign_jumps() {
+  if (foreign_jumps_) clear_jumps();
+}
+
 void FlatMap::add_jump(bool upper, uint64_t address, const uint8_t* code) {
+  if (upper != (address >> 63 != 0)) foreign_jumps_ = true;
   Space& space = spaces_[current_];
   const size_t index = address % kJumps;
   auto* const tags = reinterpret_cast<uint64_t*>(space.base + (upper ? kUpperJumpTags : kLowerJumpTags));
@@ -221,6 +228,7 @@ void FlatMap::clear_jumps(Space& space, std::vector<uint16_t>& log, int32_t tags
 }
 
 void FlatMap::clear_jumps() {
+  foreign_jumps_ = false;
   for (Space& space : spaces_) clear_jumps(space, space.jumps, kLowerJumpTags);
   clear_jumps(spaces_[0], upper_jumps_, kUpperJumpTags);
 }

@@ -107,6 +107,7 @@ class FlatMap {
   void clear_log(Space& space, Log& log, bool upper);
   void clear_lower(Space& space);
   void clear_jumps(Space& space, std::vector<uint16_t>& log, int32_t tags);
+  void forget_foreign_jumps();
   void forget_page(Space& space, Log& log, uint64_t page, bool upper);
 
   std::vector<Space> spaces_;
@@ -114,6 +115,9 @@ class FlatMap {
   uint64_t uses_ = 0;
   Log upper_, upper_local_;  // Global pages, and others.
   std::vector<uint16_t> upper_jumps_;
+  // Some jumps are of the other half than the jump cache that they are in: supervisor code of the lower half,
+  // or user code of the upper.
+  bool foreign_jumps_ = false;
 };
 
 }  // namespace alcove::cpu::soft
