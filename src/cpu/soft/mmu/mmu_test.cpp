@@ -1,3 +1,5 @@
+// Translations of addresses as data accesses see them: those of the interpreter, and those of translated
+// code.
 #include <gtest/gtest.h>
 
 #include <vector>
@@ -17,12 +19,20 @@ constexpr uint64_t kKeep = true;
 constexpr uint64_t kUpper = 0xffff'8000'0000'0000;
 
 // Page tables at the beginning of memory: linear 0 to 2 MiB and the same part of the upper half through one
-// page table; pages of data behind it.
-struct MmuTest : ::testing::Test {
+// page table; pages of data behind it. Code of translated accesses has tables and a page of its own.
+struct MmuTest : ::testing::TestWithParam<bool> {
   static constexpr uint64_t kPml4 = kBase, kPdpt = kBase + 0x1000, kPd = kBase + 0x2000, kPt = kBase + 0x3000;
   static constexpr uint64_t kPages = kBase + 0x8000;
+  static constexpr uint64_t kCodeTables = kBase + 0x30'0000, kCodePage = kCodeTables + 0x3000;
+  static constexpr uint64_t kReadCode = uint64_t{1} << 39, kWriteCode = kReadCode + 0x100;
 
   MmuTest() {
+    put(kPml4 + 8, kCodeTables | kP | kW | kU);
+    put(kCodeTables, (kCodeTables + 0x1000) | kP | kW | kU);
+    put(kCodeTables + 0x1000, (kCodeTables + 0x2000) | kP | kW | kU);
+    put(kCodeTables + 0x2000, kCodePage | kP | kU);
+    put(kCodePage, 0x06'03'8b'48);          // mov rax, [rbx], and no instruction
+    put(kCodePage + 0x100, 0x06'03'89'48);  // mov [rbx], rax
     put(kPml4, kPdpt | kP | kW | kU);
     put(kPml4 + 256 * 8, kPdpt | kP | kW | kU);
     put(kPdpt, kPd | kP | kW | kU);
@@ -51,13 +61,39 @@ struct MmuTest : ::testing::Test {
   void map(uint64_t linear_page, uint64_t data_page, uint64_t bits) {
     put(kPt + linear_page * 8, (kPages + data_page * 0x1000) | bits);
   }
+  void SetUp() override {
+    if (GetParam() && !engine.enable_translator()) GTEST_SKIP() << "this host can't run translated code";
+  }
+  void run(uint64_t code, uint64_t address, uint64_t value) {
+    cpu.rip = code;
+    cpu.gpr[rbx] = address;
+    cpu.gpr[rax] = value;
+    fault = engine.run_translated().fault;
+    ASSERT_TRUE(fault);
+    if (cpu.rip == code) return;
+    EXPECT_EQ(fault->vector, kInvalidOpcode);
+    fault.reset();
+  }
+  // Twice where code is translated: first by way of the interpreter's handler, then by what that found out.
   uint64_t read(uint64_t address) {
     uint64_t value = ~uint64_t{0};
-    fault = engine.attempt([&] { value = load<uint64_t>(cpu, address); });
+    if (!GetParam()) {
+      fault = engine.attempt([&] { value = load<uint64_t>(cpu, address); });
+      return value;
+    }
+    run(kReadCode, address, value);
+    value = cpu.gpr[rax];
+    run(kReadCode, address, ~uint64_t{0});
+    EXPECT_EQ(value, cpu.gpr[rax]);
     return value;
   }
   bool write(uint64_t address, uint64_t value) {
-    fault = engine.attempt([&] { store<uint64_t>(cpu, address, value); });
+    if (!GetParam()) {
+      fault = engine.attempt([&] { store<uint64_t>(cpu, address, value); });
+    } else {
+      run(kWriteCode, address, value);
+      run(kWriteCode, address, value);
+    }
     return !fault;
   }
   void set_cpl(uint8_t cpl) {
@@ -70,7 +106,7 @@ struct MmuTest : ::testing::Test {
   std::optional<Fault> fault;
 };
 
-TEST_F(MmuTest, FlushPageTakesEffect) {
+TEST_P(MmuTest, FlushPageTakesEffect) {
   EXPECT_EQ(read(0x1000), 1u);
   map(1, 2, kP | kW);
   EXPECT_EQ(read(0x1000), 1u) << "a translation once made stays until it is flushed";
@@ -78,7 +114,7 @@ TEST_F(MmuTest, FlushPageTakesEffect) {
   EXPECT_EQ(read(0x1000), 2u);
 }
 
-TEST_F(MmuTest, FlushPageTakesTheWholeLargePage) {
+TEST_P(MmuTest, FlushPageTakesTheWholeLargePage) {
   put(kPd, kBase | kP | kW | kLarge);  // 0 to 2 MiB at kBase
   EXPECT_EQ(read(0x9000), 1u);
   EXPECT_EQ(read(0xa000), 2u);
@@ -88,7 +124,7 @@ TEST_F(MmuTest, FlushPageTakesTheWholeLargePage) {
   EXPECT_EQ(read(0x9000), 77u);
 }
 
-TEST_F(MmuTest, GlobalPagesOfTheUpperHalfSurviveAddressSpaceSwitches) {
+TEST_P(MmuTest, GlobalPagesOfTheUpperHalfSurviveAddressSpaceSwitches) {
   map(1, 1, kP | kW | kG);
   EXPECT_EQ(read(kUpper + 0x1000), 1u);
   map(1, 2, kP | kW | kG);
@@ -100,7 +136,7 @@ TEST_F(MmuTest, GlobalPagesOfTheUpperHalfSurviveAddressSpaceSwitches) {
   EXPECT_EQ(read(kUpper + 0x1000), 2u);
 }
 
-TEST_F(MmuTest, OthersDoNot) {
+TEST_P(MmuTest, OthersDoNot) {
   EXPECT_EQ(read(kUpper + 0x1000), 1u);
   EXPECT_EQ(read(0x2000), 2u);
   map(1, 2, kP | kW);
@@ -110,7 +146,7 @@ TEST_F(MmuTest, OthersDoNot) {
   EXPECT_EQ(read(0x2000), 3u);
 }
 
-TEST_F(MmuTest, NonGlobalPagesGoFromAmongGlobalOnes) {
+TEST_P(MmuTest, NonGlobalPagesGoFromAmongGlobalOnes) {
   map(1, 1, kP | kW | kG);
   map(2, 2, kP | kW);
   for (int round = 0; round < 3; ++round) {
@@ -122,7 +158,7 @@ TEST_F(MmuTest, NonGlobalPagesGoFromAmongGlobalOnes) {
   }
 }
 
-TEST_F(MmuTest, MoreNonGlobalPagesThanAreCounted) {
+TEST_P(MmuTest, MoreNonGlobalPagesThanAreCounted) {
   for (uint64_t page = 8; page < 500; ++page) {
     map(page, 1, kP | kW);
     EXPECT_EQ(read(kUpper + page * 0x1000), 1u);
@@ -132,7 +168,7 @@ TEST_F(MmuTest, MoreNonGlobalPagesThanAreCounted) {
   for (uint64_t page = 8; page < 500; ++page) EXPECT_EQ(read(kUpper + page * 0x1000), 2u);
 }
 
-TEST_F(MmuTest, ProcessContextsKeepTheirTranslations) {
+TEST_P(MmuTest, ProcessContextsKeepTheirTranslations) {
   cpu.cr4 |= kCr4Pcide;
   flush_tlb(cpu, true);
   cpu.cr3 = kPml4 | 1;
@@ -159,7 +195,7 @@ TEST_F(MmuTest, ProcessContextsKeepTheirTranslations) {
   EXPECT_EQ(read(0x1000), 3u);
 }
 
-TEST_F(MmuTest, GenerationsMayWrapAround) {
+TEST_P(MmuTest, GenerationsMayWrapAround) {
   for (int i = 0; i < 10'000; ++i) {
     map(1, i % 8, kP | kW);
     switch_address_space(cpu, false);
@@ -167,7 +203,7 @@ TEST_F(MmuTest, GenerationsMayWrapAround) {
   }
 }
 
-TEST_F(MmuTest, EachPrivilegeChecksForItself) {
+TEST_P(MmuTest, EachPrivilegeChecksForItself) {
   map(1, 1, kP | kW);
   EXPECT_EQ(read(0x1000), 1u);
   set_cpl(3);
@@ -197,7 +233,7 @@ TEST_F(MmuTest, EachPrivilegeChecksForItself) {
   EXPECT_TRUE(fault);
 }
 
-TEST_F(MmuTest, DirtyIsSetByTheFirstWriteOnly) {
+TEST_P(MmuTest, DirtyIsSetByTheFirstWriteOnly) {
   read(0x1000);
   EXPECT_EQ(get(kPt + 8) & (kA | kD), kA);
   EXPECT_TRUE(write(0x1000, 5));
@@ -209,7 +245,7 @@ TEST_F(MmuTest, DirtyIsSetByTheFirstWriteOnly) {
   EXPECT_EQ(get(kPt + 8) & kD, 0u);
 }
 
-TEST_F(MmuTest, CrossingStoreThatFaultsWritesNothing) {
+TEST_P(MmuTest, CrossingStoreThatFaultsWritesNothing) {
   map(2, 2, kP | kU);
   EXPECT_FALSE(write(0x1ffc, ~uint64_t{0}));
   EXPECT_EQ(fault->address, 0x2000u);
@@ -220,7 +256,7 @@ TEST_F(MmuTest, CrossingStoreThatFaultsWritesNothing) {
   EXPECT_EQ(get(kPages + 0x1ff8), 0u);
 }
 
-TEST_F(MmuTest, CrossingAccessesJoinPagesFarApart) {
+TEST_P(MmuTest, CrossingAccessesJoinPagesFarApart) {
   map(2, 7, kP | kW | kU);
   EXPECT_TRUE(write(0x1ffc, 0x1122334455667788));
   EXPECT_EQ(get(kPages + 0x1ff8) >> 32, 0x55667788u);
@@ -233,14 +269,116 @@ TEST_F(MmuTest, CrossingAccessesJoinPagesFarApart) {
   EXPECT_EQ(read(0x1ffc), 0x1122334455667789u);
 }
 
-TEST_F(MmuTest, StackAccessesThatAreNotCanonicalAreStackFaults) {
+TEST_P(MmuTest, StackAccessesThatAreNotCanonicalAreStackFaults) {
   Insn insn;
   insn.segment = ss;
   cpu.insn = &insn;
-  read(uint64_t{1} << 60);
+  fault = engine.attempt([&] { load<uint64_t>(cpu, uint64_t{1} << 60); });
   ASSERT_TRUE(fault);
   EXPECT_EQ(fault->vector, kStackFault);
 }
+
+TEST_P(MmuTest, AddressesThatAreNotCanonical) {
+  EXPECT_EQ(read(0x1000), 1u);
+  EXPECT_EQ(read(kUpper + 0x1000), 1u);
+  for (const uint8_t cpl : {0, 3}) {
+    set_cpl(cpl);
+    EXPECT_EQ(read(0x1000), 1u);
+    for (unsigned bit = 47; bit < 64; ++bit) {
+      for (const uint64_t half : {uint64_t{0}, kUpper}) {
+        const uint64_t address = half + 0x1000 + (uint64_t{1} << bit);
+        if (is_canonical(address)) continue;
+        read(address);
+        ASSERT_TRUE(fault) << std::hex << address;
+        EXPECT_EQ(fault->vector, kGeneralProtection);
+        EXPECT_FALSE(write(address, 1));
+      }
+    }
+  }
+}
+
+TEST_P(MmuTest, WhatTheKernelUsesIsNotTheUsers) {
+  map(1, 1, kP | kW);
+  map(2, 2, kP | kW | kU);
+  map(3, 3, kP | kU);
+  EXPECT_TRUE(write(0x1000, 10));
+  EXPECT_TRUE(write(kUpper + 0x2000, 20));
+  set_cpl(3);
+  read(0x1000);
+  EXPECT_TRUE(fault);
+  EXPECT_FALSE(write(0x1000, 11));
+  EXPECT_EQ(read(0x2000), 20u);
+  EXPECT_EQ(read(kUpper + 0x2000), 20u);
+  EXPECT_FALSE(write(0x3000, 5));
+  set_cpl(0);
+  EXPECT_EQ(read(0x1000), 10u);
+  // Without CR0.WP the kernel writes where it may only read, and the user still may not.
+  cpu.cr0 &= ~uint64_t{1 << 16};
+  flush_tlb(cpu, true);
+  EXPECT_TRUE(write(0x3000, 30));
+  set_cpl(3);
+  EXPECT_EQ(read(0x3000), 30u);
+  EXPECT_FALSE(write(0x3000, 5));
+  EXPECT_EQ(fault->error_code, 7u);
+}
+
+TEST_P(MmuTest, LargePagesOfTheUpperHalfGoWhole) {
+  for (const uint64_t bits : {uint64_t{0}, kG}) {
+    put(kPd, kBase | kP | kW | kLarge | bits);
+    flush_tlb(cpu, true);
+    EXPECT_EQ(read(kUpper + 0x9000), 1u);
+    EXPECT_EQ(read(kUpper + 0xa000), 2u);
+    put(kPd, (kBase + 0x20'0000) | kP | kW | kLarge | bits);
+    put(kBase + 0x20'9000, 77);
+    flush_page(cpu, kUpper + 0xa000);
+    EXPECT_EQ(read(kUpper + 0x9000), 77u);
+  }
+}
+
+TEST_P(MmuTest, TheDirtyLogSeesEveryWrite) {
+  EXPECT_TRUE(write(0x1000, 5));
+  PhysicalMemory& memory = engine.engine().mmu().memory();
+  std::vector<uint64_t> log(0x40'0000 / 0x1000 / 64);
+  const auto page_bit = [&](uint64_t number) {
+    const uint64_t page = (kPages - kBase) / 0x1000 + number;
+    return log[page / 64] >> (page % 64) & 1;
+  };
+  memory.start_logging();
+  for (int round = 0; round < 3; ++round) {
+    ASSERT_TRUE(memory.take_log(kBase, log));
+    engine.engine().mmu().drop_all_write_tags();
+    EXPECT_EQ(read(0x1000), 5u);
+    ASSERT_TRUE(memory.take_log(kBase, log));
+    EXPECT_EQ(page_bit(1), 0u);
+    EXPECT_TRUE(write(0x1000, 5));
+    EXPECT_TRUE(write(kUpper + 0x2000, 6));
+    ASSERT_TRUE(memory.take_log(kBase, log));
+    EXPECT_EQ(page_bit(1), 1u);
+    EXPECT_EQ(page_bit(2), 1u);
+    EXPECT_EQ(page_bit(3), 0u);
+  }
+}
+
+TEST_P(MmuTest, ManyAddressSpacesAndPages) {
+  cpu.cr4 |= kCr4Pcide;
+  flush_tlb(cpu, true);
+  // More than are kept, each with a page of its own at the same address.
+  for (uint64_t round = 0; round < 3; ++round) {
+    for (uint64_t pcid = 1; pcid < 20; ++pcid) {
+      cpu.cr3 = kPml4 | pcid;
+      map(1, pcid % 8, kP | kW | kU);
+      switch_address_space(cpu, round == 0 || pcid % 2 == 0);
+      flush_page(cpu, 0x1000);
+      ASSERT_EQ(read(0x1000), pcid % 8);
+      set_cpl(3);
+      ASSERT_EQ(read(0x1000), pcid % 8);
+      set_cpl(0);
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(, MmuTest, ::testing::Bool(),
+                         [](const auto& tried) { return tried.param ? "Translated" : "Interpreted"; });
 
 }  // namespace
 }  // namespace alcove::cpu::soft

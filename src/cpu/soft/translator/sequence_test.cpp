@@ -1,0 +1,228 @@
+// Random programs, interpreted one instruction at a time and translated whole: both must end alike.
+//
+// ALCOVE_SEQUENCE_COUNT: how many (10000000 for a night), ALCOVE_SEQUENCE_SEED: from where.
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <chrono>
+#include <cstdlib>
+#include <string_view>
+#include <thread>
+
+#include "cpu/soft/testing/sequence_generator.h"
+#include "cpu/soft/testing/sequence_machine.h"
+#include "cpu/soft/x86/decoder.h"
+#include "cpu/soft/x86/disassembler.h"
+#include "cpu/soft/x86/undefined.h"
+
+namespace alcove::cpu::soft::testing {
+namespace {
+
+using namespace sequence;
+
+constexpr uint64_t kStandardCount = 100'000, kStandardSeed = 1;
+constexpr unsigned kMaximumSteps = 300, kMaximumReports = 5;
+
+uint64_t setting(const char* name, uint64_t standard) {
+  const char* const text = std::getenv(name);
+  return text ? std::strtoull(text, nullptr, 0) : standard;
+}
+
+// The flags that a condition looks at.
+uint32_t condition_flags(unsigned condition) {
+  constexpr uint32_t kFlags[] = {kOf, kCf, kZf, kCf | kZf, kSf, kPf, kSf | kOf, kZf | kSf | kOf};
+  return kFlags[condition >> 1];
+}
+
+// Follows which flags instructions have left undefined.
+class UndefinedFlags {
+ public:
+  // False if the instruction's results depend on them.
+  bool pass(const Insn& insn, const std::array<uint64_t, 16>& gpr) {
+    const std::string_view name = insn.row->mnemonic;
+    uint32_t read = insn.row->effects.read;
+    if (name == "j" || name == "cmov" || name == "set") read = condition_flags(insn.opcode & 15);
+    if (name.starts_with("pushf")) read = kArithmeticFlags;
+    if (read & mask_) return false;
+    const Undefined undefined = undefined_results(insn, gpr);
+    if (undefined.destination) return false;
+    // A count of 0 changes no flag.
+    const bool counts = name.starts_with("sh") || name == "sar" || name.starts_with("ro") ||
+                        name.starts_with("rc") || insn.rep || insn.repne;
+    if (!counts) mask_ &= ~uint32_t{insn.row->effects.written};
+    mask_ |= undefined.flags;
+    return true;
+  }
+  uint32_t mask() const { return mask_; }
+
+ private:
+  uint32_t mask_ = 0;
+};
+
+// Kicks the processor when a program does not end.
+class Watchdog {
+ public:
+  explicit Watchdog(Cpu& cpu)
+      : thread_([this, &cpu](std::stop_token stop) {
+          uint64_t seen = 0;
+          while (!stop.stop_requested()) {
+            std::this_thread::sleep_for(std::chrono::milliseconds(20));
+            const uint64_t now = running_.load();
+            if (now != 0 && now == seen && ++ticks_ > 100) {
+              cpu.attention.fetch_or(kKickAttention);
+              kicked = true;
+            }
+            if (now != seen) ticks_ = 0;
+            seen = now;
+          }
+        }) {}
+  void begin(uint64_t number) { running_ = number; }
+  void end() { running_ = 0; }
+  std::atomic<bool> kicked = false;
+
+ private:
+  std::atomic<uint64_t> running_ = 0;
+  unsigned ticks_ = 0;
+  std::jthread thread_;
+};
+
+struct Reference {
+  std::optional<Fault> fault;
+  uint32_t undefined_flags = 0;
+  bool usable = false;  // It ended, and is the same on every processor.
+};
+
+Reference interpret(SequenceMachine& machine) {
+  Reference reference;
+  UndefinedFlags undefined;
+  Cpu& cpu = machine.cpu();
+  const std::byte* const memory = machine.engine().memory().data();
+  for (unsigned step = 0; step < kMaximumSteps; ++step) {
+    if (cpu.rip >= kCode && cpu.rip < kCodeEnd) {
+      const uint64_t available = kCodeEnd - cpu.rip;
+      const auto* const bytes = reinterpret_cast<const uint8_t*>(memory + (cpu.rip - kBase));
+      Insn insn;
+      std::array<uint64_t, 16> gpr;
+      std::copy_n(cpu.gpr.begin(), 16, gpr.begin());
+      const DecodeError error =
+          decode({bytes, std::min<uint64_t>(available, kMaximumInsnLength)}, CodeMode::bits64, 0, insn);
+      if (error == DecodeError::none) {
+        if (insn.row->flags & (kNoTest | kPrivileged) &&
+            !std::string_view(insn.row->mnemonic).starts_with("pushf"))
+          return reference;
+        const UndefinedFlags before = undefined;
+        if (!undefined.pass(insn, gpr)) return reference;
+        const auto outcome = machine.engine().run(1);
+        // XXX
+        if (outcome.fault && outcome.fault->vector == kGeneralProtection && (insn.row->flags & kStops))
+          return reference;
+        if (outcome.fault) {
+          reference = {outcome.fault, before.mask() | insn.row->effects.written | insn.row->effects.undefined,
+                       true};
+          // Flags that what follows would replace are not kept for faults.
+          reference.undefined_flags = kArithmeticFlags;
+          return reference;
+        }
+        continue;
+      }
+    }
+    const auto outcome = machine.engine().run(1);
+    if (outcome.fault) return {outcome.fault, undefined.mask(), true};
+  }
+  return reference;
+}
+
+std::string describe(const std::optional<Fault>& fault) {
+  if (!fault) return "none";
+  return fmt::format("#{} error {:#x} address {:#x}", fault->vector, fault->error_code,
+                     fault->vector == kPageFault ? fault->address : 0);
+}
+
+std::string listing(const Program& program) {
+  std::string text = fmt::format("CPL {}, start {:#x}, flags {:#x}, gpr {:#x}\n", program.cpl, program.start,
+                                 program.flags, fmt::join(program.gpr, " "));
+  for (size_t at = 0; at < program.code.size();) {
+    Insn insn;
+    const auto bytes = std::span(program.code).subspan(at);
+    std::array<uint8_t, kMaximumInsnLength> padded;
+    padded.fill(kFiller);
+    std::copy_n(bytes.begin(), std::min(bytes.size(), padded.size()), padded.begin());
+    const DecodeError error = decode(padded, CodeMode::bits64, 0, insn);
+    const size_t length = std::clamp<size_t>(insn.length, 1, bytes.size());
+    text += fmt::format("    {:#x}: {:<40} {:02x}\n", program.start + at,
+                        error == DecodeError::none ? disassemble(insn, program.start + at) : "(invalid)",
+                        fmt::join(bytes.first(length), " "));
+    at += length;
+  }
+  return text;
+}
+
+TEST(Translator, RandomSequences) {
+  const uint64_t count = setting("ALCOVE_SEQUENCE_COUNT", kStandardCount);
+  const uint64_t seed = setting("ALCOVE_SEQUENCE_SEED", kStandardSeed);
+  SequenceMachine interpreter(false), translator(true);
+  if (!translator.works()) GTEST_SKIP() << "this host can't run translated code";
+  SequenceGenerator generator(seed);
+  Watchdog watchdog(translator.cpu());
+  uint64_t compared = 0, ended = 0;
+  unsigned reports = 0;
+  bool discarded = false;
+  for (uint64_t i = 1; i <= count && reports < kMaximumReports; ++i) {
+    const Program program = generator.generate();
+    if (i % 8 == 0 || discarded) {
+      interpreter.forget_addresses();
+      translator.forget_addresses();
+    }
+    interpreter.load_code(program);
+    interpreter.load_registers(program);
+    const auto before = interpreter.save_memory();
+    const Reference reference = interpret(interpreter);
+    discarded = !reference.usable;
+    if (discarded) {
+      interpreter.restore_memory(before);
+      interpreter.unload_code(program);
+      translator.unload_code(program);
+      continue;
+    }
+    ++compared;
+    ended += reference.fault->vector == kInvalidOpcode;
+    // First with what the translator has not seen, then with blocks linked and addresses known.
+    for (unsigned round = 0; round < 3 && reports < kMaximumReports; ++round) {
+      if (round != 0) translator.restore_memory(before);
+      if (round == 0) translator.load_code(program);
+      translator.load_registers(program);
+      watchdog.begin(i * 4 + round);
+      const auto outcome = translator.engine().run_translated();
+      watchdog.end();
+      std::string text = SequenceMachine::differences(interpreter, translator, reference.undefined_flags);
+      if (describe(outcome.fault) != describe(reference.fault))
+        text += fmt::format("  fault: {} and {}\n", describe(reference.fault), describe(outcome.fault));
+      if (text.empty()) continue;
+      ++reports;
+      ADD_FAILURE() << "program " << i << " of seed " << seed << ", round " << round
+                    << ": interpreted and translated differ\n"
+                    << text << listing(program);
+      break;
+    }
+    if (watchdog.kicked) {
+      ADD_FAILURE() << "program " << i << " of seed " << seed << " did not end\n" << listing(program);
+      break;
+    }
+    translator.restore_memory(interpreter.save_memory());
+    interpreter.unload_code(program);
+    translator.unload_code(program);
+    if (reports != 0) translator.restore_memory(interpreter.save_memory());
+  }
+  // Most programs are worth the comparison, and many come to their end.
+  if (reports == 0) {
+    EXPECT_GT(compared, count / 2);
+    EXPECT_GT(ended, count / 20);
+  }
+  RecordProperty("compared", static_cast<int>(compared));
+  fmt::print("{} compared, {} came to their end\n", compared, ended);
+}
+
+}  // namespace
+}  // namespace alcove::cpu::soft::testing
