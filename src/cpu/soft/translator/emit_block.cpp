@@ -153,6 +153,11 @@ void BlockEmitter::finish_stubs() {
       a_.word64(reinterpret_cast<uint64_t>(item.patch));
     }
   }
+  for (const Branch& branch : branches_) {
+    a_.bind(branch.lea, a_.size() + kFarMiss);
+    a_.word64(reinterpret_cast<uint64_t>(&insn_at(branch.insn)));
+    a_.word64(reinterpret_cast<uint64_t>(&block_));
+  }
   // From here on stubs are known by where they begin.
   for (size_t i = 0; i < handlers_.size(); ++i) handlers_[i].resume = handler_starts[i];
 }

@@ -33,7 +33,7 @@ void BlockEmitter::go_to(int64_t page_offset, bool poll) {
 }
 
 // To the linear address in RBP.
-void BlockEmitter::go_far(bool poll) {
+void BlockEmitter::go_far(bool poll, bool indirect) {
   const bool lower = block_.mode.user;
   const int32_t tags = lower ? FlatMap::kLowerJumpTags : FlatMap::kUpperJumpTags;
   const int32_t codes = lower ? FlatMap::kLowerJumpCodes : FlatMap::kUpperJumpCodes;
@@ -48,7 +48,10 @@ void BlockEmitter::go_far(bool poll) {
   a_.load(kWord, {.index = kWord, .scale = 3, .displacement = tags, .gs = true});
   a_.lea(kWord, {.base = kWord, .index = kAddress});
   const Assembler::Fixup found = a_.jump_rcx_zero();
-  a_.move_immediate(kWord, kFarMiss);
+  if (indirect)
+    branches_.push_back({a_.lea_rip(kWord), current_});
+  else
+    a_.move_immediate(kWord, kFarMiss);
   a_.jump(common_.leave);
   a_.bind(found);
   a_.op(movzx, kWord, kAddress);
@@ -97,13 +100,13 @@ void BlockEmitter::call_indirect(const Insn& insn) {
   a_.store(ALCOVE_TRANSLATED(saved), kAddress);
   push_return_address(insn);
   a_.load(kAddress, ALCOVE_TRANSLATED(saved));
-  go_far(true);
+  go_far(true, true);
 }
 
 void BlockEmitter::jump_indirect(const Insn& insn) {
   if (insn.operand_size != 8) return by_handler(insn);
   indirect_target(insn);
-  go_far(true);
+  go_far(true, true);
 }
 
 void BlockEmitter::near_return(const Insn& insn) {
@@ -112,7 +115,7 @@ void BlockEmitter::near_return(const Insn& insn) {
   note_access();
   a_.load(kAddress, operand);
   a_.lea(kGuestRsp, {.base = kGuestRsp, .displacement = static_cast<int32_t>(8 + insn.immediate)});
-  go_far(true);
+  go_far(true, true);
 }
 
 }  // namespace alcove::cpu::soft

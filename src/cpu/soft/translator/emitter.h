@@ -27,14 +27,21 @@ struct LinkSite {
   const uint8_t* patch;
 };
 
+// Likewise, an indirect branch. One to an address that is not canonical faults itself, not the fetch.
+struct BranchSite {
+  const Insn* insn;
+  const Block* block;
+};
+
 // Routines that all translations use (common_code.cpp).
 struct CommonCode {
   const uint8_t* enter = nullptr;        // void(): to TranslatedState::result with the guest's registers.
   const uint8_t* run_handler = nullptr;  // RCX: HandlerSite.
-  const uint8_t* leave = nullptr;        // RBP: where the guest goes on; RCX: LinkSite, 0 or 1.
+  const uint8_t* leave = nullptr;        // RBP: where the guest goes on; RCX: see kNoLink.
 };
 
-// What leave passes on when RCX is no LinkSite.
+// What leave passes on in RCX: a LinkSite or kNoLink; kFarMiss, plus the address of the BranchSite of an
+// indirect branch.
 inline constexpr uint64_t kNoLink = 0, kFarMiss = 1;
 
 struct Emitted {
@@ -102,7 +109,7 @@ class BlockEmitter {
   void jump_if(const Insn& insn);
   void indirect_target(const Insn& insn);
   void go_to(int64_t page_offset, bool poll);
-  void go_far(bool poll);
+  void go_far(bool poll, bool indirect = false);
   void set_target(int64_t page_offset);
   void fall_through();
 
@@ -138,6 +145,10 @@ class BlockEmitter {
     Assembler::Fixup from;
     int64_t page_offset;
   };
+  struct Branch {
+    Assembler::Fixup lea;
+    size_t insn;
+  };
   struct PollStub {
     Assembler::Fixup from;
     int64_t page_offset;
@@ -148,6 +159,7 @@ class BlockEmitter {
   std::vector<UnalignedStub> unaligned_;
   std::vector<LinkStub> links_;
   std::vector<PollStub> polls_;
+  std::vector<Branch> branches_;
   std::vector<std::pair<size_t, size_t>> accesses_;  // Place in code and index of its stub in handlers_.
   bool current_has_stub_ = false;
 };

@@ -143,10 +143,28 @@ void Translator::run(Block& block) {
   cpu.rip = state.target;
   cpu.flags.set_arithmetic_bits(static_cast<uint32_t>(state.flags));
   open_target_ = state.target;
-  if (state.result == kFarMiss)
+  if (state.result & kFarMiss) {
     far_miss_ = true;
-  else if (state.result != kNoLink)
+    const auto* const site = reinterpret_cast<const BranchSite*>(state.result - kFarMiss);
+    if (site && !is_canonical(state.target)) fault_at(*site);
+  } else if (state.result != kNoLink) {
     open_link_ = reinterpret_cast<const LinkSite*>(state.result);
+  }
+}
+
+void Translator::fault_at(const BranchSite& site) {
+  Cpu& cpu = engine_.cpu();
+  const Insn& insn = *site.insn;
+  const Way way = plan_of(*insn.row).way;
+  if (way == Way::near_return) cpu.gpr[rsp] -= 8 + insn.immediate;
+  if (way == Way::call_indirect)
+    cpu.gpr[rsp] += 8;  // Below it is what the call has pushed, which nobody sees.
+  cpu.gpr[kRipRegister] = cpu.translated.page + (site.block->physical & 0xfff);
+  cpu.rip = cpu.gpr[kRipRegister] + site.block->length;
+  alone_[0] = insn;
+  cpu.insn = alone_.data();
+  insn.handler(cpu, alone_[0]);
+  cpu.insn = nullptr;
 }
 
 const uint8_t* Translator::run_handler(Cpu* cpu, const HandlerSite* site) {
