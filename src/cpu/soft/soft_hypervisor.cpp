@@ -2,13 +2,13 @@
 
 #include <fmt/format.h>
 
-#include <cstdlib>
 #include <vector>
 
 #include "cpu/soft/apic/apic.h"
 #include "cpu/soft/apic/apic_bus.h"
 #include "cpu/soft/engine.h"
 #include "cpu/soft/registers.h"
+#include "cpu/soft/translator/debugging.h"
 #include "cpu/soft/x86/exceptions.h"
 
 namespace alcove::cpu::soft {
@@ -21,7 +21,7 @@ class SoftVcpu final : public Vcpu {
   SoftVcpu(Shared& shared, ApicBus& bus, unsigned index)
       : bus_(bus), engine_(shared, index), apic_(bus, engine_.cpu()) {
     engine_.cpu().apic = &apic_;
-    if (!std::getenv("ALCOVE_NO_TRANSLATOR")) engine_.enable_translator();
+    if (DebugSettings::get().translate) engine_.enable_translator();
     reset();
   }
 

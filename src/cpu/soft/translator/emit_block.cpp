@@ -45,7 +45,8 @@ Emitted BlockEmitter::emit() {
   }
   const Insn& last = insn_at(block_.count - 1u);
   if (!ends_block(last)) fall_through();
-  finish_stubs();
+  result.stubs = a_.size();
+  result.data = finish_stubs();
   for (const auto& [at, stub] : accesses_)
     result.accesses.push_back({static_cast<uint32_t>(at), static_cast<uint32_t>(handlers_[stub].resume)});
   result.size = a_.size();
@@ -102,7 +103,7 @@ void BlockEmitter::by_handler(const Insn&) {
   handler_stub().from.push_back(fixup);
 }
 
-void BlockEmitter::finish_stubs() {
+size_t BlockEmitter::finish_stubs() {
   struct Data {
     Assembler::Fixup lea;
     const HandlerStub* handler;
@@ -140,6 +141,7 @@ void BlockEmitter::finish_stubs() {
     a_.move_immediate(kWord, kNoLink);
     a_.jump(common_.leave);
   }
+  const size_t end = a_.size();
   a_.align(8);
   for (const Data& item : data) {
     a_.bind(item.lea);
@@ -160,6 +162,7 @@ void BlockEmitter::finish_stubs() {
   }
   // From here on stubs are known by where they begin.
   for (size_t i = 0; i < handlers_.size(); ++i) handlers_[i].resume = handler_starts[i];
+  return end;
 }
 
 }  // namespace alcove::cpu::soft

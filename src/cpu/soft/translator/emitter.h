@@ -48,6 +48,8 @@ struct Emitted {
   size_t size = 0;
   size_t near_entry = 0;  // For jumps from blocks of the same page.
   size_t far_entry = 0;   // With the linear address in RBP.
+  size_t stubs = 0;       // Where what is out of the way begins,
+  size_t data = 0;        // and where the sites that the code refers to do.
   // Where a memory access is made, and where to go on if the host refuses it. By the first.
   struct Access {
     uint32_t at;
@@ -71,7 +73,8 @@ class BlockEmitter {
   void instruction(const Insn& insn);
   void by_handler(const Insn& insn);
   void find_live_flags();
-  void finish_stubs();
+  // Where the code ends.
+  size_t finish_stubs();
   bool flags_live() const { return flags_live_[current_]; }
   bool usable(const Plan& plan, const Insn& insn) const;
 

@@ -10,6 +10,7 @@
 #include "cpu/soft/mmu/access.h"
 #include "cpu/soft/translator/common_code.h"
 #include "cpu/soft/translator/fault_handler.h"
+#include "cpu/soft/translator/listing.h"
 #include "cpu/soft/x86/sse/mxcsr.h"
 #include "cpu/soft/x86/threading.h"
 
@@ -50,6 +51,8 @@ Translator::Translator(Engine& engine, std::unique_ptr<FlatMap> map, std::unique
     : engine_(engine), map_(std::move(map)), code_(std::move(code)) {
   common_ = make_common_code(*code_, &Translator::run_handler);
   common_size_ = code_->used();
+  log_ = TranslatorLog::create(engine_.cpu().index);
+  if (log_) log_->made_common_code({code_->next() - common_size_, common_size_});
   alone_[1] = end_of_block();
   Cpu& cpu = engine_.cpu();
   cpu.translated.cpu = &cpu;
@@ -93,9 +96,14 @@ bool Translator::translate(Block& block) {
       translations_.emplace_back(TranslatedBlock{.block = &block,
                                                  .begin = begin,
                                                  .near_entry = begin + emitted.near_entry,
+                                                 .size = static_cast<uint32_t>(emitted.size),
+                                                 .stubs = static_cast<uint32_t>(emitted.stubs),
                                                  .accesses = std::move(emitted.accesses)});
   pages_[block.state].push_back(&translation);
   block.translation = &translation;
+  if (log_)
+    log_->translated(block, engine_.cpu().rip, {code_->writable(begin), emitted.size}, begin, emitted.data,
+                     common_);
   return true;
 }
 
@@ -104,6 +112,7 @@ void Translator::link(Block& target) {
   const LinkSite* const site = std::exchange(open_link_, nullptr);
   const bool far = std::exchange(far_miss_, false);
   if (cpu.rip != open_target_) return;
+  if (log_ && far) ++log_->counters.far_misses;
   const bool upper = !target.mode.user;
   if (target.mode != jump_modes_[upper]) {
     map_->clear_jumps();
@@ -112,6 +121,7 @@ void Translator::link(Block& target) {
   if (far) map_->add_jump(upper, cpu.rip, target.translation->begin);
   if (!site || site->from->mode != target.mode || (site->from->physical ^ target.physical) >> 12 != 0) return;
   const auto distance = static_cast<int32_t>(target.translation->near_entry - site->patch);
+  if (log_) ++log_->counters.links;
   std::memcpy(code_->writable(site->patch) - sizeof distance, &distance, sizeof distance);
 }
 
@@ -137,6 +147,7 @@ void Translator::run(Block& block) {
   state.page = cpu.rip & kPageMask;
   state.result = reinterpret_cast<uint64_t>(block.translation->near_entry);
   left_by_handler_ = false;
+  if (log_) ++log_->counters.entries;
   expect_faults(*this);
   reinterpret_cast<void (*)()>(reinterpret_cast<uintptr_t>(common_.enter))();
   if (left_by_handler_) return;
@@ -205,6 +216,7 @@ const uint8_t* Translator::execute(const HandlerSite& site) {
       break;
   }
 
+  if (log_) log_->handled(insn);
   alone_[0] = insn;
   cpu.insn = alone_.data();
   insn.handler(cpu, alone_[0]);
@@ -248,6 +260,7 @@ void Translator::drop_changed() {
       translation->block->translation = nullptr;
       translation->block = nullptr;
       translation->accesses = {};
+      if (log_) ++log_->counters.dropped;
     }
     pages_.erase(it);
     dropped = true;
@@ -256,7 +269,15 @@ void Translator::drop_changed() {
   if (dropped) map_->clear_jumps();
 }
 
+std::string Translator::listing(const TranslatedBlock& translation) {
+  return list_host_code({.code = {code_->writable(translation.begin), translation.size},
+                         .address = translation.begin,
+                         .listed = translation.stubs},
+                        common_);
+}
+
 void Translator::flush() {
+  if (log_) ++log_->counters.flushes;
   translations_.clear();
   pages_.clear();
   open_link_ = nullptr;

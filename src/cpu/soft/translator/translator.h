@@ -15,12 +15,14 @@
 #include <deque>
 #include <memory>
 #include <mutex>
+#include <string>
 #include <unordered_map>
 #include <vector>
 
 #include "cpu/soft/code/block.h"
 #include "cpu/soft/mmu/flat_map.h"
 #include "cpu/soft/translator/code_memory.h"
+#include "cpu/soft/translator/debugging.h"
 #include "cpu/soft/translator/emitter.h"
 
 namespace alcove::cpu::soft {
@@ -31,6 +33,7 @@ struct TranslatedBlock {
   Block* block = nullptr;
   const uint8_t* begin = nullptr;
   const uint8_t* near_entry = nullptr;
+  uint32_t size = 0, stubs = 0;  // See Emitted.
   std::vector<Emitted::Access> accesses;
 };
 
@@ -59,6 +62,9 @@ class Translator {
   // Linear addresses of code may mean other pages now.
   void forget_jumps() { map_->clear_jumps(); }
 
+  // The translation's own code, without what is out of its way.
+  std::string listing(const TranslatedBlock& translation);
+
   // Where to go on after the host refused an access at this place; null if it is none of ours.
   const uint8_t* instead_of(const uint8_t* access) const;
 
@@ -86,6 +92,8 @@ class Translator {
   bool left_by_handler_ = false;
   std::array<BlockMode, 2> jump_modes_;  // That the jump caches are for: the lower and the upper half's.
   std::array<Insn, 2> alone_;            // The instruction that a handler executes, and an end behind it.
+
+  std::unique_ptr<TranslatorLog> log_;  // Null but for developers.
 
   std::mutex mutex_;  // Guards changed_.
   std::vector<const PageState*> changed_;
