@@ -81,6 +81,7 @@ TEST_F(CodeChange, ByPushAndCall) {
   // A call whose return address overwrites its target.
   put(kBase + 0x100, {0xe8, 0x0b, 0, 0, 0});
   put(kBase + 0x110, {0xb0, 0x11, 0xb0, 0x12, 0xb0, 0x13, 0xb0, 0x14, kEnd});
+  put(kBase + 0x119, std::vector<uint8_t>(32, kEnd));
   cpu.gpr[rsp] = kBase + 0x118;
   cpu.rip = kBase + 0x100;
   const auto outcome = engine.run_translated();  // 05 01 00 01: add eax, 0x10001 and so on, somewhere.

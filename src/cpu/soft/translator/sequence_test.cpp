@@ -94,6 +94,21 @@ struct Reference {
   bool usable = false;  // It ended, and is the same on every processor.
 };
 
+// How often code has changed that somebody may have decoded.
+uint32_t code_changes(SequenceMachine& machine) {
+  uint32_t changes = 0;
+  for (uint64_t page = kCode; page < kCodeEnd; page += kPage)
+    changes += machine.engine().engine().mmu().memory().page(page).state->code_generation.load();
+  return changes;
+}
+
+// The generator's own stores into code are followed by an instruction that keeps all flags alive. Others may
+// change an instruction that would have replaced the flags into one that reads them, or be repeated and
+// change themselves, where processors differ.
+bool may_change_code(const Insn& insn) {
+  return insn.opcode == 0xc6 && insn.base == kNoRegister;
+}
+
 Reference interpret(SequenceMachine& machine) {
   Reference reference;
   UndefinedFlags undefined;
@@ -113,7 +128,9 @@ Reference interpret(SequenceMachine& machine) {
             !std::string_view(insn.row->mnemonic).starts_with("pushf"))
           return reference;
         if (!undefined.pass(insn, gpr)) return reference;
+        const uint32_t changes = code_changes(machine);
         const auto outcome = machine.engine().run(1);
+        if (code_changes(machine) != changes && !may_change_code(insn)) return reference;
         if (outcome.fault) {
           // Flags that would be replaced before anybody could read them are not kept for faults.
           return {outcome.fault, kArithmeticFlags, true};
