@@ -24,7 +24,7 @@ uint64_t page_hash(uint64_t linear) {
 }
 
 size_t bucket_of(uint64_t physical, size_t count) {
-  return (physical ^ physical >> 12) % count;
+  return physical * 0x9e37'79b9'7f4a'7c15 >> 40 & (count - 1);
 }
 
 uint64_t nanoseconds(clockid_t clock) {
@@ -109,7 +109,7 @@ void CodeCache::forget_page(uint64_t linear) {
 
 void CodeCache::flush() {
   arena_used_ = 0;
-  buckets_.fill(nullptr);
+  std::ranges::fill(buckets_, nullptr);
   jumps_.fill({});
   executed_pages_.fill(0);
   ++flushes_;
@@ -178,12 +178,16 @@ Block* CodeCache::find_slow(Cpu& cpu, uint64_t linear) {
   if (!page.host) return build_uncached(cpu, linear);
   const uint64_t physical = page.physical + offset;
   Block** link = &buckets_[bucket_of(physical, kBuckets)];
-  while (*link && ((*link)->physical != physical || (*link)->mode != mode_ || !(*link)->valid(epoch()))) {
+  while (*link) {
     Block& other = **link;
-    if (other.valid(epoch())) {
+    if (other.physical != physical) {
+      link = &other.next_in_bucket;
+    } else if (!other.valid(epoch())) {
+      *link = other.next_in_bucket;
+    } else if (other.mode != mode_) {
       link = &other.next_in_bucket;
     } else {
-      *link = other.next_in_bucket;
+      break;
     }
   }
   Block* block = *link;

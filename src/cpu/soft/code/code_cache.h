@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <vector>
 
 #include "cpu/soft/code/block.h"
 #include "cpu/soft/mmu/mmu.h"
@@ -71,9 +72,9 @@ class CodeCache {
   };
   static_assert(offsetof(LoneBlock, instructions) == sizeof(Block));
 
-  static constexpr size_t kJumps = 8192, kFetches = 128, kBuckets = 32768, kLone = 32, kFilterBits = 8192;
+  static constexpr size_t kJumps = 8192, kFetches = 128, kBuckets = 1 << 17, kLone = 32, kFilterBits = 8192;
   // Room for what a system's start executes. Once the processor idles, no more than the second is kept.
-  static constexpr size_t kArenaSize = 48u << 20, kIdleSize = 2u << 20;
+  static constexpr size_t kArenaSize = 40u << 20, kIdleSize = 2u << 20;
 
   static uint64_t linear_rip(const Cpu& cpu) {
     const uint64_t linear = cpu.segments[cs].base + cpu.rip;
@@ -119,7 +120,7 @@ class CodeCache {
   // Bounds of what was executed from large pages.
   uint64_t large_begin_ = ~uint64_t{0}, large_end_ = 0;
 
-  std::array<Block*, kBuckets> buckets_{};
+  std::vector<Block*> buckets_ = std::vector<Block*>(kBuckets);
   std::byte* arena_ = nullptr;
   size_t arena_used_ = 0;
   uint64_t flushes_ = 0;

@@ -77,6 +77,16 @@ CommonCode make_common_code(CodeMemory& memory, RunHandler run_handler) {
   // Where the guest goes on is in Cpu::rip, and no LinkSite is given.
   a.jump_back(out);
 
+  for (unsigned i = 0; i < code.check_page.size(); ++i) {
+    a.align(16);
+    code.check_page[i] = a.address();
+    // Bytes to the page's end, less what the access needs: negative unless it crosses.
+    a.pext(kWord, kAddress, ALCOVE_TRANSLATED(in_page).displacement);
+    a.lea(kWord, {.base = kWord, .displacement = (2 << i) - 4097});
+    a.pext(kWord, kWord, ALCOVE_TRANSLATED(sign).displacement);
+    a.byte(0xc3);
+  }
+
   memory.commit((a.size() + 63) / 64 * 64);
   return code;
 }

@@ -1,9 +1,18 @@
 // A block as a whole: its instructions in turn, and then what is out of their way.
 #include <algorithm>
+#include <bit>
 
 #include "cpu/soft/translator/emitter.h"
 
 namespace alcove::cpu::soft {
+namespace {
+
+// What follows is next in memory. Repeated string instructions that are interrupted leave by themselves.
+bool goes_on(const Insn& insn) {
+  return !(insn.row->flags & (kEndsBlock | kStops | kBranch)) || plan_of(*insn.row).goes_on;
+}
+
+}  // namespace
 
 BlockEmitter::BlockEmitter(Assembler& assembler, const CommonCode& common, Block& block,
                            std::span<const uint8_t> code)
@@ -44,7 +53,7 @@ Emitted BlockEmitter::emit() {
     if (current_has_stub_) handlers_.back().resume = a_.size();
   }
   const Insn& last = insn_at(block_.count - 1u);
-  if (!ends_block(last)) fall_through();
+  if (goes_on(last)) fall_through();
   result.stubs = a_.size();
   result.data = finish_stubs();
   for (const auto& [at, stub] : accesses_)
@@ -69,6 +78,8 @@ void BlockEmitter::instruction(const Insn& insn) {
       return push_register(insn);
     case Way::push_immediate:
       return push_immediate(insn);
+    case Way::push_memory:
+      return push_memory(insn);
     case Way::pop_register:
       return pop_register(insn);
     case Way::leave:
@@ -120,10 +131,8 @@ size_t BlockEmitter::finish_stubs() {
   }
   for (const UnalignedStub& stub : unaligned_) {
     a_.bind(stub.from);
-    // Bytes to the page's end, less what the access needs: negative unless it crosses.
-    a_.pext(kWord, stub.address, ALCOVE_TRANSLATED(in_page).displacement);
-    a_.lea(kWord, {.base = kWord, .displacement = stub.size - 4097});
-    a_.pext(kWord, kWord, ALCOVE_TRANSLATED(sign).displacement);
+    a_.move(kAddress, stub.address);
+    a_.call(common_.check_page[static_cast<size_t>(std::countr_zero(stub.size)) - 1]);
     const Assembler::Fixup crosses = a_.jump_rcx_zero();
     a_.jump_back(stub.back);
     a_.bind(crosses);
@@ -146,10 +155,11 @@ size_t BlockEmitter::finish_stubs() {
   for (const Data& item : data) {
     a_.bind(item.lea);
     if (item.handler) {
-      const bool ends = ends_block(insn_at(item.handler->insn));
-      a_.word64(reinterpret_cast<uint64_t>(&insn_at(item.handler->insn)));
+      const size_t site = a_.size();
+      const size_t resume = goes_on(insn_at(item.handler->insn)) ? item.handler->resume : site;
       a_.word64(reinterpret_cast<uint64_t>(&block_));
-      a_.word64(ends ? 0 : reinterpret_cast<uint64_t>(a_.address_of(item.handler->resume)));
+      a_.word32(static_cast<uint32_t>(item.handler->insn));
+      a_.word32(static_cast<uint32_t>(resume - site));
     } else {
       a_.word64(reinterpret_cast<uint64_t>(&block_));
       a_.word64(reinterpret_cast<uint64_t>(item.patch));

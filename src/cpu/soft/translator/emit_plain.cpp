@@ -6,9 +6,11 @@
 namespace alcove::cpu::soft {
 namespace {
 
-constexpr uint8_t kBySize = 255, kWhole = 254;
+constexpr uint8_t kBySize = 255, kWhole = 254, kPair = 253;
 
 unsigned memory_size(const Plan& plan, const Insn& insn) {
+  if (plan.memory_size == kPair)
+    return plan.exchanges_pair ? 2 * std::max<unsigned>(insn.operand_size, 4) : 0;
   return plan.memory_size == kBySize ? insn.operand_size : plan.memory_size;
 }
 
@@ -90,12 +92,13 @@ void BlockEmitter::plain(const Insn& insn, const Plan& plan) {
   bool scratch_used = false;
   if (in_memory) {
     const bool write = plan.rm_first && plan.writes_first;
-    const Unaligned unaligned = plan.aligned || insn.lock || insn.row->mnemonic == std::string_view("xchg")
-                                    ? Unaligned::refuse
-                                    : Unaligned::check_page;
+    const Unaligned unaligned =
+        plan.aligned || insn.lock || plan.exchanges_pair || insn.row->mnemonic == std::string_view("xchg")
+            ? Unaligned::refuse
+            : Unaligned::check_page;
     operand = look_up(address(insn), size, write, unaligned);
-    const bool needs_word =
-        plan.count_in_cl || (plan.reg == Role::general && !high_reg && host(insn.reg) == kNoHostRegister);
+    const bool needs_word = plan.count_in_cl || plan.exchanges_pair ||
+                            (plan.reg == Role::general && !high_reg && host(insn.reg) == kNoHostRegister);
     if (needs_word) {
       a_.lea(kAddress, operand);
       operand = {.base = kAddress};
@@ -138,7 +141,7 @@ void BlockEmitter::plain(const Insn& insn, const Plan& plan) {
   } else if (plan.rm == Role::vector && insn.is_register) {
     rm = static_cast<HostRegister>(insn.rm);
   }
-  if (plan.count_in_cl) a_.move(kHostRcx, kGuestRcx);
+  if (plan.count_in_cl || plan.exchanges_pair) a_.move(kHostRcx, kGuestRcx);
 
   if (in_memory) {
     note_access();
@@ -153,6 +156,7 @@ void BlockEmitter::plain(const Insn& insn, const Plan& plan) {
     if (insn.modrm != 0) a_.byte(insn.modrm);
   }
   immediate(insn, plan);
+  if (plan.result_in_rcx) a_.move(kGuestRcx, kHostRcx);
   if (store_reg) a_.store(gpr_slot(insn.reg), reg);
   if (store_rm) a_.store(gpr_slot(insn.rm), rm);
 }

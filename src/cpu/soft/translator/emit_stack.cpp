@@ -5,14 +5,18 @@ namespace alcove::cpu::soft {
 
 void BlockEmitter::push_register(const Insn& insn) {
   if (insn.operand_size != 8) return by_handler(insn);
+  push_register_operand(insn.reg);
+}
+
+void BlockEmitter::push_register_operand(unsigned guest) {
   a_.lea(kAddress, {.base = kGuestRsp, .displacement = -8});
   HostMemory operand = look_up(kAddress, 8, true);
-  HostRegister value = host(insn.reg);
+  HostRegister value = host(guest);
   if (value == kNoHostRegister) {
     a_.lea(kAddress, operand);
     operand = {.base = kAddress};
     value = kWord;
-    a_.load(value, gpr_slot(insn.reg));
+    a_.load(value, gpr_slot(guest));
   }
   note_access();
   a_.store(operand, value);
@@ -26,6 +30,21 @@ void BlockEmitter::push_immediate(const Insn& insn) {
   note_access();
   a_.op({.opcode = 0xc7, .wide = true}, 0, operand);
   a_.word32(static_cast<uint32_t>(insn.immediate));
+  a_.lea(kGuestRsp, {.base = kGuestRsp, .displacement = -8});
+}
+
+void BlockEmitter::push_memory(const Insn& insn) {
+  if (insn.operand_size != 8) return by_handler(insn);
+  if (insn.is_register) return push_register_operand(insn.rm);
+  const HostMemory from = look_up(address(insn), 8, false);
+  note_access();
+  a_.load(kAddress, from);
+  a_.store(ALCOVE_TRANSLATED(saved), kAddress);
+  a_.lea(kAddress, {.base = kGuestRsp, .displacement = -8});
+  a_.lea(kAddress, look_up(kAddress, 8, true));
+  a_.load(kWord, ALCOVE_TRANSLATED(saved));
+  note_access();
+  a_.store({.base = kAddress}, kWord);
   a_.lea(kGuestRsp, {.base = kGuestRsp, .displacement = -8});
 }
 

@@ -15,9 +15,9 @@ namespace alcove::cpu::soft {
 
 // Lies in code memory, aligned; the routines at CommonCode::run_handler get its address in RCX.
 struct HandlerSite {
-  const Insn* insn;
   const Block* block;
-  const uint8_t* resume;  // Code of what follows; null if the instruction ends the block.
+  uint32_t insn;   // Its index.
+  int32_t resume;  // Distance of the code of what follows; 0 if where that is depends on the instruction.
 };
 
 // Likewise, where a block leads to another of its page that is not translated yet. The jump's displacement
@@ -38,6 +38,8 @@ struct CommonCode {
   const uint8_t* enter = nullptr;        // void(): to TranslatedState::result with the guest's registers.
   const uint8_t* run_handler = nullptr;  // RCX: HandlerSite.
   const uint8_t* leave = nullptr;        // RBP: where the guest goes on; RCX: see kNoLink.
+  // RBP: an address. RCX is then 0 if that many bytes (by log2, less one) from there cross into another page.
+  std::array<const uint8_t*, 4> check_page{};
 };
 
 // What leave passes on in RCX: a LinkSite or kNoLink; kFarMiss, plus the address of the BranchSite of an
@@ -99,7 +101,9 @@ class BlockEmitter {
 
   // emit_stack.cpp
   void push_register(const Insn& insn);
+  void push_register_operand(unsigned guest);
   void push_immediate(const Insn& insn);
+  void push_memory(const Insn& insn);
   void pop_register(const Insn& insn);
   void leave_frame();
   void push_return_address(const Insn& insn);

@@ -19,32 +19,76 @@ bool among(const std::array<Names, kCount>& names, Names name) {
 }
 
 // General instructions that mean the same to the host with its own registers.
-constexpr std::array kPlain{
-    Names("add"),    Names("adc"),           Names("sub"),        Names("sbb"),    Names("and"),
-    Names("or"),     Names("xor"),           Names("cmp"),        Names("test"),   Names("not"),
-    Names("neg"),    Names("inc"),           Names("dec"),        Names("mov"),    Names("movnti"),
-    Names("movzx"),  Names("movsx"),         Names("movsxd"),     Names("cmov"),   Names("set"),
-    Names("rol"),    Names("ror"),           Names("rcl"),        Names("rcr"),    Names("shl"),
-    Names("shr"),    Names("sar"),           Names("shld"),       Names("shrd"),   Names("bt"),
-    Names("bts"),    Names("btr"),           Names("btc"),        Names("bsf"),    Names("bsr"),
-    Names("popcnt"), Names("crc32"),         Names("xchg"),       Names("xadd"),   Names("cmpxchg"),
-    Names("bswap"),  Names("mul"),           Names("imul"),       Names("clc"),    Names("stc"),
-    Names("cmc"),    Names("lahf"),          Names("sahf"),       Names("lfence"), Names("mfence"),
-    Names("sfence"), Names("cbw|cwde|cdqe"), Names("cwd|cdq|cqo")};
+constexpr std::array kPlain{Names("add"),
+                            Names("adc"),
+                            Names("sub"),
+                            Names("sbb"),
+                            Names("and"),
+                            Names("or"),
+                            Names("xor"),
+                            Names("cmp"),
+                            Names("test"),
+                            Names("not"),
+                            Names("neg"),
+                            Names("inc"),
+                            Names("dec"),
+                            Names("mov"),
+                            Names("movnti"),
+                            Names("movzx"),
+                            Names("movsx"),
+                            Names("movsxd"),
+                            Names("cmov"),
+                            Names("set"),
+                            Names("rol"),
+                            Names("ror"),
+                            Names("rcl"),
+                            Names("rcr"),
+                            Names("shl"),
+                            Names("shr"),
+                            Names("sar"),
+                            Names("shld"),
+                            Names("shrd"),
+                            Names("bt"),
+                            Names("bts"),
+                            Names("btr"),
+                            Names("btc"),
+                            Names("bsf"),
+                            Names("bsr"),
+                            Names("popcnt"),
+                            Names("crc32"),
+                            Names("xchg"),
+                            Names("xadd"),
+                            Names("cmpxchg"),
+                            Names("cmpxchg8b|cmpxchg8b|cmpxchg16b"),
+                            Names("bswap"),
+                            Names("mul"),
+                            Names("imul"),
+                            Names("clc"),
+                            Names("stc"),
+                            Names("cmc"),
+                            Names("lahf"),
+                            Names("sahf"),
+                            Names("lfence"),
+                            Names("mfence"),
+                            Names("sfence"),
+                            Names("cbw|cwde|cdqe"),
+                            Names("cwd|cdq|cqo")};
 
 // SSE instructions that use registers implicitly which are elsewhere on the host, or MXCSR as a whole.
-constexpr std::array kNotPlainSse{Names("pcmpestri"), Names("pcmpistri"), Names("ldmxcsr"),
-                                  Names("stmxcsr"),   Names("fxsave"),    Names("fxrstor"),
+constexpr std::array kNotPlainSse{Names("ldmxcsr"), Names("stmxcsr"), Names("fxsave"), Names("fxrstor"),
                                   Names("maskmovdqu")};
 constexpr std::array kNothing{Names("nop"),        Names("prefetch"),   Names("prefetchnta"),
                               Names("prefetcht0"), Names("prefetcht1"), Names("prefetcht2"),
                               Names("endbr64"),    Names("endbr32")};
 constexpr std::array kReadOnly{Names("cmp"), Names("test"), Names("bt")};
-constexpr std::array kUnaligned{Names("movups"), Names("movupd"),    Names("movdqu"),
-                                Names("lddqu"),  Names("pcmpestrm"), Names("pcmpistrm")};
+constexpr std::array kResultInRcx{Names("pcmpestri"), Names("pcmpistri")};
+constexpr std::array kGoOn{Names("sti"), Names("popf|popfd|popfq")};
+constexpr std::array kUnaligned{Names("pcmpestri"), Names("pcmpistri"), Names("movups"),
+                                Names("movupd"),    Names("movdqu"),    Names("lddqu"),
+                                Names("pcmpestrm"), Names("pcmpistrm")};
 constexpr std::array kShifts{Names("shl"), Names("shr"), Names("sar"), Names("shld"), Names("shrd")};
 
-constexpr uint8_t kBySize = 255, kWhole = 254;
+constexpr uint8_t kBySize = 255, kWhole = 254, kPair = 253;
 
 uint8_t immediate_size(ImmediateRule rule, bool& possible) {
   switch (rule) {
@@ -73,6 +117,7 @@ uint8_t memory_size(Names size) {
   if (size == "q" || size == "sd" || size == "pi") return 8;
   if (size == "x" || size == "dq" || size == "ps" || size == "pd" || size == "o") return 16;
   if (size == "v" || size == "y" || size == "z") return kBySize;
+  if (size == "m") return kPair;
   return 0;
 }
 
@@ -81,6 +126,7 @@ Way special_way(const Row& row) {
   if (name == "lea") return Way::lea;
   if (name == "push" && encoding == "50+r") return Way::push_register;
   if (name == "push" && (encoding == "68" || encoding == "6A")) return Way::push_immediate;
+  if (name == "push" && encoding == "FF /6") return Way::push_memory;
   if (name == "pop" && encoding == "58+r") return Way::pop_register;
   if (name == "leave") return Way::leave;
   if ((name == "div" || name == "idiv") && encoding.starts_with("F7")) return Way::divide;
@@ -144,6 +190,7 @@ Plan make_plan(const CompiledRow& compiled) {
   plan.immediate = immediate_size(compiled.immediate, possible);
   for (size_t i = 0; i < compiled.operands.size(); ++i)
     add_operand(plan, compiled.operands[i], i == 0, possible);
+  plan.goes_on = among(kGoOn, name);
   if (plan.way != Way::handler) return plan;
 
   constexpr uint32_t kNotPlain =
@@ -159,6 +206,8 @@ Plan make_plan(const CompiledRow& compiled) {
   plan.writes_first = !among(kReadOnly, name);
   plan.writes_second = name == "xchg" || name == "xadd";
   plan.aligned = (row.flags & kSse) && plan.memory_size == 16 && !among(kUnaligned, name);
+  plan.result_in_rcx = among(kResultInRcx, name);
+  plan.exchanges_pair = name.starts_with("cmpxchg8b");
   plan.string_indexed = name.starts_with("bt") && Names(row.encoding).ends_with("/r");
   return plan;
 }

@@ -15,6 +15,7 @@ enum class Way : uint8_t {
   lea,
   push_register,
   push_immediate,
+  push_memory,
   pop_register,
   leave,
   divide,
@@ -38,7 +39,10 @@ struct Plan {
   bool writes_first = false;
   bool writes_second = false;
   bool count_in_cl = false;
-  bool aligned = false;         // Memory must be aligned to its size.
+  bool aligned = false;  // Memory must be aligned to its size.
+  bool goes_on = false;  // The interpreter's blocks end with it, but control goes on behind it.
+  bool result_in_rcx = false;
+  bool exchanges_pair = false;  // Uses RCX and RBX.
   bool string_indexed = false;  // In memory a bit number in a register is part of the address.
   uint8_t map = 0;
   uint8_t mandatory = 0;                // F2 or F3, if it selects the row.

@@ -17,7 +17,7 @@
 namespace alcove::cpu::soft {
 namespace {
 
-constexpr size_t kCodeSize = 48u << 20;
+constexpr size_t kCodeSize = 48u << 20;  // With what the code cache has, at most 88 MiB a processor.
 constexpr uint64_t kCr4Smap = 1u << 21;
 constexpr uint64_t kFixedFlags = 0x202;  // Bit 1 and IF are set whatever the guest's are.
 
@@ -187,20 +187,21 @@ const uint8_t* Translator::run_handler(Cpu* cpu, const HandlerSite* site) {
 
 const uint8_t* Translator::execute(const HandlerSite& site) {
   Cpu& cpu = engine_.cpu();
-  const Insn& insn = *site.insn;
+  const Insn& insn = const_cast<Block*>(site.block)->instructions()[site.insn];
   cpu.flags.set_arithmetic_bits(static_cast<uint32_t>(cpu.translated.flags));
   const uint64_t begin = cpu.translated.page + (site.block->physical & 0xfff);
   cpu.gpr[kRipRegister] = begin;
-  cpu.rip = site.resume ? begin + insn.offset + insn.length : begin + site.block->length;
+  cpu.rip = begin + insn.offset + insn.length;
 
   // The accesses' addresses, while the registers are as they were.
   const Plan& plan = plan_of(*insn.row);
   uint64_t operand = 0, stack = 0;
-  if (!insn.is_register && insn.modrm != 0)
+  if (!insn.is_register && (plan.rm != Role::none || insn.modrm != 0))
     operand = cpu.segment_base[insn.segment] + effective_offset(cpu, insn);
   switch (plan.way) {
     case Way::push_register:
     case Way::push_immediate:
+    case Way::push_memory:
     case Way::call_relative:
     case Way::call_indirect:
       stack = cpu.gpr[rsp] - 8;
@@ -217,15 +218,20 @@ const uint8_t* Translator::execute(const HandlerSite& site) {
   }
 
   if (log_) log_->handled(insn);
+  cpu.interrupt_shadow = false;
   alone_[0] = insn;
   cpu.insn = alone_.data();
   insn.handler(cpu, alone_[0]);
   cpu.insn = nullptr;
   if (operand) map_->fill(cpu, operand);
   if (stack) map_->fill(cpu, stack);
-  if (!site.resume || cpu.attention.load(std::memory_order_relaxed) != 0 || !fits()) return nullptr;
+  // STI's shadow may stay set over translated code: then an interrupt is taken one instruction later.
+  const bool calm = cpu.attention.load(std::memory_order_relaxed) == 0 && !cpu.single_step &&
+                    !(cpu.interrupt_shadow && cpu.debug_shadow);
+  const bool goes_on = site.resume != 0 && cpu.rip == begin + insn.offset + insn.length;
+  if (!goes_on || !calm || !fits()) return nullptr;
   prepare();
-  return site.resume;
+  return reinterpret_cast<const uint8_t*>(&site) + site.resume;
 }
 
 const uint8_t* Translator::instead_of(const uint8_t* access) const {
