@@ -96,15 +96,18 @@ void CodeCache::forget_translations() {
 }
 
 void CodeCache::forget_page(uint64_t linear) {
-  const uint64_t hash = page_hash(linear);
-  const bool executed = executed_pages_[hash / 64] >> (hash % 64) & 1;
-  const bool large = linear >= large_begin_ && linear < large_end_;
-  if (executed || large) {
+  if (linear >= large_begin_ && linear < large_end_) {
     forget_translations();
     return;
   }
   for (LoneBlock& lone : lone_) lone.tag = ~uint64_t{0};
   fetches_[(linear >> 12) % kFetches].tag = ~uint64_t{0};
+  const uint64_t hash = page_hash(linear);
+  if (!(executed_pages_[hash / 64] >> (hash % 64) & 1)) return;
+  constexpr uint64_t kPageOfTag = 0xffff'ffff'f000;
+  for (JumpEntry& entry : jumps_)
+    if (((entry.tag ^ linear) & kPageOfTag) == 0) entry.tag = ~uint64_t{0};
+  if (Translator* const translator = engine_.translator()) translator->forget_jumps(linear & kPageMask);
 }
 
 void CodeCache::flush() {

@@ -210,10 +210,31 @@ void FlatMap::add_jump(bool upper, uint64_t address, const uint8_t* code) {
   if (upper != (address >> 63 != 0)) foreign_jumps_ = true;
   Space& space = spaces_[current_];
   const size_t index = address % kJumps;
-  auto* const tags = reinterpret_cast<uint64_t*>(space.base + (upper ? kUpperJumpTags : kLowerJumpTags));
+  uint64_t* const tags = jump_tags(space, upper);
   tags[index] = -address;
   tags[kJumps + index] = reinterpret_cast<uint64_t>(code);
   (upper ? upper_jumps_ : space.jumps).push_back(static_cast<uint16_t>(index));
+}
+
+void FlatMap::remove_jumps(uint64_t offset, const uint8_t* code) {
+  const auto remove = [&](uint64_t* tags) {
+    for (size_t index = offset; index < kJumps; index += 4096) {
+      uint64_t& tag = tags[index];
+      if (tag != 0 && tags[kJumps + index] == reinterpret_cast<uint64_t>(code)) tag = index == 0;
+    }
+  };
+  for (const Space& space : spaces_)
+    if (!space.jumps.empty()) remove(jump_tags(space, false));
+  remove(jump_tags(spaces_[0], true));
+}
+
+void FlatMap::clear_jumps(uint64_t page) {
+  const auto clear = [&](uint64_t* tags, const std::vector<uint16_t>& log) {
+    for (const uint16_t index : log)
+      if ((-tags[index] ^ page) >> 12 == 0) tags[index] = index == 0;
+  };
+  clear(jump_tags(spaces_[current_], false), spaces_[current_].jumps);
+  clear(jump_tags(spaces_[0], true), upper_jumps_);
 }
 
 void FlatMap::clear_jumps(Space& space, std::vector<uint16_t>& log, int32_t tags) {

@@ -79,6 +79,10 @@ class FlatMap {
   void forbid_all_writes();
 
   void add_jump(bool upper, uint64_t address, const uint8_t* code);
+  // Forgets the ways to this code, whose address is a multiple of 4 KiB plus `offset`; in all address spaces.
+  void remove_jumps(uint64_t offset, const uint8_t* code);
+  // Forgets those into this page, in the present address space.
+  void clear_jumps(uint64_t page);
   // Also those of address spaces that are not selected.
   void clear_jumps();
 
@@ -96,6 +100,10 @@ class FlatMap {
     Log log;
     std::vector<uint16_t> jumps;
   };
+
+  static uint64_t* jump_tags(const Space& space, bool upper) {
+    return reinterpret_cast<uint64_t*>(space.base + (upper ? kUpperJumpTags : kLowerJumpTags));
+  }
 
   FlatMap() = default;
   static uint64_t* read_word(const Space& space, uint64_t page) {

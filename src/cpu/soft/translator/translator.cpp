@@ -258,21 +258,19 @@ void Translator::drop_changed() {
     const std::lock_guard lock(mutex_);
     changed.swap(changed_);
   }
-  bool dropped = false;
   for (const PageState* page : changed) {
     const auto it = pages_.find(page);
     if (it == pages_.end()) continue;
     for (TranslatedBlock* translation : it->second) {
+      map_->remove_jumps(translation->block->physical & 0xfff, translation->begin);
       translation->block->translation = nullptr;
       translation->block = nullptr;
       translation->accesses = {};
       if (log_) ++log_->counters.dropped;
     }
     pages_.erase(it);
-    dropped = true;
   }
   open_link_ = nullptr;
-  if (dropped) map_->clear_jumps();
 }
 
 std::string Translator::listing(const TranslatedBlock& translation) {

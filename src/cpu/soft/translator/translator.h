@@ -61,6 +61,7 @@ class Translator {
   void flush();
   // Linear addresses of code may mean other pages now.
   void forget_jumps() { map_->clear_jumps(); }
+  void forget_jumps(uint64_t page) { map_->clear_jumps(page); }
 
   // The translation's own code, without what is out of its way.
   std::string listing(const TranslatedBlock& translation);
