@@ -42,11 +42,14 @@ bool BlockEmitter::usable(const Plan& plan, const Insn& insn) const {
 
 Emitted BlockEmitter::emit() {
   find_live_flags();
+  choose_swaps();
   Emitted result;
   result.far_entry = a_.size();
   a_.lea(kWord, {.base = kAddress, .displacement = static_cast<int32_t>(-page_offset(0))});
   a_.store(ALCOVE_TRANSLATED(page), kWord);
   result.near_entry = a_.size();
+  swap_in();
+  loop_entry_ = a_.size();
   for (current_ = 0; current_ < block_.count; ++current_) {
     current_has_stub_ = false;
     instruction(insn_at(current_));
@@ -91,6 +94,7 @@ void BlockEmitter::instruction(const Insn& insn) {
     case Way::call_indirect:
       return call_indirect(insn);
     case Way::jump_relative:
+      if (loops()) return loop_back();
       return go_to(page_offset(insn.displacement), insn.displacement <= insn.offset);
     case Way::jump_if:
       return jump_if(insn);
@@ -119,6 +123,7 @@ size_t BlockEmitter::finish_stubs() {
     Assembler::Fixup lea;
     const HandlerStub* handler;
     const uint8_t* patch;
+    size_t resume;
   };
   std::vector<Data> data;
 
@@ -126,8 +131,13 @@ size_t BlockEmitter::finish_stubs() {
   for (const HandlerStub& stub : handlers_) {
     handler_starts.push_back(a_.size());
     for (const Assembler::Fixup fixup : stub.from) a_.bind(fixup);
-    data.push_back({a_.lea_rip(kWord), &stub, nullptr});
+    swap_out();
+    data.push_back({.lea = a_.lea_rip(kWord), .handler = &stub, .patch = nullptr, .resume = stub.resume});
     a_.jump(common_.run_handler);
+    if (swaps_.empty()) continue;
+    data.back().resume = a_.size();
+    swap_in();
+    a_.jump_back(stub.resume);
   }
   for (const UnalignedStub& stub : unaligned_) {
     a_.bind(stub.from);
@@ -141,11 +151,13 @@ size_t BlockEmitter::finish_stubs() {
   for (const LinkStub& stub : links_) {
     a_.bind(stub.from);
     set_target(stub.page_offset);
-    data.push_back({a_.lea_rip(kWord), nullptr, a_.address_of(stub.from.at)});
+    data.push_back(
+        {.lea = a_.lea_rip(kWord), .handler = nullptr, .patch = a_.address_of(stub.from.at), .resume = 0});
     a_.jump(common_.leave);
   }
   for (const PollStub& stub : polls_) {
     a_.bind(stub.from);
+    if (stub.swapped) swap_out();
     if (!stub.target_known) set_target(stub.page_offset);
     a_.move_immediate(kWord, kNoLink);
     a_.jump(common_.leave);
@@ -156,7 +168,7 @@ size_t BlockEmitter::finish_stubs() {
     a_.bind(item.lea);
     if (item.handler) {
       const size_t site = a_.size();
-      const size_t resume = goes_on(insn_at(item.handler->insn)) ? item.handler->resume : site;
+      const size_t resume = goes_on(insn_at(item.handler->insn)) ? item.resume : site;
       a_.word64(reinterpret_cast<uint64_t>(&block_));
       a_.word32(static_cast<uint32_t>(item.handler->insn));
       a_.word32(static_cast<uint32_t>(resume - site));

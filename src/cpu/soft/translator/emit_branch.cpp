@@ -23,10 +23,11 @@ void BlockEmitter::go_to(int64_t page_offset, bool poll) {
     go_far(poll);
     return;
   }
+  if (!swaps_out_) swap_out();
   if (poll) {
     a_.load32(kWord, ALCOVE_CPU_MEMBER(attention));
     const Assembler::Fixup calm = a_.jump_rcx_zero();
-    polls_.push_back({a_.jump(), page_offset, false});
+    polls_.push_back({a_.jump(), page_offset, false, false});
     a_.bind(calm);
   }
   links_.push_back({a_.jump(), page_offset});
@@ -38,10 +39,11 @@ void BlockEmitter::go_far(bool poll, bool indirect) {
   const int32_t tags = lower ? FlatMap::kLowerJumpTags : FlatMap::kUpperJumpTags;
   const int32_t codes = lower ? FlatMap::kLowerJumpCodes : FlatMap::kUpperJumpCodes;
   const HostOpcode movzx{.opcode = 0xb7, .map = 1};
+  if (!swaps_out_) swap_out();
   if (poll) {
     a_.load32(kWord, ALCOVE_CPU_MEMBER(attention));
     const Assembler::Fixup calm = a_.jump_rcx_zero();
-    polls_.push_back({a_.jump(), 0, true});
+    polls_.push_back({a_.jump(), 0, true, false});
     a_.bind(calm);
   }
   a_.op(movzx, kWord, kAddress);
@@ -62,8 +64,33 @@ void BlockEmitter::fall_through() {
   go_to(page_offset(block_.length), false);
 }
 
+// Back to the block's own beginning.
+void BlockEmitter::loop_back() {
+  if (flags_live_[0]) {
+    a_.load32(kWord, ALCOVE_CPU_MEMBER(attention));
+    const Assembler::Fixup calm = a_.jump_rcx_zero();
+    polls_.push_back({a_.jump(), page_offset(0), false, true});
+    a_.bind(calm);
+    a_.jump_back(loop_entry_);
+    return;
+  }
+  a_.op({.opcode = 0x83}, 7, ALCOVE_CPU_MEMBER(attention));  // CMP
+  a_.byte(0);
+  a_.bind(a_.jump_if(kHostEqual), loop_entry_);
+  polls_.push_back({a_.jump(), page_offset(0), false, true});
+}
+
 void BlockEmitter::jump_if(const Insn& insn) {
   const uint8_t condition = insn.opcode & 15;
+  if (loops()) {
+    const Assembler::Fixup leaves = a_.jump_if(condition ^ 1);
+    loop_back();
+    a_.bind(leaves);
+    fall_through();
+    return;
+  }
+  swap_out();
+  swaps_out_ = true;
   const int64_t taken = page_offset(insn.displacement);
   const bool near = taken >= 0 && taken < 4096;
   if (near && insn.displacement > insn.offset) {

@@ -68,7 +68,7 @@ class BlockEmitter {
   Emitted emit();
 
   // An upper bound of what a block of that many instructions takes.
-  static size_t bound(size_t instructions) { return 512 + instructions * 320; }
+  static size_t bound(size_t instructions) { return 1024 + instructions * 640; }
 
  private:
   // emit_block.cpp
@@ -119,6 +119,7 @@ class BlockEmitter {
   void go_far(bool poll, bool indirect = false);
   void set_target(int64_t page_offset);
   void fall_through();
+  void loop_back();
 
   const Insn& insn_at(size_t index) const { return block_.instructions()[index]; }
   std::span<const uint8_t> code_of(const Insn& insn) const { return code_.subspan(insn.offset, insn.length); }
@@ -126,7 +127,14 @@ class BlockEmitter {
   int64_t page_offset(int64_t block_offset) const {
     return static_cast<int64_t>(block_.physical & 0xfff) + block_offset;
   }
-  HostRegister host(unsigned guest) const { return kHostOf[guest]; }
+  HostRegister host(unsigned guest) const { return hosts_[guest]; }
+
+  // emit_swaps.cpp: inside a block that makes much use of registers without a host register, they take those
+  // of others that it does not use.
+  void choose_swaps();
+  void swap_in();
+  void swap_out();
+  bool loops() const;  // The block's last instruction leads to its first.
 
   Assembler& a_;
   const CommonCode& common_;
@@ -134,6 +142,14 @@ class BlockEmitter {
   std::span<const uint8_t> code_;
   size_t current_ = 0;
   std::array<bool, Block::kMaximumCount + 1> flags_live_{};
+  std::array<HostRegister, 16> hosts_ = kHostOf;
+  struct Swap {
+    uint8_t in;
+    uint8_t out;
+  };
+  std::vector<Swap> swaps_;
+  bool swaps_out_ = false;  // The last instruction has undone them for all the ways it leads.
+  size_t loop_entry_ = 0;   // Behind the first swap_in().
 
   // Things that are out of the way, made after the block's own code.
   struct HandlerStub {
@@ -159,7 +175,8 @@ class BlockEmitter {
   struct PollStub {
     Assembler::Fixup from;
     int64_t page_offset;
-    bool target_known;  // In RBP already if not.
+    bool target_known;  // In RBP already.
+    bool swapped;
   };
   HandlerStub& handler_stub();
   std::vector<HandlerStub> handlers_;
