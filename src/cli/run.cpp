@@ -9,6 +9,7 @@
 #include <csignal>
 #include <cstring>
 #include <optional>
+#include <utility>
 
 #include "cli/commands.h"
 #include "cli/escape_filter.h"
@@ -24,6 +25,10 @@ namespace {
 // One line of ours between the guest's, whatever column that left the cursor in.
 void say(std::string_view text) {
   fmt::print(stderr, "\n[alcove: {}]\n", text);
+}
+
+void say_failure(const Result<>& result) {
+  if (!result) say(result.error().message());
 }
 
 void write_all(int fd, std::string_view text) {
@@ -75,32 +80,30 @@ void Session::type(std::string_view keys) {
 
 void Session::command(char key) {
   VirtualMachine& machine = running_.machine();
-  Result<> result;
   switch (key) {
     case 's':
       return ask_to_stop();
     case 'q':
-      result = running_.stop();
-      break;
-    case 'p':
-      result = machine.can_resume() ? running_.resume() : running_.pause();
-      if (result) say(to_string(machine.state()));
-      break;
+      return running_.stop(say_failure);
+    case 'p': {
+      const auto done = [&machine](const Result<>& changed) {
+        changed ? say(to_string(machine.state())) : say_failure(changed);
+      };
+      return machine.can_resume() ? running_.resume(done) : running_.pause(done);
+    }
     case 'i':
       say(fmt::format("{}\n{}", to_string(machine.state()), description_text(describe(machine))));
       break;
     default:
       break;
   }
-  if (!result) say(result.error().message());
 }
 
 // The first time by the power button, the second by force.
 void Session::ask_to_stop() {
-  Result<> result = asked_to_stop_ ? running_.stop() : running_.request_stop();
-  if (!asked_to_stop_ && result) say("asked the guest to shut down; once more stops it at once");
-  if (!result) say(result.error().message());
-  asked_to_stop_ = true;
+  if (std::exchange(asked_to_stop_, true)) return running_.stop(say_failure);
+  const Result<> asked = running_.request_stop();
+  asked ? say("asked the guest to shut down; once more stops it at once") : say_failure(asked);
 }
 
 void Session::receive(int signal) {
@@ -123,22 +126,26 @@ int Session::milliseconds_left() const {
 }
 
 int Session::serve(int signals) {
-  if (terminal_.is_terminal()) say("Ctrl-] for the monitor");
+  running_.start([this](const Result<>& started) {
+    console_.close_machine_ends();
+    if (started && terminal_.is_terminal()) say("Ctrl-] for the monitor");
+  });
   bool input_open = true;
   bool ended = false;
   while (true) {
-    std::array<pollfd, 5> polls{
+    std::array<pollfd, 6> polls{
         {{.fd = input_open ? STDIN_FILENO : -1, .events = POLLIN, .revents = 0},
          {.fd = console_.output(), .events = POLLIN, .revents = 0},
          {.fd = running_.ended(), .events = POLLIN, .revents = 0},
          {.fd = signals, .events = POLLIN, .revents = 0},
-         {.fd = console_.has_unwritten() ? console_.input() : -1, .events = POLLOUT, .revents = 0}}};
+         {.fd = console_.has_unwritten() ? console_.input() : -1, .events = POLLOUT, .revents = 0},
+         {.fd = running_.answered(), .events = POLLIN, .revents = 0}}};
     // After the end only what the guest had put out is fetched.
     const int ready = poll(polls.data(), polls.size(), ended ? 0 : milliseconds_left());
     if (ready < 0 && errno != EINTR) break;
     if (ready == 0 && !ended) {
       deadline_.reset();
-      if (const auto stopped = running_.stop(); !stopped) say(stopped.error().message());
+      running_.stop(say_failure);
       continue;
     }
     if (polls[1].revents & (POLLIN | POLLHUP)) {
@@ -160,8 +167,10 @@ int Session::serve(int signals) {
         receive(static_cast<int>(information.ssi_signo));
     }
     if (polls[4].revents) console_.flush();
+    if (polls[5].revents) running_.call_back();
     ended = polls[2].revents & POLLIN;
   }
+  running_.finish();
   terminal_.leave();
   if (auto error = running_.error()) return report(*error);
   return 0;
@@ -185,9 +194,8 @@ int run(const VirtualMachineConfiguration& given) {
   pthread_sigmask(SIG_BLOCK, &set, nullptr);
   const UniqueFd signals(signalfd(-1, &set, SFD_CLOEXEC));
 
-  auto running = RunningMachine::start(configuration);
+  auto running = RunningMachine::create(configuration);
   if (!running) return report(running.error());
-  console->close_machine_ends();
   return Session(**running, *console).serve(signals.get());
 }
 

@@ -1,47 +1,106 @@
 #include "cli/running_machine.h"
 
+#include <poll.h>
 #include <sys/eventfd.h>
 
-#include <future>
+#include <chrono>
+#include <csignal>
+#include <mutex>
+#include <utility>
+#include <vector>
 
 namespace alcove::cli {
 
-namespace {
+// Completions come on the machine's thread, perhaps when the RunningMachine is gone.
+struct RunningMachine::Answers {
+  const UniqueFd event{eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
+  std::mutex mutex;
+  size_t awaited = 0;
+  std::vector<std::pair<Done, Result<>>> arrived;
+};
 
-Result<> wait_for(const auto& operation) {
-  std::promise<Result<>> promise;
-  auto future = promise.get_future();
-  operation([&](Result<> result) { promise.set_value(std::move(result)); });
-  return future.get();
-}
+RunningMachine::RunningMachine() : answers_(std::make_shared<Answers>()), ended_(eventfd(0, EFD_CLOEXEC)) {}
 
-}  // namespace
-
-Result<std::unique_ptr<RunningMachine>> RunningMachine::start(
+Result<std::unique_ptr<RunningMachine>> RunningMachine::create(
     const VirtualMachineConfiguration& configuration) {
   auto machine = VirtualMachine::create(configuration);
   if (!machine) return std::unexpected(machine.error());
   std::unique_ptr<RunningMachine> running(new RunningMachine);
   running->machine_ = std::move(*machine);
-  running->ended_ = UniqueFd(eventfd(0, EFD_CLOEXEC));
-  auto started = wait_for([&](auto completion) { running->machine_->start(std::move(completion)); });
-  if (!started) return std::unexpected(started.error());
   const auto tell = [fd = running->ended_.get()](VirtualMachineState state) {
     if (state == VirtualMachineState::stopped || state == VirtualMachineState::error) eventfd_write(fd, 1);
   };
   running->observation_ = running->machine_->observe({.state_changed = tell});
-  tell(running->machine_->state());  // It may have ended before we were looking.
   return running;
 }
 
-Result<> RunningMachine::pause() {
-  return wait_for([&](auto completion) { machine_->pause(std::move(completion)); });
+Completion<> RunningMachine::later(Done done) {
+  const std::lock_guard lock(answers_->mutex);
+  ++answers_->awaited;
+  return [answers = answers_, done = std::move(done)](Result<> result) mutable {
+    const std::lock_guard held(answers->mutex);
+    answers->arrived.emplace_back(std::move(done), std::move(result));
+    eventfd_write(answers->event.get(), 1);
+  };
 }
-Result<> RunningMachine::resume() {
-  return wait_for([&](auto completion) { machine_->resume(std::move(completion)); });
+
+void RunningMachine::start(Done done) {
+  machine_->start(later([this, done = std::move(done)](Result<> result) {
+    if (!result) {
+      start_error_ = result.error();
+      eventfd_write(ended_.get(), 1);
+    }
+    done(std::move(result));
+  }));
 }
-Result<> RunningMachine::stop() {
-  return wait_for([&](auto completion) { machine_->stop(std::move(completion)); });
+void RunningMachine::pause(Done done) {
+  machine_->pause(later(std::move(done)));
+}
+void RunningMachine::resume(Done done) {
+  machine_->resume(later(std::move(done)));
+}
+void RunningMachine::stop(Done done) {
+  const pid_t process = machine_->process_id();
+  if (machine_->can_stop() || process <= 0) return machine_->stop(later(std::move(done)));
+  plug_is_pulled_ = true;
+  ::kill(process, SIGKILL);
+  later(std::move(done))({});
+}
+
+std::optional<Error> RunningMachine::error() const {
+  if (plug_is_pulled_) return std::nullopt;
+  return start_error_ ? start_error_ : machine_->error();
+}
+
+int RunningMachine::answered() const {
+  return answers_->event.get();
+}
+
+void RunningMachine::call_back() {
+  eventfd_t count = 0;
+  eventfd_read(answers_->event.get(), &count);
+  std::vector<std::pair<Done, Result<>>> arrived;
+  {
+    const std::lock_guard lock(answers_->mutex);
+    arrived.swap(answers_->arrived);
+    answers_->awaited -= arrived.size();
+  }
+  for (auto& [done, result] : arrived) done(std::move(result));
+}
+
+void RunningMachine::finish() {
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(1);
+  while (true) {
+    call_back();
+    {
+      const std::lock_guard lock(answers_->mutex);
+      if (answers_->awaited == 0) return;
+    }
+    const auto left =
+        std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
+    pollfd wait{.fd = answered(), .events = POLLIN, .revents = 0};
+    if (left.count() <= 0 || poll(&wait, 1, static_cast<int>(left.count())) == 0) return;
+  }
 }
 
 }  // namespace alcove::cli

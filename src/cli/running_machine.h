@@ -1,8 +1,10 @@
-// A VirtualMachine with its calls made to wait for their completions, and its end made pollable.
+// A VirtualMachine whose completions are called on the thread of a poll() loop, and whose end is pollable
+// too: whatever the machine's process does or fails to do, the loop goes on.
 #pragma once
 
 #include <alcove/alcove.h>
 
+#include <functional>
 #include <memory>
 #include <optional>
 
@@ -12,21 +14,40 @@ namespace alcove::cli {
 
 class RunningMachine {
  public:
-  static Result<std::unique_ptr<RunningMachine>> start(const VirtualMachineConfiguration& configuration);
+  using Done = std::function<void(Result<>)>;
 
-  // Readable once the machine has stopped or failed.
+  // Not started yet.
+  static Result<std::unique_ptr<RunningMachine>> create(const VirtualMachineConfiguration& configuration);
+
+  // Each `done` is called once, by call_back().
+  void start(Done done);
+  void pause(Done done);
+  void resume(Done done);
+  // Also where the machine hangs in another change of its state: then its process is killed.
+  void stop(Done done);
+  Result<> request_stop() { return machine_->request_stop(); }
+
+  // Readable when call_back() has something to call.
+  int answered() const;
+  void call_back();
+  // Calls back what is still to be answered, for at most a second: for the time after the end.
+  void finish();
+
+  // Readable once the machine has stopped or failed, or did not start.
   int ended() const { return ended_.get(); }
   // Then: nothing, or what ended it.
-  std::optional<Error> error() const { return machine_->error(); }
+  std::optional<Error> error() const;
 
-  Result<> pause();
-  Result<> resume();
-  Result<> stop();
-  Result<> request_stop() { return machine_->request_stop(); }
   VirtualMachine& machine() { return *machine_; }
 
  private:
-  RunningMachine() = default;
+  struct Answers;
+  RunningMachine();
+  Completion<> later(Done done);
+
+  std::shared_ptr<Answers> answers_;
+  std::optional<Error> start_error_;
+  bool plug_is_pulled_ = false;
   UniqueFd ended_;
   std::unique_ptr<VirtualMachine> machine_;
   Observation observation_;

@@ -25,10 +25,12 @@ class Supervisor {
   Supervisor(UniqueFd listener, RunningMachine& running, GuestConsole& console)
       : listener_(std::move(listener)), running_(running), console_(console) {}
 
-  void serve(int signals);
+  // Starts the machine and serves until it has ended. `started` is called with how that went.
+  void serve(int signals, RunningMachine::Done started);
 
  private:
   struct Client {
+    uint64_t id;
     UniqueFd socket;
     bool is_console = false;
     std::string received;  // Of a request that is not complete.
@@ -36,7 +38,10 @@ class Supervisor {
   };
   void accept_client();
   void receive(Client& client);
-  nlohmann::json answer(Client& client, const nlohmann::json& request);
+  void answer(Client& client, const nlohmann::json& request);
+  void reply(Client& client, const Result<>& result);
+  RunningMachine::Done reply_later(const Client& client);
+  void open_console(Client& client);
   void show(std::string_view text);
   void end(int signals);
 
@@ -44,10 +49,15 @@ class Supervisor {
   RunningMachine& running_;
   GuestConsole& console_;
   std::list<Client> clients_;
+  uint64_t next_id_ = 0;
   bool asked_to_stop_ = false;
 };
 
-void Supervisor::serve(int signals) {
+void Supervisor::serve(int signals, RunningMachine::Done started) {
+  running_.start([this, started = std::move(started)](Result<> result) {
+    console_.close_machine_ends();
+    started(std::move(result));
+  });
   bool ended = false;
   while (!ended) {
     std::vector<pollfd> polls = {
@@ -55,7 +65,8 @@ void Supervisor::serve(int signals) {
         {.fd = running_.ended(), .events = POLLIN, .revents = 0},
         {.fd = console_.output(), .events = POLLIN, .revents = 0},
         {.fd = console_.has_unwritten() ? console_.input() : -1, .events = POLLOUT, .revents = 0},
-        {.fd = signals, .events = POLLIN, .revents = 0}};
+        {.fd = signals, .events = POLLIN, .revents = 0},
+        {.fd = running_.answered(), .events = POLLIN, .revents = 0}};
     const size_t fixed = polls.size();
     for (const Client& client : clients_)
       polls.push_back({.fd = client.socket.get(), .events = POLLIN, .revents = 0});
@@ -64,6 +75,7 @@ void Supervisor::serve(int signals) {
     if (polls[2].revents) show(console_.read());
     if (polls[3].revents) console_.flush();
     if (polls[4].revents & POLLIN) end(signals);
+    if (polls[5].revents & POLLIN) running_.call_back();
     size_t i = fixed;
     for (Client& client : clients_) {
       if (polls[i++].revents) receive(client);
@@ -73,6 +85,7 @@ void Supervisor::serve(int signals) {
     ended = polls[1].revents & POLLIN;
   }
   show(console_.read());
+  running_.finish();
 }
 
 void Supervisor::accept_client() {
@@ -82,7 +95,8 @@ void Supervisor::accept_client() {
   // A client that does not read must not hold up the machine's supervisor.
   const timeval limit{.tv_sec = 1, .tv_usec = 0};
   setsockopt(socket.get(), SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
-  clients_.push_back({.socket = std::move(socket), .is_console = false, .received = {}, .gone = false});
+  clients_.push_back(
+      {.id = next_id_++, .socket = std::move(socket), .is_console = false, .received = {}, .gone = false});
 }
 
 void Supervisor::receive(Client& client) {
@@ -104,41 +118,56 @@ void Supervisor::receive(Client& client) {
   }
   const auto request = nlohmann::json::parse(client.received.substr(0, end), nullptr, false);
   client.received.erase(0, end + 1);
-  if (!send_line(client.socket.get(), answer(client, request))) client.gone = true;
-  if (client.is_console) {
-    const auto& ports = running_.machine().serial_ports();
-    const std::string log = ports.empty() ? "" : ports[0]->log();
-    if (send(client.socket.get(), log.data(), log.size(), MSG_NOSIGNAL) < 0) client.gone = true;
-    console_.write(client.received);
-    client.received.clear();
+  answer(client, request);
+}
+
+void Supervisor::answer(Client& client, const nlohmann::json& request) {
+  const auto found = request.is_object() ? request.find("command") : request.end();
+  const std::string command = found != request.end() && found->is_string() ? found->get<std::string>() : "";
+  if (command == "info") {
+    if (!send_line(client.socket.get(), describe(running_.machine()))) client.gone = true;
+  } else if (command == "pause") {
+    running_.pause(reply_later(client));
+  } else if (command == "resume") {
+    running_.resume(reply_later(client));
+  } else if (command == "stop") {
+    running_.stop(reply_later(client));
+  } else if (command == "request_stop") {
+    reply(client, running_.request_stop());
+  } else if (command == "console") {
+    open_console(client);
+  } else {
+    reply(client, fail(ErrorCode::not_supported, "command", "there is no such command"));
   }
 }
 
-nlohmann::json Supervisor::answer(Client& client, const nlohmann::json& request) {
-  const std::string command = request.is_object() ? request.value("command", "") : "";
-  Result<> result;
-  if (command == "info") {
-    return describe(running_.machine());
-  } else if (command == "pause") {
-    result = running_.pause();
-  } else if (command == "resume") {
-    result = running_.resume();
-  } else if (command == "stop") {
-    result = running_.stop();
-  } else if (command == "request_stop") {
-    result = running_.request_stop();
-  } else if (command == "console") {
-    if (console_.is_attached()) {
-      client.is_console = true;
-    } else {
-      result = fail(ErrorCode::not_supported, "serial_ports[0].attachment",
-                    "the console is attached elsewhere", "remove the attachment from the machine file");
-    }
-  } else {
-    result = fail(ErrorCode::not_supported, "command", "there is no such command");
+void Supervisor::reply(Client& client, const Result<>& result) {
+  const nlohmann::json message = result ? nlohmann::json{{"state", to_string(running_.machine().state())}}
+                                        : nlohmann::json{{"error", to_json(result.error())}};
+  if (!send_line(client.socket.get(), message)) client.gone = true;
+}
+
+// The client may have gone by then.
+RunningMachine::Done Supervisor::reply_later(const Client& client) {
+  return [this, id = client.id](const Result<>& result) {
+    const auto asker = std::ranges::find(clients_, id, &Client::id);
+    if (asker != clients_.end()) reply(*asker, result);
+  };
+}
+
+void Supervisor::open_console(Client& client) {
+  if (!console_.is_attached()) {
+    return reply(client,
+                 fail(ErrorCode::not_supported, "serial_ports[0].attachment",
+                      "the console is attached elsewhere", "remove the attachment from the machine file"));
   }
-  if (!result) return {{"error", to_json(result.error())}};
-  return {{"state", to_string(running_.machine().state())}};
+  client.is_console = true;
+  reply(client, {});
+  const auto& ports = running_.machine().serial_ports();
+  const std::string log = ports.empty() ? "" : ports[0]->log();
+  if (send(client.socket.get(), log.data(), log.size(), MSG_NOSIGNAL) < 0) client.gone = true;
+  console_.write(client.received);
+  client.received.clear();
 }
 
 void Supervisor::show(std::string_view text) {
@@ -157,7 +186,7 @@ void Supervisor::show(std::string_view text) {
 void Supervisor::end(int signals) {
   signalfd_siginfo information{};
   if (::read(signals, &information, sizeof information) <= 0) return;
-  if (asked_to_stop_ || !running_.request_stop()) (void)running_.stop();
+  if (asked_to_stop_ || !running_.request_stop()) running_.stop([](const Result<>&) {});
   asked_to_stop_ = true;
 }
 
@@ -187,17 +216,21 @@ int supervise(const Bundle& bundle, int ready_fd) {
   if (!configuration->label) configuration->label = bundle.name();
   auto console = GuestConsole::attach(*configuration);
   if (!console) return give_up(console.error());
-  auto running = RunningMachine::start(*configuration);
+  auto running = RunningMachine::create(*configuration);
   if (!running) return give_up(running.error());
-  console->close_machine_ends();
   bundle.set_last_error({});
   auto listener = bundle.listen();
   if (!listener) return give_up(listener.error());
-  tell(ready.get(), {{"state", "running"}});
-  ready.reset();
-  Supervisor(std::move(*listener), **running, *console).serve(signals.get());
+  bool is_started = false;
+  Supervisor(std::move(*listener), **running, *console).serve(signals.get(), [&](const Result<>& started) {
+    is_started = started.has_value();
+    tell(ready.get(), started ? nlohmann::json{{"state", "running"}}
+                              : nlohmann::json{{"error", to_json(started.error())}});
+    ready.reset();
+  });
   const auto error = (*running)->error();
-  bundle.set_last_error(error);
+  // Whoever asked for a start that failed has been told.
+  bundle.set_last_error(is_started ? error : std::nullopt);
   return error ? 1 : 0;
 }
 
