@@ -1,0 +1,97 @@
+// The translator's own limits: how much code a block may become, and what happens when the memory for it is
+// full.
+#include "cpu/soft/translator/translator.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <vector>
+
+#include "cpu/soft/testing/flat_engine.h"
+#include "cpu/soft/x86/engine_services.h"
+#include "cpu/soft/x86/testing/case_generator.h"
+
+namespace alcove::cpu::soft::testing {
+namespace {
+
+constexpr size_t kBlockBytes = 240;
+
+struct TranslatorTest : ::testing::Test {
+  void SetUp() override {
+    if (!engine.enable_translator()) GTEST_SKIP() << "this host can't run translated code";
+  }
+  // The block at the beginning of memory.
+  Block* find() {
+    Block* block = nullptr;
+    cpu.rip = engine.guest_address();
+    engine.attempt([&] { block = engine.engine().code().find(cpu); });
+    return block;
+  }
+  Translator& translator() { return *engine.engine().translator(); }
+
+  FlatEngine engine;
+  Cpu& cpu = engine.cpu();
+};
+
+TEST_F(TranslatorTest, NoBlockIsLargerThanItsBound) {
+  CaseGenerator generator(3, CodeMode::bits64);
+  size_t largest = 0;
+  for (const CompiledRow& row : compiled_rows()) {
+    for (int i = 0; i < 6; ++i) {
+      const auto drawn = generator.generate(row);
+      if (!drawn) continue;
+      // As often as there is room: the sum of what every one needs counts.
+      std::vector<uint8_t> code;
+      while (code.size() + drawn->code.size() <= kBlockBytes)
+        code.insert(code.end(), drawn->code.begin(), drawn->code.end());
+      code.push_back(0x06);
+      engine.write(engine.guest_address(), code);
+      translator().drop_changed();
+      cpu.cpl = i % 2 ? 3 : 0;
+      update_mode(cpu);
+      Block* const block = find();
+      ASSERT_TRUE(block);
+      ASSERT_TRUE(translator().translate(*block)) << row.row->mnemonic;
+      const size_t size = block->translation->size;
+      ASSERT_LE(size, BlockEmitter::bound(block->count)) << row.row->mnemonic << " " << row.row->encoding;
+      if (block->count > 4) largest = std::max(largest, size / block->count);
+    }
+  }
+  EXPECT_GT(largest, 100u);
+}
+
+TEST_F(TranslatorTest, GoesOnWhenItsMemoryIsFull) {
+  // add dword [rbx + 8*i], 1, many times; then end.
+  std::vector<uint8_t> code;
+  for (uint8_t i = 0; i < 50; ++i)
+    code.insert(code.end(), {0x83, 0x43, static_cast<uint8_t>(i % 8 * 8), 0x01});
+  code.push_back(0x06);
+  engine.write(engine.guest_address(), code);
+  const uint64_t data = engine.guest_address() + 0x2000;
+  const auto run = [&] {
+    cpu.rip = engine.guest_address();
+    cpu.gpr[rbx] = data;
+    const auto outcome = engine.run_translated();
+    EXPECT_TRUE(outcome.fault);
+    EXPECT_EQ(cpu.rip, engine.guest_address() + 200);
+  };
+  run();
+  Block* const block = find();
+  ASSERT_TRUE(block);
+  const uint8_t* const first = block->translation->begin;
+  unsigned times_at_first = 0;
+  for (unsigned i = 0; i < 20'000 && times_at_first < 2; ++i) {
+    ASSERT_TRUE(translator().translate(*block));
+    if (block->translation->begin != first) continue;
+    ++times_at_first;
+    run();
+  }
+  EXPECT_EQ(times_at_first, 2u) << "the memory is used again and again";
+  run();
+  uint32_t count;
+  std::memcpy(&count, engine.memory().data() + 0x2000, sizeof count);
+  EXPECT_EQ(count, 4u * 7);
+}
+
+}  // namespace
+}  // namespace alcove::cpu::soft::testing
