@@ -18,6 +18,10 @@ constexpr size_t kSpace = 2 * kTable + FlatMap::kReadOffset;
 constexpr size_t kUpperJumps = FlatMap::kUpperJumpCodes + 8 * FlatMap::kJumps - FlatMap::kUpperJumpTags;
 // More words than this are cleared by giving the tables' memory back.
 constexpr size_t kLogLimit = 1 << 15;
+// A guest may spread its accesses so that each needs memory for a part of the tables: no more than these.
+constexpr size_t kPartLimit = 1 << 11;
+// The same page may be logged often.
+constexpr size_t kLogMaximum = 1 << 18;
 constexpr size_t kJumpLogLimit = 1 << 13;
 
 uint64_t page_number(uint64_t address) {
@@ -87,13 +91,14 @@ FlatMap::~FlatMap() {
 }
 
 void FlatMap::clear_log(Space& space, Log& log, bool upper) {
-  if (log.pages.size() <= kLogLimit) {
+  if (log.pages.size() <= kLogLimit && log.parts.size() < kPartLimit) {
     for (const uint64_t page : log.pages) *read_word(space, page) = *write_word(space, page) = 0;
   } else {
     const uint64_t first = upper ? kHalf : 0;
     const int advice = upper ? MADV_REMOVE : MADV_DONTNEED;
     madvise(read_word(space, first), kHalf * 8, advice);
     madvise(write_word(space, first + kHalf - 1), kHalf * 8, advice);
+    log.parts.clear();
   }
   log.pages.clear();
   log.large.clear();
@@ -170,7 +175,9 @@ void FlatMap::fill(const Cpu& cpu, uint64_t address) {
   Log& log = !half ? space.log : entry.physical & TlbEntry::kUpperLocal ? upper_local_ : upper_;
   uint64_t* const word = read_word(space, page);
   if (*word == 0) {
+    if (log.pages.size() >= kLogMaximum || log.parts.size() >= kPartLimit) clear_log(space, log, half);
     log.pages.push_back(page);
+    log.parts.insert(page >> 9);
     const unsigned shift = entry.physical & TlbEntry::kSizeBits;
     if (shift >= 30) {
       log.huge.insert(page >> 18);
@@ -213,7 +220,8 @@ void FlatMap::add_jump(bool upper, uint64_t address, const uint8_t* code) {
   uint64_t* const tags = jump_tags(space, upper);
   tags[index] = -address;
   tags[kJumps + index] = reinterpret_cast<uint64_t>(code);
-  (upper ? upper_jumps_ : space.jumps).push_back(static_cast<uint16_t>(index));
+  std::vector<uint16_t>& log = upper ? upper_jumps_ : space.jumps;
+  if (log.size() <= kJumpLogLimit) log.push_back(static_cast<uint16_t>(index));  // Otherwise all are cleared.
 }
 
 void FlatMap::remove_jumps(uint64_t offset, const uint8_t* code) {
@@ -229,6 +237,10 @@ void FlatMap::remove_jumps(uint64_t offset, const uint8_t* code) {
 }
 
 void FlatMap::clear_jumps(uint64_t page) {
+  if (spaces_[current_].jumps.size() > kJumpLogLimit || upper_jumps_.size() > kJumpLogLimit) {
+    clear_jumps();  // Not all of them are listed.
+    return;
+  }
   const auto clear = [&](uint64_t* tags, const std::vector<uint16_t>& log) {
     for (const uint16_t index : log)
       if ((-tags[index] ^ page) >> 12 == 0) tags[index] = index == 0;

@@ -91,6 +91,8 @@ class FlatMap {
     std::vector<uint64_t> pages;  // With a word. Sorted by time.
     // Numbers of 2 MiB and 1 GiB pages of which parts are among them.
     std::unordered_set<uint64_t> large, huge;
+    // Numbers of the parts of 4 KiB that the tables consist of: those that the host has memory for.
+    std::unordered_set<uint64_t> parts;
   };
   struct Space {
     uint64_t base = 0;

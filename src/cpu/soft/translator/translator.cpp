@@ -79,14 +79,7 @@ bool Translator::translate(Block& block) {
   // The bytes are watched: if they are not what the block was made of, it is not valid any more.
   if (block.generation != block.state->code_generation.load(std::memory_order_seq_cst)) return false;
 
-  if (code_->room().size() < BlockEmitter::bound(block.count)) {
-    for (TranslatedBlock& translation : translations_) {
-      if (!translation.block) continue;
-      translation.block->translation = nullptr;
-      translation.block->heat = 0;
-    }
-    flush();
-  }
+  if (code_->room().size() < BlockEmitter::bound(block.count)) forget_all();
   const uint8_t* const begin = code_->next();
   Assembler assembler(code_->room(), begin);
   BlockEmitter emitter(assembler, common_, block, {bytes.data(), block.length});
@@ -246,18 +239,27 @@ const uint8_t* Translator::instead_of(const uint8_t* access) const {
 
 void Translator::code_changed(const PageState& page) {
   {
+    // A processor that sleeps may miss any number of changes.
+    constexpr size_t kListed = 1 << 12;
     const std::lock_guard lock(mutex_);
-    changed_.push_back(&page);
+    if (changed_.size() >= kListed) {
+      all_changed_ = true;
+      changed_.clear();
+    }
+    if (!all_changed_ && (changed_.empty() || changed_.back() != &page)) changed_.push_back(&page);
   }
   engine_.cpu().attention.fetch_or(kCodeAttention, std::memory_order_release);
 }
 
 void Translator::drop_changed() {
   std::vector<const PageState*> changed;
+  bool all_changed;
   {
     const std::lock_guard lock(mutex_);
     changed.swap(changed_);
+    all_changed = std::exchange(all_changed_, false);
   }
+  if (all_changed) return forget_all();
   for (const PageState* page : changed) {
     const auto it = pages_.find(page);
     if (it == pages_.end()) continue;
@@ -271,6 +273,15 @@ void Translator::drop_changed() {
     pages_.erase(it);
   }
   open_link_ = nullptr;
+}
+
+void Translator::forget_all() {
+  for (TranslatedBlock& translation : translations_) {
+    if (!translation.block) continue;
+    translation.block->translation = nullptr;
+    translation.block->heat = 0;
+  }
+  flush();
 }
 
 std::string Translator::listing(const TranslatedBlock& translation) {

@@ -76,6 +76,8 @@ class Translator {
   // The indirect branch has led to an address that is not canonical: undoes it, and lets it fault.
   void fault_at(const BranchSite& site);
   void link(Block& target);
+  // Forgets all translations of blocks that stay in use.
+  void forget_all();
   // Makes the host's registers fit for the guest's code.
   void prepare();
 
@@ -98,6 +100,7 @@ class Translator {
 
   std::mutex mutex_;  // Guards changed_.
   std::vector<const PageState*> changed_;
+  bool all_changed_ = false;  // Too many to list.
 };
 
 }  // namespace alcove::cpu::soft
