@@ -72,7 +72,7 @@ void SequenceMachine::load_registers(const Program& program) {
   cpu.segments[fs].base = program.fs_base;
   cpu.segments[gs].base = program.gs_base;
   cpu.in_delivery = InDelivery::nothing;
-  cpu.halted = false;
+  cpu.halted = cpu.single_step = cpu.interrupt_shadow = false;
   update_mode(cpu);
 }
 

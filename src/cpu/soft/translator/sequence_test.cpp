@@ -139,6 +139,7 @@ Reference interpret(SequenceMachine& machine) {
         const uint32_t changes = code_changes(machine);
         const auto outcome = machine.engine().run(1);
         if (code_changes(machine) != changes && !may_change_code(insn)) return reference;
+        if (cpu.single_step) return reference;  // New code was a POPF.
         if (outcome.fault) {
           // Flags that would be replaced before anybody could read them are not kept for faults.
           return {outcome.fault, kArithmeticFlags, true};
