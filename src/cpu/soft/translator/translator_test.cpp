@@ -80,7 +80,7 @@ TEST_F(TranslatorTest, GoesOnWhenItsMemoryIsFull) {
   ASSERT_TRUE(block);
   const uint8_t* const first = block->translation->begin;
   unsigned times_at_first = 0;
-  for (unsigned i = 0; i < 20'000 && times_at_first < 2; ++i) {
+  for (unsigned i = 0; i < 100'000 && times_at_first < 2; ++i) {
     ASSERT_TRUE(translator().translate(*block));
     if (block->translation->begin != first) continue;
     ++times_at_first;
