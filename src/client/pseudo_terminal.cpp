@@ -14,7 +14,8 @@ namespace alcove::client {
 Result<PseudoTerminal> PseudoTerminal::open() {
   const auto failed = [] {
     return fail(ErrorCode::internal, "",
-                fmt::format("can't open a pseudo terminal: {}", std::strerror(errno)));
+                fmt::format("can't open a pseudo terminal: {}", std::strerror(errno)),
+                "/dev/ptmx and /dev/pts must be there and below the limit in /proc/sys/kernel/pty/max");
   };
   PseudoTerminal terminal;
   std::array<char, 64> name{};

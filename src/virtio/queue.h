@@ -108,9 +108,6 @@ class Queue {
   void set_wants_notifications(bool wants);
 
   uint16_t size() const { return size_; }
-  // Positions in the rings, for save and restore.
-  uint16_t next_available() const { return next_available_; }
-  uint16_t next_used() const { return next_used_; }
 
  private:
   Queue() = default;

@@ -25,7 +25,7 @@ struct QueueWorkerTest : ::testing::TestWithParam<bool> {
   }
   void attach() {
     worker.attach(guest.device_queue(0, GetParam()), doorbell, guest.interrupts(),
-                  [this](Queue& queue, Chain chain) {
+                  [this](Queue& queue, const Chain& chain) {
                     ++served;
                     queue.push(chain, 0);
                     return chain.readable_size() != 13;

@@ -169,7 +169,7 @@ int main(int argc, char** argv) {
   }
   const int status = observer.wait();
   (*made)->stop();
-  pthread_kill(waiter.native_handle(), SIGTERM);
+  pthread_kill(waiter.native_handle(), SIGTERM);  // For sigwait(). NOLINT(bugprone-bad-signal-to-kill-thread)
   waiter.join();
   return status;
 }

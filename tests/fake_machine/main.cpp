@@ -21,7 +21,7 @@ namespace {
 
 class FakeNetwork final : public machine::NetworkControl {
  public:
-  explicit FakeNetwork(std::vector<PortForward> forwards) {
+  explicit FakeNetwork(const std::vector<PortForward>& forwards) {
     for (const PortForward& forward : forwards) (void)add_forward(forward);
   }
   Result<PortForward> add_forward(const PortForward& forward) override {
@@ -149,7 +149,7 @@ int main() {
   ::setrlimit(RLIMIT_CORE, &no_core);
   return service::MachineService(
              UniqueFd(3),
-             [](VirtualMachineConfiguration configuration, machine::Descriptors descriptors,
+             [](const VirtualMachineConfiguration& configuration, machine::Descriptors descriptors,
                 machine::MachineObserver& observer) -> Result<std::unique_ptr<service::Guest>> {
                return std::make_unique<FakeGuest>(configuration, std::move(descriptors), observer);
              })
