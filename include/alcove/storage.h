@@ -20,9 +20,11 @@ enum class DiskImageCachingMode {
 
 // What a guest's flush (and a write that asks for it) waits for.
 enum class DiskImageSynchronizationMode {
-  full = 1,  // fsync(2): data and metadata are on permanent media, the drive's own cache included.
-  fsync,     // fdatasync(2): the data, and the metadata needed to read it, have been given to the drive.
-  none,      // Nothing. After a failure of the host or of the machine's process the image may be unusable.
+  full = 1,  // fsync(2): data and all metadata are on permanent media, the drive's own cache included.
+  // fdatasync(2): the data, and the metadata needed to read it. Linux empties the drive's cache here too,
+  // unless the host's file system is mounted without barriers.
+  fsync,
+  none,  // Nothing. After a failure of the host or of the machine's process the image may be unusable.
 };
 
 // Two machines that write one image destroy it. So the image is locked (an open file description lock, which

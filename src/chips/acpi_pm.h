@@ -22,8 +22,8 @@ class AcpiPm final : public bus::Device {
   bus::Access read(uint64_t offset, std::span<std::byte> data) override;
   bus::Access write(uint64_t offset, std::span<const std::byte> data) override;
 
-  void press_power_button();
-  void reset();
+  void press_power_button();  // Any thread.
+  void reset();               // As after power-on, in ACPI mode.
 
  private:
   uint32_t timer_value() const;

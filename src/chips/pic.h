@@ -14,7 +14,7 @@ class Pic final : public bus::Device {
   // Two ports: one of the pair.
   bus::Access read(uint64_t offset, std::span<std::byte> data) override;
   bus::Access write(uint64_t offset, std::span<const std::byte> data) override;
-  void reset();
+  void reset();  // As after power-on, like every chip's.
 
  private:
   std::mutex mutex_;

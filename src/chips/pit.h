@@ -11,7 +11,8 @@
 
 namespace alcove::chips {
 
-// One counter (Intel 8254 datasheet). Its state is a function of time, computed when somebody looks.
+// One counter (Intel 8254 datasheet). Its state is a function of time, computed when somebody looks: `now` is
+// in ticks of kFrequency (hertz) since the machine's start, and never falls.
 class PitChannel {
  public:
   static constexpr uint64_t kFrequency = 1'193'182;
@@ -57,7 +58,7 @@ class Pit {
 
   bus::Device& ports() { return ports_; }           // 0x40, 4 ports.
   bus::Device& control_port() { return control_; }  // 0x61.
-  void reset();
+  void reset();                                     // No channel counts, the speaker's gate is closed.
 
  private:
   struct Ports final : bus::Device {

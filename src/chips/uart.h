@@ -23,7 +23,7 @@ class Uart final : public bus::Device, public serial::Listener {
 
   bus::Access read(uint64_t offset, std::span<std::byte> data) override;
   bus::Access write(uint64_t offset, std::span<const std::byte> data) override;
-  void reset();
+  void reset();  // As after power-on; what the port has not taken yet is lost.
 
   size_t receive(std::span<const std::byte> input) override;
   void writable() override;

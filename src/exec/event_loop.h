@@ -39,18 +39,22 @@ class EventLoop final : public Executor {
   void post(Task task) override;
   bool on_this_thread() const override { return std::this_thread::get_id() == thread_; }
 
-  // `events` as for epoll (EPOLLIN…), level-triggered; the callback gets those that are ready.
+  // `events` as for epoll (EPOLLIN…), level-triggered; the callback gets those that are ready, and EPOLLERR
+  // and EPOLLHUP unasked. A second watch() of a descriptor takes the place of the first. Descriptors that
+  // epoll does not take (regular files) are never ready. The loop does not own them: unwatch() before
+  // closing.
   using Callback = std::move_only_function<void(uint32_t events)>;
   void watch(int fd, uint32_t events, Callback callback);
-  void change(int fd, uint32_t events);
-  void unwatch(int fd);  // Its callback is not called again, even if already due.
+  void change(int fd, uint32_t events);  // Nothing, where it is not watched.
+  void unwatch(int fd);                  // Its callback is not called again, even if already due.
 
   using TimerId = uint64_t;
+  // Once, up to about a millisecond late.
   TimerId call_at(Clock::time_point when, Task task);
-  void cancel(TimerId id);
+  void cancel(TimerId id);  // Nothing, where it has run already.
 
-  void run();
-  void stop();
+  void run();   // Once in the loop's life.
+  void stop();  // Any thread. What was posted before is run; what is posted after run() has returned is not.
 
  private:
   struct Watch {

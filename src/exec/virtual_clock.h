@@ -36,7 +36,8 @@ class VirtualClock {
 
 // Calls back once the clock has reached a time. As set() and clear() don't wait for a callback that is under
 // way on the clock's thread, one may come late: a callback looks at its device's state, not at why it was
-// set.
+// set. The callback may set and clear its timer, but not destroy it: the destructor waits for the callback.
+// Nor may what it locks be held by whoever destroys the timer.
 class Timer {
  public:
   Timer(VirtualClock& clock, std::function<void()> callback) : clock_(clock), alarm_{std::move(callback)} {}
@@ -44,6 +45,7 @@ class Timer {
   Timer(const Timer&) = delete;
   Timer& operator=(const Timer&) = delete;
 
+  // Once, in place of what was set before; at once if `when` has passed.
   void set(Nanoseconds when) { clock_.set(alarm_, when); }
   void clear() { clock_.clear(alarm_); }
 
@@ -61,6 +63,7 @@ class HostClock final : public VirtualClock {
   Nanoseconds now() const override;
   Nanoseconds wall() const override;
 
+  // Repeated calls do nothing. A callback that is under way when pause() is called may go on after it.
   void pause();
   void resume();
 

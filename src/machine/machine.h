@@ -60,7 +60,7 @@ class Machine {
   Machine& operator=(const Machine&) = delete;
 
   Result<> start();  // Once. The processors run on return.
-  Result<> pause();  // No processor runs on return; repeated calls do nothing.
+  Result<> pause();  // No processor runs and no device works on return; repeated calls do nothing.
   Result<> resume();
   Result<> request_stop();  // Presses the ACPI power button.
   // No processor runs and no device works on return; what the guest wrote is with the host. Final.
@@ -72,7 +72,7 @@ class Machine {
 
   // By index in the configuration's network_devices.
   NetworkControl& network(size_t index);
-  // Of the first memory balloon; `not_supported` without one.
+  // How many bytes the guest is to keep, of the first memory balloon; `not_supported` without one.
   Result<> set_balloon_target(uint64_t memory_size);  // Any thread.
   // Asks the guest, and calls `completion` once, on any thread, within about a second.
   void balloon_statistics(Completion<MemoryBalloonStatistics> completion);  // Any thread.

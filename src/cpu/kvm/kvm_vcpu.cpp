@@ -180,7 +180,7 @@ Result<> KvmVcpu::set_state(const X86State& state) {
   copy_descriptor_table(sregs.idt, state.idtr);
   copy_control_registers(sregs, state);
   sregs.cr8 = state.cr8;
-  if (state.apic_base) sregs.apic_base = state.apic_base;
+  sregs.apic_base = state.apic_base;
   if (auto done = ALCOVE_KVM(fd_.get(), KVM_SET_SREGS, &sregs); !done) return std::unexpected(done.error());
   if (auto done = ALCOVE_KVM(fd_.get(), KVM_SET_REGS, &regs); !done) return std::unexpected(done.error());
   return {};
