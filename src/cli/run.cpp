@@ -91,9 +91,13 @@ void Session::command(char key) {
       };
       return machine.can_resume() ? running_.resume(done) : running_.pause(done);
     }
-    case 'i':
-      say(fmt::format("{}\n{}", to_string(machine.state()), description_text(describe(machine))));
+    case 'i': {
+      std::string text =
+          fmt::format("{}\n{}", to_string(machine.state()), description_text(describe(machine)));
+      text.pop_back();  // The last end of a line.
+      say(text);
       break;
+    }
     default:
       break;
   }
