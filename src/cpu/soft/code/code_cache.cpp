@@ -1,5 +1,6 @@
 #include "cpu/soft/code/code_cache.h"
 
+#include <malloc.h>
 #include <sys/mman.h>
 
 #include <algorithm>
@@ -130,6 +131,8 @@ void CodeCache::idle() {
   if (!idled || arena_used_ <= kIdleSize) return;
   flush();
   madvise(arena_, kArenaSize, MADV_DONTNEED);
+  if (Translator* const translator = engine_.translator()) translator->release();
+  malloc_trim(0);
 }
 
 // A block with room for that many instructions and the end behind them.

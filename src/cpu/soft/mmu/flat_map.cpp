@@ -31,6 +31,11 @@ uint64_t address_of(uint64_t page) {
   return static_cast<uint64_t>(static_cast<int64_t>(page << 28) >> 16);
 }
 
+// Only reads a word that is 0 already: then its page may stay the host's page of zeros.
+void clear(uint64_t* word) {
+  if (*word != 0) *word = 0;
+}
+
 bool map_at(uint64_t address, size_t size, int file, size_t offset) {
   return mmap(reinterpret_cast<void*>(address), size, PROT_READ | PROT_WRITE,
               MAP_SHARED | MAP_FIXED | MAP_NORESERVE, file, static_cast<off_t>(offset)) != MAP_FAILED;
@@ -90,14 +95,21 @@ FlatMap::~FlatMap() {
   for (const Space& space : spaces_) munmap(reinterpret_cast<void*>(space.base - kTable), kSpace);
 }
 
+void FlatMap::drop_tables(const Space& space, bool upper) {
+  const uint64_t first = upper ? kHalf : 0;
+  const int advice = upper ? MADV_REMOVE : MADV_DONTNEED;
+  madvise(read_word(space, first), kHalf * 8, advice);
+  madvise(write_word(space, first + kHalf - 1), kHalf * 8, advice);
+}
+
 void FlatMap::clear_log(Space& space, Log& log, bool upper) {
   if (log.pages.size() <= kLogLimit && log.parts.size() < kPartLimit) {
-    for (const uint64_t page : log.pages) *read_word(space, page) = *write_word(space, page) = 0;
+    for (const uint64_t page : log.pages) {
+      *read_word(space, page) = 0;
+      clear(write_word(space, page));
+    }
   } else {
-    const uint64_t first = upper ? kHalf : 0;
-    const int advice = upper ? MADV_REMOVE : MADV_DONTNEED;
-    madvise(read_word(space, first), kHalf * 8, advice);
-    madvise(write_word(space, first + kHalf - 1), kHalf * 8, advice);
+    drop_tables(space, upper);
     log.parts.clear();
   }
   log.pages.clear();
@@ -132,6 +144,24 @@ void FlatMap::clear_all() {
   clear_upper();
 }
 
+void FlatMap::release() {
+  clear_all();
+  const auto release_jumps = [](const Space& space, bool upper) {
+    uint64_t* const tags = jump_tags(space, upper);
+    madvise(tags, 2 * 8 * kJumps, upper ? MADV_REMOVE : MADV_DONTNEED);
+    *tags = 1;  // As clear_jumps() does.
+  };
+  for (Space& space : spaces_) {
+    drop_tables(space, false);
+    space.log.parts.clear();
+    release_jumps(space, false);
+  }
+  drop_tables(spaces_[0], true);
+  upper_.parts.clear();
+  upper_local_.parts.clear();
+  release_jumps(spaces_[0], true);
+}
+
 void FlatMap::clear_upper_local() {
   forget_foreign_jumps();
   if (!upper_local_.pages.empty()) clear_log(spaces_[0], upper_local_, true);
@@ -144,7 +174,10 @@ void FlatMap::clear_upper() {
 }
 
 void FlatMap::forget_page(Space& space, Log& log, uint64_t page, bool upper) {
-  *read_word(space, page) = *write_word(space, page) = 0;
+  if (log.parts.contains(page >> 9)) {
+    clear(read_word(space, page));
+    clear(write_word(space, page));
+  }
   if (log.large.contains(page >> 9) || log.huge.contains(page >> 18)) clear_log(space, log, upper);
 }
 
@@ -187,7 +220,10 @@ void FlatMap::fill(const Cpu& cpu, uint64_t address) {
     }
   }
   *word = entry.addend + 1;
-  *write_word(space, page) = entry.write_tag == tag && !(entry.physical & TlbEntry::kReadOnly) ? *word : 0;
+  if (entry.write_tag == tag && !(entry.physical & TlbEntry::kReadOnly))
+    *write_word(space, page) = *word;
+  else
+    clear(write_word(space, page));
 }
 
 void FlatMap::forbid_writes(const std::byte* host_page) {

@@ -63,6 +63,8 @@ class FlatMap {
   // The lower half is now the one of this number (Cpu::tlb_generation); an unknown one begins empty.
   void select(uint64_t generation);
   void clear_all();
+  // The same, and gives the tables' memory back.
+  void release();
   void clear_upper();
   // Only what is not global.
   void clear_upper_local();
@@ -114,6 +116,7 @@ class FlatMap {
   static uint64_t* write_word(const Space& space, uint64_t page) {
     return reinterpret_cast<uint64_t*>(space.base) - 1 - page;
   }
+  static void drop_tables(const Space& space, bool upper);
   void clear_log(Space& space, Log& log, bool upper);
   void clear_lower(Space& space);
   void clear_jumps(Space& space, std::vector<uint16_t>& log, int32_t tags);

@@ -291,6 +291,11 @@ std::string Translator::listing(const TranslatedBlock& translation) {
                         common_);
 }
 
+void Translator::release() {
+  map_->release();
+  map_->select(engine_.cpu().tlb_generation[0]);
+}
+
 void Translator::flush() {
   if (log_) ++log_->counters.flushes;
   translations_.clear();

@@ -59,6 +59,8 @@ class Translator {
 
   // Blocks went out of use: forgets all translations.
   void flush();
+  // Gives memory back that only saves time.
+  void release();
   // Linear addresses of code may mean other pages now.
   void forget_jumps() { map_->clear_jumps(); }
   void forget_jumps(uint64_t page) { map_->clear_jumps(page); }
