@@ -33,7 +33,7 @@ test-sanitized:
 	   build-asan/tests/$${module}_test --gtest_brief=1 || failed="$$failed $$module"; \
 	 done; [ -z "$$failed" ] || { echo "failed:$$failed"; exit 1; }
 
-# All sources, or those named by FILES: minutes of processor time for each dozen.
+# All sources, or those named by FILES: about a minute of processor time for each dozen.
 FILES ?= $(shell git ls-files '*.cpp' ':!bench')
 lint:
 	@scripts/install-dependencies lint
