@@ -3,6 +3,11 @@
 #include "cpu/soft/translator/emitter.h"
 
 namespace alcove::cpu::soft {
+namespace {
+
+constexpr HostOpcode kMovzx{.opcode = 0xb7, .map = 1};
+
+}  // namespace
 
 void BlockEmitter::set_target(int64_t page_offset) {
   a_.load(kAddress, ALCOVE_TRANSLATED(page));
@@ -35,28 +40,40 @@ void BlockEmitter::go_to(int64_t page_offset, bool poll) {
 
 // To the linear address in RBP.
 void BlockEmitter::go_far(bool poll, bool indirect) {
-  const bool lower = block_.mode.user;
-  const int32_t tags = lower ? FlatMap::kLowerJumpTags : FlatMap::kUpperJumpTags;
-  const int32_t codes = lower ? FlatMap::kLowerJumpCodes : FlatMap::kUpperJumpCodes;
-  const HostOpcode movzx{.opcode = 0xb7, .map = 1};
   if (!swaps_out_) swap_out();
-  if (poll) {
-    a_.load32(kWord, ALCOVE_CPU_MEMBER(attention));
-    const Assembler::Fixup calm = a_.jump_rcx_zero();
-    polls_.push_back({a_.jump(), 0, true, false});
-    a_.bind(calm);
-  }
-  a_.op(movzx, kWord, kAddress);
+  if (poll) poll_far();
+  look_up_jump(indirect, false);
+  jump_far();
+}
+
+// The linear address in RBP is where to go on if something wants attention.
+void BlockEmitter::poll_far() {
+  a_.load32(kWord, ALCOVE_CPU_MEMBER(attention));
+  const Assembler::Fixup calm = a_.jump_rcx_zero();
+  polls_.push_back({a_.jump(), 0, true, false});
+  a_.bind(calm);
+}
+
+// Leaves unless the jump cache knows the linear address in RBP.
+void BlockEmitter::look_up_jump(bool indirect, bool swapped) {
+  const int32_t tags = block_.mode.user ? FlatMap::kLowerJumpTags : FlatMap::kUpperJumpTags;
+  a_.op(kMovzx, kWord, kAddress);
   a_.load(kWord, {.index = kWord, .scale = 3, .displacement = tags, .gs = true});
   a_.lea(kWord, {.base = kWord, .index = kAddress});
   const Assembler::Fixup found = a_.jump_rcx_zero();
+  if (swapped) swap_out();
   if (indirect)
     branches_.push_back({a_.lea_rip(kWord), current_});
   else
     a_.move_immediate(kWord, kFarMiss);
   a_.jump(common_.leave);
   a_.bind(found);
-  a_.op(movzx, kWord, kAddress);
+}
+
+// Where look_up_jump() has found the way to.
+void BlockEmitter::jump_far() {
+  const int32_t codes = block_.mode.user ? FlatMap::kLowerJumpCodes : FlatMap::kUpperJumpCodes;
+  a_.op(kMovzx, kWord, kAddress);
   a_.jump_memory({.index = kWord, .scale = 3, .displacement = codes, .gs = true});
 }
 
@@ -124,10 +141,15 @@ void BlockEmitter::indirect_target(const Insn& insn) {
 void BlockEmitter::call_indirect(const Insn& insn) {
   if (insn.operand_size != 8) return by_handler(insn);
   indirect_target(insn);
+  // Whether the target is canonical must be known before anything is pushed. If it is not found here, the
+  // interpreter makes the call.
+  look_up_jump(true, true);
   a_.store(ALCOVE_TRANSLATED(saved), kAddress);
   push_return_address(insn);
   a_.load(kAddress, ALCOVE_TRANSLATED(saved));
-  go_far(true, true);
+  swap_out();
+  poll_far();
+  jump_far();
 }
 
 void BlockEmitter::jump_indirect(const Insn& insn) {

@@ -27,7 +27,8 @@ struct LinkSite {
   const uint8_t* patch;
 };
 
-// Likewise, an indirect branch. One to an address that is not canonical faults itself, not the fetch.
+// Likewise, an indirect branch. One to an address that is not canonical faults itself, not the fetch. A call
+// has not been made yet.
 struct BranchSite {
   const Insn* insn;
   const Block* block;
@@ -117,6 +118,9 @@ class BlockEmitter {
   void indirect_target(const Insn& insn);
   void go_to(int64_t page_offset, bool poll);
   void go_far(bool poll, bool indirect = false);
+  void poll_far();
+  void look_up_jump(bool indirect, bool swapped);
+  void jump_far();
   void set_target(int64_t page_offset);
   void fall_through();
   void loop_back();

@@ -150,19 +150,17 @@ void Translator::run(Block& block) {
   if (state.result & kFarMiss) {
     far_miss_ = true;
     const auto* const site = reinterpret_cast<const BranchSite*>(state.result - kFarMiss);
-    if (site && !is_canonical(state.target)) fault_at(*site);
+    if (site && (!is_canonical(state.target) || plan_of(*site->insn->row).way == Way::call_indirect))
+      branch(*site);
   } else if (state.result != kNoLink) {
     open_link_ = reinterpret_cast<const LinkSite*>(state.result);
   }
 }
 
-void Translator::fault_at(const BranchSite& site) {
+void Translator::branch(const BranchSite& site) {
   Cpu& cpu = engine_.cpu();
   const Insn& insn = *site.insn;
-  const Way way = plan_of(*insn.row).way;
-  if (way == Way::near_return) cpu.gpr[rsp] -= 8 + insn.immediate;
-  if (way == Way::call_indirect)
-    cpu.gpr[rsp] += 8;  // Below it is what the call has pushed, which nobody sees.
+  if (plan_of(*insn.row).way == Way::near_return) cpu.gpr[rsp] -= 8 + insn.immediate;
   cpu.gpr[kRipRegister] = cpu.translated.page + (site.block->physical & 0xfff);
   cpu.rip = cpu.gpr[kRipRegister] + site.block->length;
   alone_[0] = insn;

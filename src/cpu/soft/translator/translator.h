@@ -75,8 +75,8 @@ class Translator {
   Translator(Engine& engine, std::unique_ptr<FlatMap> map, std::unique_ptr<CodeMemory> code);
   static const uint8_t* run_handler(Cpu* cpu, const HandlerSite* site);
   const uint8_t* execute(const HandlerSite& site);
-  // The indirect branch has led to an address that is not canonical: undoes it, and lets it fault.
-  void fault_at(const BranchSite& site);
+  // Lets the interpreter make the indirect branch.
+  void branch(const BranchSite& site);
   void link(Block& target);
   // Forgets all translations of blocks that stay in use.
   void forget_all();
