@@ -49,6 +49,11 @@ SharedFile& dump() {
   return file;
 }
 
+SharedFile& counter_file() {
+  static SharedFile file(DebugSettings::get().counters);
+  return file;
+}
+
 std::string_view who(const BlockMode& mode) {
   return mode.user ? "user" : "kernel";
 }
@@ -63,7 +68,7 @@ const DebugSettings& DebugSettings::get() {
     };
     return DebugSettings{.translate = value("ALCOVE_NO_TRANSLATOR").empty(),
                          .perf_map = !value("ALCOVE_PERF_MAP").empty(),
-                         .counters = !value("ALCOVE_TRANSLATOR_COUNTERS").empty(),
+                         .counters = value("ALCOVE_TRANSLATOR_COUNTERS"),
                          .dump = value("ALCOVE_TRANSLATOR_DUMP")};
   }();
   return settings;
@@ -71,18 +76,19 @@ const DebugSettings& DebugSettings::get() {
 
 std::unique_ptr<TranslatorLog> TranslatorLog::create(unsigned processor) {
   const DebugSettings& settings = DebugSettings::get();
-  if (!settings.perf_map && !settings.counters && settings.dump.empty()) return nullptr;
+  if (!settings.perf_map && settings.counters.empty() && settings.dump.empty()) return nullptr;
   return std::unique_ptr<TranslatorLog>(new TranslatorLog(processor, settings));
 }
 
 TranslatorLog::TranslatorLog(unsigned processor, const DebugSettings& settings)
     : processor_(processor),
-      count_(settings.counters),
+      count_(!settings.counters.empty()),
       list_(!settings.dump.empty()),
       map_(settings.perf_map) {
   // Opened now: later this process may be one that opens nothing any more.
   if (map_) perf_map();
   if (list_) dump();
+  if (count_) counter_file();
 }
 
 TranslatorLog::~TranslatorLog() {
@@ -102,7 +108,7 @@ TranslatorLog::~TranslatorLog() {
   text += "left to the interpreter, or sent there by a memory access, most frequent first:\n";
   for (const auto& [count, row] : rows)
     text += fmt::format("  {:>12} {} {} ({})\n", count, row->mnemonic, row->operands, row->encoding);
-  fmt::print(stderr, "{}", text);
+  counter_file().write(text);
 }
 
 void TranslatorLog::made_common_code(std::span<const uint8_t> code) {

@@ -17,7 +17,7 @@ namespace alcove::cpu::soft {
 struct DebugSettings {
   bool translate = true;  // Unless ALCOVE_NO_TRANSLATOR is set.
   bool perf_map = false;  // ALCOVE_PERF_MAP
-  bool counters = false;  // ALCOVE_TRANSLATOR_COUNTERS
+  std::string counters;   // ALCOVE_TRANSLATOR_COUNTERS: a file's name.
   std::string dump;       // ALCOVE_TRANSLATOR_DUMP: a file's name.
   static const DebugSettings& get();
 };
@@ -27,7 +27,7 @@ class TranslatorLog {
  public:
   // Null unless the environment asks for something.
   static std::unique_ptr<TranslatorLog> create(unsigned processor);
-  // Prints the counters, if they are wanted.
+  // Writes the counters, if they are wanted.
   ~TranslatorLog();
 
   void made_common_code(std::span<const uint8_t> code);
