@@ -1,4 +1,4 @@
-// The first bytes choose sizes and features; the rest is laid over the rings of both queues, then the port
+// The first bytes choose sizes and features; the rest is dealt out to the rings of both queues, then the port
 // sends and receives.
 #include <sys/eventfd.h>
 
@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "devices/console/console_port.h"
+#include "virtio/testing/fuzz_rings.h"
 
 namespace {
 
@@ -24,8 +25,7 @@ void run(serial::Port& port, memory::GuestMemory& memory, std::span<const uint8_
   const bool event_index = data[0] & 0x80;
   std::byte* base = memory.host_range(0, kMemorySize);
   std::memset(base, 0, 0x3000);
-  const auto rings = data.subspan(3);
-  std::memcpy(base, rings.data(), std::min<size_t>(rings.size(), 0x3000));
+  virtio::testing::deal(data.subspan(3), base, 2, 0x800);
   Quiet interrupts;
   UniqueFd receive_doorbell(eventfd(0, EFD_NONBLOCK)), transmit_doorbell(eventfd(0, EFD_NONBLOCK));
   const auto make = [&](uint64_t at, unsigned index) {

@@ -1,11 +1,12 @@
-// The first bytes choose sizes, features and what arrives; the rest is laid over the rings and buffers of all
-// three queues.
+// The first bytes choose sizes, features and what arrives; the rest is dealt out to the rings of all three
+// queues, whose descriptors may point there for their buffers too.
 #include <sys/eventfd.h>
 
 #include <algorithm>
 #include <cstring>
 
 #include "devices/net/net.h"
+#include "virtio/testing/fuzz_rings.h"
 
 namespace {
 
@@ -31,15 +32,14 @@ struct Echo final : network::Network {
 };
 
 constexpr uint64_t kMemorySize = 0x20000;
-constexpr size_t kRings = 0x3000;
+constexpr size_t kRings = 0x3000, kDistance = 0x800;
 
 void run(exec::EventLoop& loop, memory::GuestMemory& memory, std::span<const uint8_t> data) {
   const auto size = static_cast<uint16_t>(1 << (data[0] % 6));
   const bool event_index = data[0] & 0x80;
   std::byte* base = memory.host_range(0, kMemorySize);
   std::memset(base, 0, kRings);
-  const auto rings = data.subspan(4);
-  std::memcpy(base, rings.data(), std::min(rings.size(), kRings));
+  virtio::testing::deal(data.subspan(4), base, 3, kDistance);
   Quiet interrupts;
   Echo echo;
   devices::net::Net net(loop, {.mac_address = MACAddress({2, 0, 0, 0, 0, 1})});
@@ -48,7 +48,7 @@ void run(exec::EventLoop& loop, memory::GuestMemory& memory, std::span<const uin
   activation.features = net.features() & (uint64_t{data[1]} << 16 | uint64_t{data[2]} << 8 | 0xa8 | data[2]);
   std::vector<UniqueFd> doorbells;
   for (unsigned index = 0; index < 3; ++index) {
-    const uint64_t at = index * uint64_t{0x800};
+    const uint64_t at = index * kDistance;
     activation.queues.push_back(
         virtio::Queue::create(memory, size, {at + 0x40, at, at + 0x400}, event_index, index, interrupts)
             .value());
