@@ -89,7 +89,9 @@ void Engine::execute(uint64_t instruction_limit) {
 
 bool Engine::run_translated(Block& block) {
   if (!block.translation) {
-    if (block.heat == Block::kCold || ++block.heat < hot_) return false;
+    if (block.heat == Block::kCold) return false;
+    ++block.heat;
+    if (block.heat < hot_) return false;
     if (!translator_->translate(block)) {
       block.heat = Block::kCold;
       return false;

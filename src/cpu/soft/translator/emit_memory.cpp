@@ -11,9 +11,7 @@ HostRegister BlockEmitter::host_or_load(unsigned guest, HostRegister scratch) {
   return scratch;
 }
 
-HostRegister BlockEmitter::address(const Insn& insn) {
-  const bool wide = insn.address_size == 8;
-  const bool based = insn.segment >= fs;
+HostMemory BlockEmitter::effective_address(const Insn& insn) {
   int64_t displacement = insn.displacement;
   HostMemory operand;
   if (insn.base == kRipRegister) {
@@ -31,21 +29,31 @@ HostRegister BlockEmitter::address(const Insn& insn) {
     // A RIP-relative operand at the edge of its reach.
     a_.move_immediate(kWord, static_cast<uint64_t>(displacement));
     operand.index = kWord;
-    operand.scale = 0;
     displacement = 0;
   }
   operand.displacement = static_cast<int32_t>(displacement);
+  return operand;
+}
 
-  HostRegister result = kAddress;
-  if (operand.base == kNoHostRegister && operand.index == kNoHostRegister) {
-    a_.move_immediate(kAddress,
-                      wide ? static_cast<uint64_t>(displacement) : static_cast<uint32_t>(displacement));
-  } else if (operand.index == kNoHostRegister && displacement == 0 && wide) {
-    result = operand.base;
+void BlockEmitter::load_address(HostRegister to, const HostMemory& operand, bool wide) {
+  if (operand.base != kNoHostRegister || operand.index != kNoHostRegister) {
+    a_.lea(to, operand, wide);
   } else {
-    a_.lea(kAddress, operand, wide);
+    const int64_t displacement = operand.displacement;
+    a_.move_immediate(to, wide ? static_cast<uint64_t>(displacement) : static_cast<uint32_t>(displacement));
   }
-  if (based) {
+}
+
+HostRegister BlockEmitter::address(const Insn& insn) {
+  const bool wide = insn.address_size == 8;
+  const HostMemory operand = effective_address(insn);
+  HostRegister result = kAddress;
+  if (operand.base != kNoHostRegister && operand.index == kNoHostRegister && operand.displacement == 0 &&
+      wide)
+    result = operand.base;
+  else
+    load_address(kAddress, operand, wide);
+  if (insn.segment >= fs) {
     a_.load(kWord, gs_memory(static_cast<int32_t>(offsetof(Cpu, segment_base) + 8 * insn.segment)));
     a_.lea(kAddress, {.base = result, .index = kWord});
     result = kAddress;

@@ -166,30 +166,7 @@ void BlockEmitter::lea(const Insn& insn) {
   const bool in_slot = to == kNoHostRegister;
   if (in_slot || insn.operand_size == 2) to = kAddress;
   const bool wide = insn.operand_size == 8 && insn.address_size == 8;
-  int64_t displacement = insn.displacement;
-  HostMemory operand;
-  if (insn.base == kRipRegister) {
-    a_.load(kAddress, ALCOVE_TRANSLATED(page));
-    operand.base = kAddress;
-    displacement += page_offset(0);
-  } else if (insn.base != kNoRegister) {
-    operand.base = host_or_load(insn.base, kAddress);
-  }
-  if (insn.index != kNoRegister) {
-    operand.index = host_or_load(insn.index, kWord);
-    operand.scale = insn.scale;
-  }
-  if (displacement != static_cast<int32_t>(displacement)) {
-    a_.move_immediate(kWord, static_cast<uint64_t>(displacement));
-    operand.index = kWord;
-    displacement = 0;
-  }
-  operand.displacement = static_cast<int32_t>(displacement);
-  if (operand.base == kNoHostRegister && operand.index == kNoHostRegister) {
-    a_.move_immediate(to, wide ? static_cast<uint64_t>(displacement) : static_cast<uint32_t>(displacement));
-  } else {
-    a_.lea(to, operand, wide);
-  }
+  load_address(to, effective_address(insn), wide);
   if (insn.operand_size == 2) {
     if (in_slot) {
       a_.op({.opcode = 0x89, .operand_size = true}, kAddress, gpr_slot(insn.reg));

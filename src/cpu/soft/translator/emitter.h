@@ -82,6 +82,9 @@ class BlockEmitter {
   bool usable(const Plan& plan, const Insn& insn) const;
 
   // emit_memory.cpp
+  // Base, index and displacement of the memory operand, in RBP and RCX where they have no register.
+  HostMemory effective_address(const Insn& insn);
+  void load_address(HostRegister to, const HostMemory& operand, bool wide);
   // Brings the address of the memory operand into a register, RBP if any work is needed.
   HostRegister address(const Insn& insn);
   // Looks the address up; the operand is then [address + RCX - 1].

@@ -100,7 +100,7 @@ std::string format_operand(const Operand& operand, const Insn& insn, uint64_t ad
   const unsigned size = operand_size(operand, insn);
   const unsigned register_size = size == 0 ? insn.operand_size : size;
   const bool default_segment = insn.segment == 3 || (insn.segment == 2 && (insn.base == 4 || insn.base == 5));
-  const auto register_or_memory = [&](auto name) {
+  const auto register_or_memory = [&](const auto& name) {
     return insn.is_register ? std::string(name) : memory(insn, address, size, !default_segment);
   };
   switch (operand.kind) {
@@ -165,7 +165,7 @@ std::string format_operand(const Operand& operand, const Insn& insn, uint64_t ad
 }  // namespace
 
 std::string full_mnemonic(const Insn& insn) {
-  const std::string name = mnemonic(insn);
+  std::string name = mnemonic(insn);
   const std::string_view encoding = insn.row->encoding;
   if (encoding.find("+cc") != std::string_view::npos)
     return fmt::format("{}{}", name, kConditions[insn.opcode & 15]);
