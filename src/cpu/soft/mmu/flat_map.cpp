@@ -240,9 +240,9 @@ void FlatMap::forbid_writes(const std::byte* host_page) {
 
 void FlatMap::forbid_all_writes() {
   for (Space& space : spaces_)
-    for (const uint64_t page : space.log.pages) *write_word(space, page) = 0;
+    for (const uint64_t page : space.log.pages) clear(write_word(space, page));
   for (const Log* log : {&upper_, &upper_local_})
-    for (const uint64_t page : log->pages) *write_word(spaces_[0], page) = 0;
+    for (const uint64_t page : log->pages) clear(write_word(spaces_[0], page));
 }
 
 void FlatMap::forget_foreign_jumps() {

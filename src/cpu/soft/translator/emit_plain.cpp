@@ -6,8 +6,6 @@
 namespace alcove::cpu::soft {
 namespace {
 
-constexpr uint8_t kBySize = 255, kWhole = 254, kPair = 253;
-
 unsigned memory_size(const Plan& plan, const Insn& insn) {
   if (plan.memory_size == kPair)
     return plan.exchanges_pair ? 2 * std::max<unsigned>(insn.operand_size, 4) : 0;

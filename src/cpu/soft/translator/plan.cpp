@@ -88,8 +88,6 @@ constexpr std::array kUnaligned{Names("pcmpestri"), Names("pcmpistri"), Names("m
                                 Names("pcmpestrm"), Names("pcmpistrm")};
 constexpr std::array kShifts{Names("shl"), Names("shr"), Names("sar"), Names("shld"), Names("shrd")};
 
-constexpr uint8_t kBySize = 255, kWhole = 254, kPair = 253;
-
 uint8_t immediate_size(ImmediateRule rule, bool& possible) {
   switch (rule) {
     case ImmediateRule::none:

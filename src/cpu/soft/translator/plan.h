@@ -30,6 +30,10 @@ enum class Way : uint8_t {
 // What ModRM.reg, or the register in the opcode, or ModRM.rm stands for.
 enum class Role : uint8_t { none, general, vector };
 
+// Sizes in a Plan that are the instruction's own: the operand size (of immediates at most 4), the operand
+// size whatever it is, and twice the operand size.
+inline constexpr uint8_t kBySize = 255, kWhole = 254, kPair = 253;
+
 struct Plan {
   Way way = Way::handler;
   Role reg = Role::none;
@@ -47,8 +51,8 @@ struct Plan {
   uint8_t map = 0;
   uint8_t mandatory = 0;                // F2 or F3, if it selects the row.
   bool mandatory_operand_size = false;  // 66 does.
-  uint8_t immediate = 0;                // Bytes; 255: 2 with operand size 2, else 4; 254: the operand size.
-  uint8_t memory_size = 0;              // Bytes; 255: the operand size.
+  uint8_t immediate = 0;                // Bytes, kBySize or kWhole.
+  uint8_t memory_size = 0;              // Bytes, kBySize or kPair.
   uint16_t kills = 0;                   // Flags that are certainly other ones afterwards.
 };
 

@@ -106,12 +106,7 @@ void Translator::link(Block& target) {
   const bool far = std::exchange(far_miss_, false);
   if (cpu.rip != open_target_) return;
   if (log_ && far) ++log_->counters.far_misses;
-  const bool upper = !target.mode.user;
-  if (target.mode != jump_modes_[upper]) {
-    map_->clear_jumps();
-    jump_modes_[upper] = target.mode;
-  }
-  if (far) map_->add_jump(upper, cpu.rip, target.translation->begin);
+  if (far) map_->add_jump(!target.mode.user, cpu.rip, target.translation->begin);
   if (!site || site->from->mode != target.mode || (site->from->physical ^ target.physical) >> 12 != 0) return;
   const auto distance = static_cast<int32_t>(target.translation->near_entry - site->patch);
   if (log_) ++log_->counters.links;
@@ -127,13 +122,13 @@ void Translator::prepare() {
 
 void Translator::run(Block& block) {
   Cpu& cpu = engine_.cpu();
-  link(block);
   // Code of another mode must not be found in the cache that this mode's uses.
   const bool upper = !block.mode.user;
   if (block.mode != jump_modes_[upper]) {
     map_->clear_jumps();
     jump_modes_[upper] = block.mode;
   }
+  link(block);
   if (!upper) map_->enter_user();
   TranslatedState& state = cpu.translated;
   prepare();
@@ -157,16 +152,21 @@ void Translator::run(Block& block) {
   }
 }
 
+void Translator::call_handler(const Insn& insn) {
+  Cpu& cpu = engine_.cpu();
+  alone_[0] = insn;
+  cpu.insn = alone_.data();
+  insn.handler(cpu, alone_[0]);
+  cpu.insn = nullptr;
+}
+
 void Translator::branch(const BranchSite& site) {
   Cpu& cpu = engine_.cpu();
   const Insn& insn = *site.insn;
   if (plan_of(*insn.row).way == Way::near_return) cpu.gpr[rsp] -= 8 + insn.immediate;
   cpu.gpr[kRipRegister] = cpu.translated.page + (site.block->physical & 0xfff);
   cpu.rip = cpu.gpr[kRipRegister] + site.block->length;
-  alone_[0] = insn;
-  cpu.insn = alone_.data();
-  insn.handler(cpu, alone_[0]);
-  cpu.insn = nullptr;
+  call_handler(insn);
 }
 
 const uint8_t* Translator::run_handler(Cpu* cpu, const HandlerSite* site) {
@@ -210,10 +210,7 @@ const uint8_t* Translator::execute(const HandlerSite& site) {
 
   if (log_) log_->handled(insn);
   cpu.interrupt_shadow = false;
-  alone_[0] = insn;
-  cpu.insn = alone_.data();
-  insn.handler(cpu, alone_[0]);
-  cpu.insn = nullptr;
+  call_handler(insn);
   if (operand) map_->fill(cpu, operand);
   if (stack) map_->fill(cpu, stack);
   // STI's shadow may stay set over translated code: then an interrupt is taken one instruction later.

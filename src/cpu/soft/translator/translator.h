@@ -43,8 +43,6 @@ class Translator {
   static std::unique_ptr<Translator> create(Engine& engine, const CpuMemory& cpu);
   ~Translator();
 
-  FlatMap& map() { return *map_; }
-
   // Whether translated code may run with the processor as it is.
   bool fits() const;
   // Makes Block::translation. False if it can't be.
@@ -75,6 +73,8 @@ class Translator {
   Translator(Engine& engine, std::unique_ptr<FlatMap> map, std::unique_ptr<CodeMemory> code);
   static const uint8_t* run_handler(Cpu* cpu, const HandlerSite* site);
   const uint8_t* execute(const HandlerSite& site);
+  // Executes this instruction alone, by the interpreter.
+  void call_handler(const Insn& insn);
   // Lets the interpreter make the indirect branch.
   void branch(const BranchSite& site);
   void link(Block& target);

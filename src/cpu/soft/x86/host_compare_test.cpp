@@ -2,29 +2,13 @@
 // host's processor is the judge.
 #include <gtest/gtest.h>
 
-#include "cpu/soft/x86/testing/comparison.h"
+#include "cpu/soft/x86/testing/compare_rows.h"
 
 namespace alcove::cpu::soft::testing {
 namespace {
 
-constexpr uint64_t kSeed = 1;
-constexpr unsigned kStandardCount = 120;
-
 void compare_group(std::span<const Row> group, CodeMode mode = CodeMode::bits64) {
-  const char* reason = "";
-  const auto comparison = Comparison::create(kSeed, reason, mode);
-  if (!comparison) GTEST_SKIP() << "no comparison with the host's processor: " << reason;
-  const unsigned count = comparison_count(kStandardCount);
-  for (const Row& row : group) {
-    const auto compiled = compile(row);
-    ASSERT_TRUE(compiled);
-    if (!comparison->is_comparable(*compiled)) continue;
-    if (const auto difference = comparison->run(*compiled, count))
-      ADD_FAILURE() << row.mnemonic << " " << row.encoding << "\n" << *difference;
-  }
-  EXPECT_GT(comparison->compared(), 0u);
-  EXPECT_GT(comparison->faulted(), 0u);
-  EXPECT_LT(comparison->faulted(), comparison->compared() / 2);
+  compare_rows(group, {.seed = 1, .standard_count = 120, .mode = mode});
 }
 
 TEST(HostCompare, General) {
