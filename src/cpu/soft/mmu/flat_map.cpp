@@ -15,14 +15,12 @@ namespace {
 constexpr uint64_t kPages = uint64_t{1} << 36, kHalf = kPages / 2;
 constexpr size_t kTable = kPages * 8;
 constexpr size_t kSpace = 2 * kTable + FlatMap::kReadOffset;
-constexpr size_t kUpperJumps = FlatMap::kUpperJumpCodes + 8 * FlatMap::kJumps - FlatMap::kUpperJumpTags;
 // More words than this are cleared by giving the tables' memory back.
 constexpr size_t kLogLimit = 1 << 15;
 // A guest may spread its accesses so that each needs memory for a part of the tables: no more than these.
 constexpr size_t kPartLimit = 1 << 11;
 // The same page may be logged often.
 constexpr size_t kLogMaximum = 1 << 18;
-constexpr size_t kJumpLogLimit = 1 << 13;
 
 uint64_t page_number(uint64_t address) {
   return address >> 12 & (kPages - 1);
@@ -62,11 +60,11 @@ CpuMemory::~CpuMemory() {
 }
 
 std::unique_ptr<FlatMap> FlatMap::create(const CpuMemory& cpu, unsigned spaces) {
-  static_assert(kLowerJumpTags >= sizeof(Cpu));
+  static_assert(kLowerJumps >= sizeof(Cpu));
   std::unique_ptr<FlatMap> map(new FlatMap);
   const int upper = memfd_create("alcove-upper-half", MFD_CLOEXEC);
   if (upper < 0) return nullptr;
-  bool done = ftruncate(upper, static_cast<off_t>(kTable + kUpperJumps)) == 0;
+  bool done = ftruncate(upper, static_cast<off_t>(kTable + JumpCache::kSize)) == 0;
   for (unsigned i = 0; done && i < spaces; ++i) {
     void* memory =
         mmap(nullptr, kSpace, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -77,17 +75,17 @@ std::unique_ptr<FlatMap> FlatMap::create(const CpuMemory& cpu, unsigned spaces) 
     // Words are sparse: a large page for each would be mostly zeros.
     madvise(memory, kSpace, MADV_NOHUGEPAGE);
     madvise(memory, kSpace, MADV_DONTDUMP);
-    Space& space = map->spaces_.emplace_back();
-    space.base = reinterpret_cast<uint64_t>(memory) + kTable;
+    const uint64_t base = reinterpret_cast<uint64_t>(memory) + kTable;
+    const Space& space =
+        map->spaces_.emplace_back(Space{.base = base, .log = {}, .jumps = JumpCache(base + kLowerJumps)});
     done = map_at(space.base, CpuMemory::size(), cpu.file(), 0) &&
-           map_at(space.base + kUpperJumpTags, kUpperJumps, upper, kTable) &&
+           map_at(space.base + FlatMap::kUpperJumps, JumpCache::kSize, upper, kTable) &&
            map_at(space.base - kTable, kTable / 2, upper, 0) &&
            map_at(space.base + kReadOffset + kTable / 2, kTable / 2, upper, kTable / 2);
   }
   close(upper);
   if (!done) return nullptr;
-  for (Space& space : map->spaces_) map->clear_jumps(space, space.jumps, kLowerJumpTags);
-  map->clear_jumps(map->spaces_[0], map->upper_jumps_, kUpperJumpTags);
+  map->upper_jumps_.emplace(map->spaces_[0].base + kUpperJumps);
   return map;
 }
 
@@ -119,7 +117,7 @@ void FlatMap::clear_log(Space& space, Log& log, bool upper) {
 
 void FlatMap::clear_lower(Space& space) {
   clear_log(space, space.log, false);
-  clear_jumps(space, space.jumps, kLowerJumpTags);
+  space.jumps.clear();
   space.supervisor_pages = false;
 }
 
@@ -146,20 +144,17 @@ void FlatMap::clear_all() {
 
 void FlatMap::release() {
   clear_all();
-  const auto release_jumps = [](const Space& space, bool upper) {
-    uint64_t* const tags = jump_tags(space, upper);
-    madvise(tags, 2 * 8 * kJumps, upper ? MADV_REMOVE : MADV_DONTNEED);
-    *tags = 1;  // As clear_jumps() does.
-  };
   for (Space& space : spaces_) {
     drop_tables(space, false);
     space.log.parts.clear();
-    release_jumps(space, false);
+    madvise(reinterpret_cast<void*>(space.base + kLowerJumps), JumpCache::kSize, MADV_DONTNEED);
+    space.jumps.renew();
   }
   drop_tables(spaces_[0], true);
   upper_.parts.clear();
   upper_local_.parts.clear();
-  release_jumps(spaces_[0], true);
+  madvise(reinterpret_cast<void*>(spaces_[0].base + kUpperJumps), JumpCache::kSize, MADV_REMOVE);
+  upper_jumps_->renew();
 }
 
 void FlatMap::clear_upper_local() {
@@ -170,7 +165,7 @@ void FlatMap::clear_upper_local() {
 void FlatMap::clear_upper() {
   clear_log(spaces_[0], upper_, true);
   clear_upper_local();
-  clear_jumps(spaces_[0], upper_jumps_, kUpperJumpTags);
+  upper_jumps_->clear();
 }
 
 void FlatMap::forget_page(Space& space, Log& log, uint64_t page, bool upper) {
@@ -251,55 +246,23 @@ void FlatMap::forget_foreign_jumps() {
 
 void FlatMap::add_jump(bool upper, uint64_t address, const uint8_t* code) {
   if (upper != (address >> 63 != 0)) foreign_jumps_ = true;
-  Space& space = spaces_[current_];
-  const size_t index = address % kJumps;
-  uint64_t* const tags = jump_tags(space, upper);
-  tags[index] = -address;
-  tags[kJumps + index] = reinterpret_cast<uint64_t>(code);
-  std::vector<uint16_t>& log = upper ? upper_jumps_ : space.jumps;
-  if (log.size() <= kJumpLogLimit) log.push_back(static_cast<uint16_t>(index));  // Otherwise all are cleared.
+  (upper ? *upper_jumps_ : spaces_[current_].jumps).add(address, code);
 }
 
 void FlatMap::remove_jumps(uint64_t offset, const uint8_t* code) {
-  const auto remove = [&](uint64_t* tags) {
-    for (size_t index = offset; index < kJumps; index += 4096) {
-      uint64_t& tag = tags[index];
-      if (tag != 0 && tags[kJumps + index] == reinterpret_cast<uint64_t>(code)) tag = index == 0;
-    }
-  };
-  for (const Space& space : spaces_)
-    if (!space.jumps.empty()) remove(jump_tags(space, false));
-  remove(jump_tags(spaces_[0], true));
+  for (Space& space : spaces_) space.jumps.remove(offset, code);
+  upper_jumps_->remove(offset, code);
 }
 
 void FlatMap::clear_jumps(uint64_t page) {
-  if (spaces_[current_].jumps.size() > kJumpLogLimit || upper_jumps_.size() > kJumpLogLimit) {
-    clear_jumps();  // Not all of them are listed.
-    return;
-  }
-  const auto clear = [&](uint64_t* tags, const std::vector<uint16_t>& log) {
-    for (const uint16_t index : log)
-      if ((-tags[index] ^ page) >> 12 == 0) tags[index] = index == 0;
-  };
-  clear(jump_tags(spaces_[current_], false), spaces_[current_].jumps);
-  clear(jump_tags(spaces_[0], true), upper_jumps_);
-}
-
-void FlatMap::clear_jumps(Space& space, std::vector<uint16_t>& log, int32_t tags) {
-  auto* const words = reinterpret_cast<uint64_t*>(space.base + static_cast<uint64_t>(tags));
-  if (log.size() <= kJumpLogLimit) {
-    for (const uint16_t index : log) words[index] = 0;
-  } else {
-    std::fill_n(words, kJumps, 0);
-  }
-  log.clear();
-  words[0] = 1;  // No tag of a place with this index, as 0 would be address 0's.
+  spaces_[current_].jumps.clear_page(page);
+  upper_jumps_->clear_page(page);
 }
 
 void FlatMap::clear_jumps() {
   foreign_jumps_ = false;
-  for (Space& space : spaces_) clear_jumps(space, space.jumps, kLowerJumpTags);
-  clear_jumps(spaces_[0], upper_jumps_, kUpperJumpTags);
+  for (Space& space : spaces_) space.jumps.clear();
+  upper_jumps_->clear();
 }
 
 }  // namespace alcove::cpu::soft

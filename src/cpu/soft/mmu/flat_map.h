@@ -20,8 +20,11 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <unordered_set>
 #include <vector>
+
+#include "cpu/soft/mmu/jump_cache.h"
 
 namespace alcove::cpu::soft {
 
@@ -47,10 +50,7 @@ class CpuMemory {
 class FlatMap {
  public:
   static constexpr int32_t kReadOffset = 8 << 20;
-  // A jump cache: the negated linear address of a place by its low 16 bits, and the code for it.
-  static constexpr size_t kJumps = 1 << 16;
-  static constexpr int32_t kLowerJumpTags = 1 << 16, kLowerJumpCodes = kLowerJumpTags + 8 * (1 << 16),
-                           kUpperJumpTags = 1 << 21, kUpperJumpCodes = kUpperJumpTags + 8 * (1 << 16);
+  static constexpr int32_t kLowerJumps = 1 << 16, kUpperJumps = 1 << 21;  // JumpCaches.
 
   // Null where the host does not give the address space.
   static std::unique_ptr<FlatMap> create(const CpuMemory& cpu, unsigned spaces);
@@ -102,12 +102,8 @@ class FlatMap {
     uint64_t last_used = 0;
     bool supervisor_pages = false;
     Log log;
-    std::vector<uint16_t> jumps;
+    JumpCache jumps;
   };
-
-  static uint64_t* jump_tags(const Space& space, bool upper) {
-    return reinterpret_cast<uint64_t*>(space.base + (upper ? kUpperJumpTags : kLowerJumpTags));
-  }
 
   FlatMap() = default;
   static uint64_t* read_word(const Space& space, uint64_t page) {
@@ -119,7 +115,6 @@ class FlatMap {
   static void drop_tables(const Space& space, bool upper);
   void clear_log(Space& space, Log& log, bool upper);
   void clear_lower(Space& space);
-  void clear_jumps(Space& space, std::vector<uint16_t>& log, int32_t tags);
   void forget_foreign_jumps();
   void forget_page(Space& space, Log& log, uint64_t page, bool upper);
 
@@ -127,7 +122,7 @@ class FlatMap {
   size_t current_ = 0;
   uint64_t uses_ = 0;
   Log upper_, upper_local_;  // Global pages, and others.
-  std::vector<uint16_t> upper_jumps_;
+  std::optional<JumpCache> upper_jumps_;
   // Some jumps are of the other half than the jump cache that they are in: supervisor code of the lower half,
   // or user code of the upper.
   bool foreign_jumps_ = false;

@@ -56,7 +56,7 @@ void BlockEmitter::poll_far() {
 
 // Leaves unless the jump cache knows the linear address in RBP.
 void BlockEmitter::look_up_jump(bool indirect, bool swapped) {
-  const int32_t tags = block_.mode.user ? FlatMap::kLowerJumpTags : FlatMap::kUpperJumpTags;
+  const int32_t tags = block_.mode.user ? FlatMap::kLowerJumps : FlatMap::kUpperJumps;
   a_.op(kMovzx, kWord, kAddress);
   a_.load(kWord, {.index = kWord, .scale = 3, .displacement = tags, .gs = true});
   a_.lea(kWord, {.base = kWord, .index = kAddress});
@@ -72,7 +72,7 @@ void BlockEmitter::look_up_jump(bool indirect, bool swapped) {
 
 // Where look_up_jump() has found the way to.
 void BlockEmitter::jump_far() {
-  const int32_t codes = block_.mode.user ? FlatMap::kLowerJumpCodes : FlatMap::kUpperJumpCodes;
+  const int32_t codes = JumpCache::kCodes + (block_.mode.user ? FlatMap::kLowerJumps : FlatMap::kUpperJumps);
   a_.op(kMovzx, kWord, kAddress);
   a_.jump_memory({.index = kWord, .scale = 3, .displacement = codes, .gs = true});
 }

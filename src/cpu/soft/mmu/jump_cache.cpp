@@ -1,0 +1,43 @@
+#include "cpu/soft/mmu/jump_cache.h"
+
+#include <algorithm>
+
+namespace alcove::cpu::soft {
+
+void JumpCache::add(uint64_t address, const uint8_t* code) {
+  const size_t index = address % kJumps;
+  tags_[index] = -address;
+  tags_[kJumps + index] = reinterpret_cast<uint64_t>(code);
+  if (log_.size() <= kLogLimit) log_.push_back(static_cast<uint16_t>(index));
+}
+
+void JumpCache::remove(uint64_t offset, const uint8_t* code) {
+  if (empty()) return;
+  for (size_t index = offset; index < kJumps; index += 4096) {
+    uint64_t& tag = tags_[index];
+    if (tag != none(index) && tags_[kJumps + index] == reinterpret_cast<uint64_t>(code)) tag = none(index);
+  }
+}
+
+void JumpCache::clear_page(uint64_t page) {
+  if (log_.size() > kLogLimit) return clear();
+  for (const uint16_t index : log_)
+    if ((-tags_[index] ^ page) >> 12 == 0) tags_[index] = none(index);
+}
+
+void JumpCache::clear() {
+  if (log_.size() <= kLogLimit) {
+    for (const uint16_t index : log_) tags_[index] = 0;
+  } else {
+    std::fill_n(tags_, kJumps, 0);
+  }
+  log_.clear();
+  tags_[0] = none(0);
+}
+
+void JumpCache::renew() {
+  log_.clear();
+  tags_[0] = none(0);
+}
+
+}  // namespace alcove::cpu::soft

@@ -1,0 +1,42 @@
+// Where the code of indirect and far jumps is: for each value of the low 16 bits of a linear address the one
+// place with such an address that was jumped to last. Translated code looks it up in two arrays: the negated
+// address first, so that a sum of 0 means a hit, then the code.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+namespace alcove::cpu::soft {
+
+class JumpCache {
+ public:
+  static constexpr size_t kJumps = 1 << 16;
+  static constexpr size_t kSize = 2 * 8 * kJumps;
+  static constexpr int32_t kCodes = 8 * kJumps;  // Distance of the second array from the first.
+
+  // `memory`: kSize bytes, all 0.
+  explicit JumpCache(uint64_t memory) : tags_(reinterpret_cast<uint64_t*>(memory)) { clear(); }
+
+  void add(uint64_t address, const uint8_t* code);
+  // Forgets the ways to this code, whose address is a multiple of 4 KiB plus `offset`.
+  void remove(uint64_t offset, const uint8_t* code);
+  // Forgets those into this page.
+  void clear_page(uint64_t page);
+  void clear();
+  // The memory was given back and reads as 0.
+  void renew();
+
+  // Whether nothing was added since clear().
+  bool empty() const { return log_.empty(); }
+
+ private:
+  static constexpr size_t kLogLimit = 1 << 13;
+  // The tag of no place with this index, as 0 would be address 0's.
+  static uint64_t none(size_t index) { return index == 0; }
+
+  uint64_t* tags_;
+  std::vector<uint16_t> log_;  // Indexes in use; if too many to list, all may be.
+};
+
+}  // namespace alcove::cpu::soft
