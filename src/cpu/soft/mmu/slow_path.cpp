@@ -9,6 +9,7 @@
 #include "cpu/soft/engine.h"
 #include "cpu/soft/mmu/access.h"
 #include "cpu/soft/mmu/atomic.h"
+#include "cpu/soft/mmu/bulk.h"
 #include "cpu/soft/x86/debug.h"
 
 namespace alcove::cpu::soft {
@@ -156,6 +157,16 @@ void store_slow(Cpu& cpu, uint64_t address, const void* in, size_t size) {
 std::byte* writable_slow(Cpu& cpu, uint64_t address, size_t size) {
   const Parts parts = translate(cpu, *cpu.tlb, address, size, true);
   return parts.targets[0].direct ? parts.targets[0].host : nullptr;
+}
+
+bool store_to_ram(Cpu& cpu, uint64_t address, size_t size, Fill fill, const void* context) {
+  if (cpu.dr[7] & 0xff) return false;  // The element that a breakpoint watches is the last for the moment.
+  const Parts parts = translate(cpu, *cpu.tlb, address, size, true);
+  const Mmu::Target& target = parts.targets[0];
+  if (!target.host) return false;
+  fill(target.host, context);
+  written(cpu, target, size);
+  return true;
 }
 
 void probe_write(Cpu& cpu, uint64_t address, size_t size) {

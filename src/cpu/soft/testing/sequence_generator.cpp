@@ -117,7 +117,7 @@ void SequenceGenerator::prepare(const CompiledRow& row) {
   if (row.row->flags & kRep) {
     set_register(rsi, operand_address());
     set_register(rdi, operand_address());
-    set_register(rcx, below(20));
+    set_register(rcx, chance(80) ? below(20) : below(2500));
     if (chance(80)) byte(0xfc);  // CLD
   }
   if (name == "xlatb") set_register(rbx, operand_address());

@@ -249,7 +249,9 @@ void CaseGenerator::place_operands(const CompiledRow& row, Case& drawn) {
   if (has_operand(row, OperandKind::string_target))
     state.gpr[rdi] =
         offset(has_operand(row, OperandKind::string_source) ? kData + below(kDataSize) : drawn.address);
-  if (row.row->flags & kRep) state.gpr[rcx] = below(20);
+  // They may overlap. Which of two addresses CMPS looks at first differs.
+  if (name == "movs" && chance(30)) state.gpr[rdi] = state.gpr[rsi] + below(80) - 40;
+  if (row.row->flags & kRep) state.gpr[rcx] = chance(80) ? below(20) : below(2500);
   if (name.starts_with("loop") && chance(50)) state.gpr[rcx] = below(3);
 
   const bool memory = row.pattern.modrm && !insn.is_register;
