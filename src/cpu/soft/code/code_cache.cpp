@@ -71,6 +71,7 @@ void CodeCache::update_mode(const Cpu& cpu) {
   mode.no_fpu = cpu.cr0 >> 2 & 1;
   mode.fpu_away = cpu.cr0 >> 3 & 1;
   mode.sse = cpu.cr4 >> 9 & 1;
+  mode.window = mode.user && mode.code_size == 8 && engine_.translator() && engine_.translator()->window();
   code_limit_ = cpu.segments[cs].limit;
   if (mode == mode_ && mode_count_ != 0) return;
   mode_ = mode;

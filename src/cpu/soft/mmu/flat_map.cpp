@@ -121,7 +121,8 @@ void FlatMap::clear_lower(Space& space) {
   space.supervisor_pages = false;
 }
 
-void FlatMap::select(uint64_t generation) {
+void FlatMap::select(uint64_t generation, uint64_t root) {
+  if (windows_) windows_->select(root, generation);
   if (spaces_[current_].generation == generation) return;
   forget_foreign_jumps();
   auto it = std::ranges::find(spaces_, generation, &Space::generation);
@@ -140,10 +141,12 @@ void FlatMap::clear_all() {
     space.generation = ~uint64_t{0};
   }
   clear_upper();
+  if (windows_) windows_->forget_all_pages();
 }
 
 void FlatMap::release() {
   clear_all();
+  if (windows_) windows_->release();
   for (Space& space : spaces_) {
     drop_tables(space, false);
     space.log.parts.clear();
@@ -181,6 +184,7 @@ void FlatMap::clear_page(uint64_t address) {
   Space& space = spaces_[current_];
   if (page < kHalf) {
     forget_page(space, space.log, page, false);
+    if (windows_) windows_->forget_page(address);
   } else {
     forget_page(space, upper_, page, true);
     forget_page(space, upper_local_, page, true);
@@ -231,6 +235,7 @@ void FlatMap::forbid_writes(const std::byte* host_page) {
   for (Space& space : spaces_) forbid(space, space.log);
   forbid(spaces_[0], upper_);
   forbid(spaces_[0], upper_local_);
+  if (windows_) windows_->forbid_writes(host_page);
 }
 
 void FlatMap::forbid_all_writes() {
@@ -238,6 +243,25 @@ void FlatMap::forbid_all_writes() {
     for (const uint64_t page : space.log.pages) clear(write_word(space, page));
   for (const Log* log : {&upper_, &upper_local_})
     for (const uint64_t page : log->pages) clear(write_word(spaces_[0], page));
+  if (windows_) windows_->forget_all_pages();
+}
+
+bool FlatMap::open_window() {
+  const Space& space = spaces_[current_];
+  std::vector<uint64_t> numbers;
+  if (!space.supervisor_pages) numbers = space.log.pages;
+  std::ranges::sort(numbers);
+  numbers.erase(std::ranges::unique(numbers).begin(), numbers.end());
+  std::vector<Window::Page> pages;
+  for (const uint64_t number : numbers) {
+    const uint64_t word = *read_word(space, number), address = address_of(number);
+    if (word == 0) continue;
+    pages.push_back({.address = address,
+                     .host = reinterpret_cast<const std::byte*>(word - 1 + address),
+                     .writable = *write_word(space, number) != 0,
+                     .size = 4096});
+  }
+  return windows_->open(pages);
 }
 
 void FlatMap::forget_foreign_jumps() {
@@ -252,16 +276,19 @@ void FlatMap::add_jump(bool upper, uint64_t address, const uint8_t* code) {
 void FlatMap::remove_jumps(uint64_t offset, const uint8_t* code) {
   for (Space& space : spaces_) space.jumps.remove(offset, code);
   upper_jumps_->remove(offset, code);
+  if (windows_) windows_->remove_jumps(offset, code);
 }
 
 void FlatMap::clear_jumps(uint64_t page) {
   spaces_[current_].jumps.clear_page(page);
   upper_jumps_->clear_page(page);
+  if (Window* const present = window()) present->jumps().clear_page(page);
 }
 
 void FlatMap::clear_jumps() {
   foreign_jumps_ = false;
   for (Space& space : spaces_) space.jumps.clear();
+  if (windows_) windows_->clear_jumps();
   upper_jumps_->clear();
 }
 

@@ -25,6 +25,7 @@
 #include <vector>
 
 #include "cpu/soft/mmu/jump_cache.h"
+#include "cpu/soft/mmu/windows.h"
 
 namespace alcove::cpu::soft {
 
@@ -60,8 +61,19 @@ class FlatMap {
 
   uint64_t base() const { return spaces_[current_].base; }
 
-  // The lower half is now the one of this number (Cpu::tlb_generation); an unknown one begins empty.
-  void select(uint64_t generation);
+  // Some address spaces may get windows (windows.h).
+  void allow_windows(const CpuMemory& cpu, const memory::GuestMemory& memory) {
+    windows_.emplace(cpu, memory);
+  }
+  Windows* windows() { return windows_ ? &*windows_ : nullptr; }
+  // Of the present address space; null if it has none.
+  Window* window() { return windows_ ? windows_->current() : nullptr; }
+  // Gives the present address space one.
+  bool open_window();
+
+  // The lower half is now the one of this number (Cpu::tlb_generation), by the page tables at `root`; an
+  // unknown one begins empty.
+  void select(uint64_t generation, uint64_t root);
   void clear_all();
   // The same, and gives the tables' memory back.
   void release();
@@ -126,6 +138,7 @@ class FlatMap {
   // Some jumps are of the other half than the jump cache that they are in: supervisor code of the lower half,
   // or user code of the upper.
   bool foreign_jumps_ = false;
+  std::optional<Windows> windows_;
 };
 
 }  // namespace alcove::cpu::soft

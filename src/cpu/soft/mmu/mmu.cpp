@@ -25,7 +25,7 @@ Mmu::Mmu(PhysicalMemory& memory) : memory_(memory) {}
 
 void Mmu::set_flat_map(const Cpu& cpu, FlatMap* flat) {
   flat_ = flat;
-  if (flat_) flat_->select(cpu.tlb_generation[0]);
+  if (flat_) flat_->select(cpu.tlb_generation[0], cpu.cr3 & kPageMask);
 }
 
 Mmu::Target Mmu::data(Cpu& cpu, Privilege privilege, uint64_t address, bool write) {
@@ -103,7 +103,7 @@ uint64_t Mmu::new_generation(Cpu& cpu, unsigned half) {
     restarted_ = true;
     last_generation_ = {0, 0};
     cpu.tlb_generation = {0, 0};
-    if (flat_) flat_->select(0);
+    if (flat_) flat_->select(0, cpu.cr3 & kPageMask);
     upper_non_global_ = false;
     upper_non_global_count_ = 0;
   }
@@ -112,7 +112,7 @@ uint64_t Mmu::new_generation(Cpu& cpu, unsigned half) {
 
 void Mmu::new_lower_generation(Cpu& cpu) {
   cpu.tlb_generation[0] = new_generation(cpu, 0);
-  if (flat_) flat_->select(cpu.tlb_generation[0]);
+  if (flat_) flat_->select(cpu.tlb_generation[0], cpu.cr3 & kPageMask);
 }
 
 void Mmu::new_upper_generation(Cpu& cpu) {
@@ -184,7 +184,7 @@ void Mmu::switch_address_space(Cpu& cpu, bool keep) {
   const unsigned pcid = current_pcid(cpu);
   if (AddressSpace* space = keep ? find_space(pcid) : nullptr) {
     cpu.tlb_generation[0] = space->generation;
-    if (flat_) flat_->select(space->generation);
+    if (flat_) flat_->select(space->generation, cpu.cr3 & kPageMask);
     space->last_used = ++uses_;
     return;
   }

@@ -40,6 +40,19 @@ PhysicalMemory::Page PhysicalMemory::page(uint64_t address) const {
   return {};
 }
 
+bool PhysicalMemory::is_plain(uint64_t address, uint64_t size) const {
+  if (logging()) return false;
+  for (const Range& range : ranges_) {
+    if (address < range.begin || address + size > range.end) continue;
+    if (range.read_only) return false;
+    const PageState* const first = range.states + (address - range.begin) / memory::kPageSize;
+    return std::all_of(first, first + size / memory::kPageSize, [](const PageState& state) {
+      return state.code_lines.load(std::memory_order_seq_cst) == 0;
+    });
+  }
+  return false;
+}
+
 bool PhysicalMemory::after_write(PageState& state, uint64_t offset, uint64_t size) {
   // Orders the write before the look at code_lines: whoever decodes sets the lines first, then reads the
   // bytes.

@@ -53,6 +53,9 @@ class PhysicalMemory final : public memory::WriteObserver {
   // `address` is any within the page.
   Page page(uint64_t address) const;
 
+  // Whether stores to all of this range may pass: RAM without code, of which no log is kept.
+  bool is_plain(uint64_t address, uint64_t size) const;
+
   // To be called after bytes of a page were written by other means than a TLB's write tag. True if they held
   // decoded instructions, which are now invalid.
   bool after_write(PageState& state, uint64_t offset, uint64_t size);

@@ -116,7 +116,13 @@ FlatEngine::Outcome FlatEngine::run(unsigned count) {
 bool FlatEngine::enable_translator() {
   engine_->enable_translator();
   engine_->translate_at_once();
-  return engine_->translator() != nullptr;
+  if (!engine_->translator()) return false;
+  engine_->translator()->open_windows_after(UINT64_MAX);
+  return true;
+}
+
+void FlatEngine::open_windows() {
+  engine_->translator()->open_windows_after(0);
 }
 
 FlatEngine::Outcome FlatEngine::run_translated() {

@@ -52,6 +52,10 @@ void SequenceMachine::make_page_tables() {
   map(kStack, kStackEnd, kWritable | kUser | kNoExecute);
 }
 
+uint8_t SequenceMachine::upper_half_state() {
+  return static_cast<uint8_t>(engine_.memory()[256 * 8]);
+}
+
 void SequenceMachine::load_code(const Program& program) {
   engine_.write(program.start, program.code);
 }

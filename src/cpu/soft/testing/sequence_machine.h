@@ -58,6 +58,9 @@ class SequenceMachine {
   // All but the page tables.
   void restore_memory(const std::vector<std::byte>& saved);
 
+  // Of the page table entry that the upper half has: its low byte.
+  uint8_t upper_half_state();
+
   // What differs between the two, but for these arithmetic flags; empty: nothing.
   static std::string differences(SequenceMachine& one, SequenceMachine& other, uint32_t ignored_flags);
 

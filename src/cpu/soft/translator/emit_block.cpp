@@ -51,9 +51,13 @@ Emitted BlockEmitter::emit() {
   swap_in();
   loop_entry_ = a_.size();
   for (current_ = 0; current_ < block_.count; ++current_) {
-    current_has_stub_ = false;
-    instruction(insn_at(current_));
-    if (current_has_stub_) handlers_.back().resume = a_.size();
+    current_has_stub_ = handled_ = false;
+    const Insn& insn = insn_at(current_);
+    instruction(insn);
+    if (in_window()) update_reach(insn, plan_of(*insn.row));
+    if (!current_has_stub_) continue;
+    handlers_.back().resume = a_.size();
+    handlers_.back().reach = reach_;
   }
   const Insn& last = insn_at(block_.count - 1u);
   if (goes_on(last)) fall_through();
@@ -114,6 +118,7 @@ BlockEmitter::HandlerStub& BlockEmitter::handler_stub() {
 }
 
 void BlockEmitter::by_handler(const Insn&) {
+  handled_ = true;
   const Assembler::Fixup fixup = a_.jump();
   handler_stub().from.push_back(fixup);
 }
@@ -134,9 +139,12 @@ size_t BlockEmitter::finish_stubs() {
     swap_out();
     data.push_back({.lea = a_.lea_rip(kWord), .handler = &stub, .patch = nullptr, .resume = stub.resume});
     a_.jump(common_.run_handler);
-    if (swaps_.empty()) continue;
+    const bool reaches =
+        std::ranges::any_of(stub.reach, [](const Reach& reach) { return reach.guest != kNoRegister; });
+    if (swaps_.empty() && !reaches) continue;
     data.back().resume = a_.size();
     swap_in();
+    restore_reach(stub.reach);
     a_.jump_back(stub.resume);
   }
   for (const UnalignedStub& stub : unaligned_) {

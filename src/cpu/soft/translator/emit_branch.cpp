@@ -7,6 +7,8 @@ namespace {
 
 constexpr HostOpcode kMovzx{.opcode = 0xb7, .map = 1};
 
+static_assert(FlatMap::kLowerJumps == Window::kJumps);
+
 }  // namespace
 
 void BlockEmitter::set_target(int64_t page_offset) {
@@ -133,7 +135,7 @@ void BlockEmitter::indirect_target(const Insn& insn) {
     a_.move(kAddress, from);
     return;
   }
-  const HostMemory operand = look_up(address(insn), 8, false);
+  const HostMemory operand = memory_operand(insn, 8, false);
   note_access();
   a_.load(kAddress, operand);
 }
@@ -145,6 +147,7 @@ void BlockEmitter::call_indirect(const Insn& insn) {
   // interpreter makes the call.
   look_up_jump(true, true);
   a_.store(ALCOVE_TRANSLATED(saved), kAddress);
+  clobber_both();
   push_return_address(insn);
   a_.load(kAddress, ALCOVE_TRANSLATED(saved));
   swap_out();
@@ -160,7 +163,7 @@ void BlockEmitter::jump_indirect(const Insn& insn) {
 
 void BlockEmitter::near_return(const Insn& insn) {
   if (insn.operand_size != 8) return by_handler(insn);
-  const HostMemory operand = look_up(kGuestRsp, 8, false);
+  const HostMemory operand = frame_operand(rsp, 0, false);
   note_access();
   a_.load(kAddress, operand);
   a_.lea(kGuestRsp, {.base = kGuestRsp, .displacement = static_cast<int32_t>(8 + insn.immediate)});

@@ -7,6 +7,7 @@ namespace alcove::cpu::soft {
 
 HostRegister BlockEmitter::host_or_load(unsigned guest, HostRegister scratch) {
   if (host(guest) != kNoHostRegister) return host(guest);
+  clobber(scratch);
   a_.load(scratch, gpr_slot(guest));
   return scratch;
 }
@@ -15,6 +16,7 @@ HostMemory BlockEmitter::effective_address(const Insn& insn) {
   int64_t displacement = insn.displacement;
   HostMemory operand;
   if (insn.base == kRipRegister) {
+    clobber(kAddress);
     a_.load(kAddress, ALCOVE_TRANSLATED(page));
     operand.base = kAddress;
     displacement += page_offset(0);
@@ -27,6 +29,7 @@ HostMemory BlockEmitter::effective_address(const Insn& insn) {
   }
   if (displacement != static_cast<int32_t>(displacement)) {
     // A RIP-relative operand at the edge of its reach.
+    clobber(kWord);
     a_.move_immediate(kWord, static_cast<uint64_t>(displacement));
     operand.index = kWord;
     displacement = 0;
@@ -47,6 +50,7 @@ void BlockEmitter::load_address(HostRegister to, const HostMemory& operand, bool
 HostRegister BlockEmitter::address(const Insn& insn) {
   const bool wide = insn.address_size == 8;
   const HostMemory operand = effective_address(insn);
+  clobber(kAddress);
   HostRegister result = kAddress;
   if (operand.base != kNoHostRegister && operand.index == kNoHostRegister && operand.displacement == 0 &&
       wide)
@@ -54,6 +58,7 @@ HostRegister BlockEmitter::address(const Insn& insn) {
   else
     load_address(kAddress, operand, wide);
   if (insn.segment >= fs) {
+    clobber(kWord);
     a_.load(kWord, gs_memory(static_cast<int32_t>(offsetof(Cpu, segment_base) + 8 * insn.segment)));
     a_.lea(kAddress, {.base = result, .index = kWord});
     result = kAddress;
@@ -108,6 +113,22 @@ HostMemory BlockEmitter::look_up(HostRegister address, unsigned size, bool write
     refuse_if(kHostEqual);
   }
   return {.base = address, .index = kWord, .displacement = -1};
+}
+
+HostMemory BlockEmitter::memory_operand(const Insn& insn, unsigned size, bool write, Unaligned unaligned,
+                                        bool word_needed) {
+  if (in_window()) return window_operand(insn, word_needed);
+  const HostMemory operand = look_up(address(insn), size, write, unaligned);
+  if (!word_needed) return operand;
+  a_.lea(kAddress, operand);
+  return {.base = kAddress};
+}
+
+HostMemory BlockEmitter::frame_operand(unsigned guest, int32_t displacement, bool write) {
+  if (in_window()) return window_at(guest, displacement, Scratch::word);
+  if (displacement == 0) return look_up(host(guest), 8, write);
+  a_.lea(kAddress, {.base = host(guest), .displacement = displacement});
+  return look_up(kAddress, 8, write);
 }
 
 void BlockEmitter::note_access() {

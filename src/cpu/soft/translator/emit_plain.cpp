@@ -77,7 +77,7 @@ void BlockEmitter::plain(const Insn& insn, const Plan& plan) {
     };
     if (plan.reg == Role::general && !high_reg && !fits(insn.reg, byte_reg)) return by_handler(insn);
     if (general_rm && insn.is_register && !high_rm && !fits(insn.rm, byte_rm)) return by_handler(insn);
-    if (in_memory &&
+    if (in_memory && !in_window() &&
         (insn.base != kRipRegister && insn.base != kNoRegister && insn.index == kNoRegister &&
          insn.displacement == 0 && host(insn.base) >= kHostR8 && host(insn.base) < kNoHostRegister))
       return by_handler(insn);
@@ -94,13 +94,9 @@ void BlockEmitter::plain(const Insn& insn, const Plan& plan) {
         plan.aligned || insn.lock || plan.exchanges_pair || insn.row->mnemonic == std::string_view("xchg")
             ? Unaligned::refuse
             : Unaligned::check_page;
-    operand = look_up(address(insn), size, write, unaligned);
     const bool needs_word = plan.count_in_cl || plan.exchanges_pair ||
                             (plan.reg == Role::general && !high_reg && host(insn.reg) == kNoHostRegister);
-    if (needs_word) {
-      a_.lea(kAddress, operand);
-      operand = {.base = kAddress};
-    }
+    operand = memory_operand(insn, size, write, unaligned, needs_word);
   }
 
   // Operands that have no register get one for the moment.
@@ -114,6 +110,7 @@ void BlockEmitter::plain(const Insn& insn, const Plan& plan) {
       } else {
         reg = kWord;
       }
+      clobber(reg);
       a_.load(reg, gpr_slot(insn.reg));
       scratch_used = true;
       const bool is_first = !plan.rm_first;
@@ -129,6 +126,7 @@ void BlockEmitter::plain(const Insn& insn, const Plan& plan) {
     if (rm == kNoHostRegister) {
       const bool same = plan.reg == Role::general && insn.reg == insn.rm && scratch_used;
       rm = same ? reg : kAddress;
+      clobber(rm);
       if (!same) a_.load(rm, gpr_slot(insn.rm));
       store_rm = plan.rm_first ? plan.writes_first : plan.writes_second;
       if (same) {
@@ -139,6 +137,7 @@ void BlockEmitter::plain(const Insn& insn, const Plan& plan) {
   } else if (plan.rm == Role::vector && insn.is_register) {
     rm = static_cast<HostRegister>(insn.rm);
   }
+  if (plan.count_in_cl || plan.exchanges_pair || plan.result_in_rcx) clobber(kWord);
   if (plan.count_in_cl || plan.exchanges_pair) a_.move(kHostRcx, kGuestRcx);
 
   if (in_memory) {
@@ -162,7 +161,10 @@ void BlockEmitter::plain(const Insn& insn, const Plan& plan) {
 void BlockEmitter::lea(const Insn& insn) {
   HostRegister to = host(insn.reg);
   const bool in_slot = to == kNoHostRegister;
-  if (in_slot || insn.operand_size == 2) to = kAddress;
+  if (in_slot || insn.operand_size == 2) {
+    to = kAddress;
+    clobber(kAddress);
+  }
   const bool wide = insn.operand_size == 8 && insn.address_size == 8;
   load_address(to, effective_address(insn), wide);
   if (insn.operand_size == 2) {
@@ -181,11 +183,13 @@ void BlockEmitter::lea(const Insn& insn) {
 void BlockEmitter::divide(const Insn& insn) {
   if (insn.operand_size < 4) return by_handler(insn);
   const bool wide = insn.operand_size == 8;
+  clobber_both();
   if (insn.is_register) {
     const HostRegister divisor = host_or_load(insn.rm, kWord);
     if (divisor != kWord) a_.op({.opcode = 0x8b, .wide = wide}, kWord, divisor);
   } else {
-    const HostMemory operand = look_up(address(insn), insn.operand_size, false);
+    const HostMemory operand = memory_operand(insn, insn.operand_size, false);
+    clobber_both();
     note_access();
     a_.op({.opcode = 0x8b, .wide = wide}, kWord, operand);
   }

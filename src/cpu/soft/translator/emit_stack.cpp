@@ -9,13 +9,15 @@ void BlockEmitter::push_register(const Insn& insn) {
 }
 
 void BlockEmitter::push_register_operand(unsigned guest) {
-  a_.lea(kAddress, {.base = kGuestRsp, .displacement = -8});
-  HostMemory operand = look_up(kAddress, 8, true);
+  HostMemory operand = frame_operand(rsp, -8, true);
   HostRegister value = host(guest);
   if (value == kNoHostRegister) {
-    a_.lea(kAddress, operand);
-    operand = {.base = kAddress};
-    value = kWord;
+    if (!in_window()) {
+      a_.lea(kAddress, operand);
+      operand = {.base = kAddress};
+    }
+    value = in_window() ? kAddress : kWord;
+    clobber(value);
     a_.load(value, gpr_slot(guest));
   }
   note_access();
@@ -25,8 +27,7 @@ void BlockEmitter::push_register_operand(unsigned guest) {
 
 void BlockEmitter::push_immediate(const Insn& insn) {
   if (insn.operand_size != 8) return by_handler(insn);
-  a_.lea(kAddress, {.base = kGuestRsp, .displacement = -8});
-  const HostMemory operand = look_up(kAddress, 8, true);
+  const HostMemory operand = frame_operand(rsp, -8, true);
   note_access();
   a_.op({.opcode = 0xc7, .wide = true}, 0, operand);
   a_.word32(static_cast<uint32_t>(insn.immediate));
@@ -36,9 +37,17 @@ void BlockEmitter::push_immediate(const Insn& insn) {
 void BlockEmitter::push_memory(const Insn& insn) {
   if (insn.operand_size != 8) return by_handler(insn);
   if (insn.is_register) return push_register_operand(insn.rm);
-  const HostMemory from = look_up(address(insn), 8, false);
+  const HostMemory from = memory_operand(insn, 8, false);
   note_access();
   a_.load(kAddress, from);
+  clobber(kAddress);
+  if (in_window()) {
+    const HostMemory to = frame_operand(rsp, -8, true);
+    note_access();
+    a_.store(to, kAddress);
+    a_.lea(kGuestRsp, {.base = kGuestRsp, .displacement = -8});
+    return;
+  }
   a_.store(ALCOVE_TRANSLATED(saved), kAddress);
   a_.lea(kAddress, {.base = kGuestRsp, .displacement = -8});
   a_.lea(kAddress, look_up(kAddress, 8, true));
@@ -50,22 +59,24 @@ void BlockEmitter::push_memory(const Insn& insn) {
 
 void BlockEmitter::pop_register(const Insn& insn) {
   if (insn.operand_size != 8) return by_handler(insn);
-  const HostMemory operand = look_up(kGuestRsp, 8, false);
-  const HostRegister to = host(insn.reg) == kNoHostRegister || insn.reg == rsp ? kWord : host(insn.reg);
+  const HostMemory operand = frame_operand(rsp, 0, false);
+  const bool in_slot = host(insn.reg) == kNoHostRegister;
+  const HostRegister to = in_slot || insn.reg == rsp ? kAddress : host(insn.reg);
+  clobber(kAddress);
   note_access();
   a_.load(to, operand);
   if (insn.reg == rsp) {
-    a_.move(kGuestRsp, kWord);
+    a_.move(kGuestRsp, kAddress);
     return;
   }
   a_.lea(kGuestRsp, {.base = kGuestRsp, .displacement = 8});
-  if (to == kWord) a_.store(gpr_slot(insn.reg), kWord);
+  if (in_slot) a_.store(gpr_slot(insn.reg), kAddress);
 }
 
 void BlockEmitter::leave_frame() {
   const Insn& insn = insn_at(current_);
   if (insn.operand_size != 8) return by_handler(insn);
-  const HostMemory operand = look_up(kGuestRbp, 8, false);
+  const HostMemory operand = frame_operand(rbp, 0, false);
   note_access();
   a_.load(kWord, operand);
   a_.lea(kGuestRsp, {.base = kGuestRbp, .displacement = 8});
@@ -73,13 +84,17 @@ void BlockEmitter::leave_frame() {
 }
 
 void BlockEmitter::push_return_address(const Insn& insn) {
-  a_.lea(kAddress, {.base = kGuestRsp, .displacement = -8});
-  a_.lea(kAddress, look_up(kAddress, 8, true));
-  a_.load(kWord, ALCOVE_TRANSLATED(page));
-  a_.lea(kWord,
-         {.base = kWord, .displacement = static_cast<int32_t>(page_offset(insn.offset + insn.length))});
+  HostMemory operand = frame_operand(rsp, -8, true);
+  if (!in_window()) {
+    a_.lea(kAddress, operand);
+    operand = {.base = kAddress};
+  }
+  const HostRegister value = in_window() ? kAddress : kWord;
+  a_.load(value, ALCOVE_TRANSLATED(page));
+  a_.lea(value,
+         {.base = value, .displacement = static_cast<int32_t>(page_offset(insn.offset + insn.length))});
   note_access();
-  a_.store({.base = kAddress}, kWord);
+  a_.store(operand, value);
   a_.lea(kGuestRsp, {.base = kGuestRsp, .displacement = -8});
 }
 

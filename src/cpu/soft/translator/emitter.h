@@ -91,10 +91,34 @@ class BlockEmitter {
   enum class Unaligned { check_page, refuse };
   HostMemory look_up(HostRegister address, unsigned size, bool write,
                      Unaligned unaligned = Unaligned::check_page);
+  // The memory operand of the instruction, looked up. `word_needed`: RCX is not to be part of it.
+  HostMemory memory_operand(const Insn& insn, unsigned size, bool write,
+                            Unaligned unaligned = Unaligned::check_page, bool word_needed = false);
+  // [register + displacement] of 8 bytes. Of the scratch registers, code for windows uses RCX only.
+  HostMemory frame_operand(unsigned guest, int32_t displacement, bool write);
   // To be called right before the access.
   void note_access();
   HostRegister host_or_load(unsigned guest, HostRegister scratch);
   void refuse_if(uint8_t condition);
+
+  // emit_window.cpp: code for an address space with a window (mmu/window.h). What RBP and RCX have of guest
+  // registers' values is used again while it is right.
+  struct Reach {
+    uint8_t guest = kNoRegister;
+    int32_t moved = 0;  // By how much the register has changed since.
+  };
+  bool in_window() const { return block_.mode.window; }
+  HostMemory window_operand(const Insn& insn, bool word_needed);
+  enum class Scratch { either, address, word };
+  HostMemory window_at(unsigned guest, int32_t displacement, Scratch scratch);
+  // The scratch register gets another value.
+  void clobber(HostRegister scratch) { reach_[scratch == kWord] = {}; }
+  void clobber_both() { reach_ = {}; }
+  void guest_moved(unsigned guest, int64_t by);
+  void guest_written(unsigned guest);
+  // After an instruction.
+  void update_reach(const Insn& insn, const Plan& plan);
+  void restore_reach(const std::array<Reach, 2>& reach);
 
   // emit_plain.cpp
   void plain(const Insn& insn, const Plan& plan);
@@ -155,14 +179,16 @@ class BlockEmitter {
     uint8_t out;
   };
   std::vector<Swap> swaps_;
-  bool swaps_out_ = false;  // The last instruction has undone them for all the ways it leads.
-  size_t loop_entry_ = 0;   // Behind the first swap_in().
+  bool swaps_out_ = false;        // The last instruction has undone them for all the ways it leads.
+  size_t loop_entry_ = 0;         // Behind the first swap_in().
+  std::array<Reach, 2> reach_{};  // Of RBP and RCX.
 
   // Things that are out of the way, made after the block's own code.
   struct HandlerStub {
     size_t insn;
     std::vector<Assembler::Fixup> from;
     size_t resume = 0;
+    std::array<Reach, 2> reach{};  // There.
   };
   struct UnalignedStub {
     Assembler::Fixup from;
@@ -193,6 +219,7 @@ class BlockEmitter {
   std::vector<Branch> branches_;
   std::vector<std::pair<size_t, size_t>> accesses_;  // Place in code and index of its stub in handlers_.
   bool current_has_stub_ = false;
+  bool handled_ = false;  // The current instruction is left to its handler.
 };
 
 }  // namespace alcove::cpu::soft

@@ -14,11 +14,11 @@ namespace {
 // An address that is not canonical gives SIGSEGV, or SIGBUS where RBP is its base.
 constexpr std::array kSignals = {SIGSEGV, SIGBUS};
 std::array<struct sigaction, kSignals.size()> former;
-thread_local const Translator* volatile running = nullptr;
+thread_local Translator* volatile running = nullptr;
 
 void handle(int number, siginfo_t* info, void* opaque) {
   auto& registers = static_cast<ucontext_t*>(opaque)->uc_mcontext.gregs;
-  const Translator* const translator = running;
+  Translator* const translator = running;
   if (translator) {
     const auto at = reinterpret_cast<const uint8_t*>(registers[REG_RIP]);
     if (const uint8_t* const instead = translator->instead_of(at)) {
@@ -50,7 +50,7 @@ void install_fault_handler() {
   });
 }
 
-void expect_faults(const Translator& translator) {
+void expect_faults(Translator& translator) {
   running = &translator;
 }
 

@@ -9,6 +9,6 @@ class Translator;
 void install_fault_handler();
 
 // Says whose code this thread is going to run.
-void expect_faults(const Translator& translator);
+void expect_faults(Translator& translator);
 
 }  // namespace alcove::cpu::soft

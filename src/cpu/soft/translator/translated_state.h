@@ -3,6 +3,8 @@
 
 #include <cstdint>
 
+#include "cpu/soft/mmu/window.h"
+
 namespace alcove::cpu::soft {
 
 struct TranslatedState {
@@ -18,6 +20,7 @@ struct TranslatedState {
   static constexpr uint64_t kLowerPages = 0x7fff'ffff'f000, kAllPages = 0xffff'ffff'f000;
   uint64_t lower_pages = kLowerPages;
   uint64_t all_pages = kAllPages;
+  uint64_t window = Window::kMask;
   uint64_t in_page = 0xfff;
   uint64_t sign = uint64_t{1} << 63;
   uint64_t low_bits[4] = {1, 3, 7, 15};  // By log2 of the access's size, less one.

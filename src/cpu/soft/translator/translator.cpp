@@ -18,6 +18,7 @@ namespace alcove::cpu::soft {
 namespace {
 
 constexpr size_t kCodeSize = 48u << 20;  // With what the code cache has, at most 88 MiB a processor.
+constexpr size_t kLargestAccess = 32;    // Of translated instructions, in bytes.
 constexpr uint64_t kCr4Smap = 1u << 21;
 constexpr uint64_t kFixedFlags = 0x202;  // Bit 1 and IF are set whatever the guest's are.
 
@@ -44,10 +45,11 @@ std::unique_ptr<Translator> Translator::create(Engine& engine, const CpuMemory& 
   auto map = FlatMap::create(cpu, address_spaces(engine.cpu().index));
   auto code = CodeMemory::create(kCodeSize);
   if (!map || !code) return nullptr;
-  return std::unique_ptr<Translator>(new Translator(engine, std::move(map), std::move(code)));
+  return std::unique_ptr<Translator>(new Translator(engine, cpu, std::move(map), std::move(code)));
 }
 
-Translator::Translator(Engine& engine, std::unique_ptr<FlatMap> map, std::unique_ptr<CodeMemory> code)
+Translator::Translator(Engine& engine, const CpuMemory& memory, std::unique_ptr<FlatMap> map,
+                       std::unique_ptr<CodeMemory> code)
     : engine_(engine), map_(std::move(map)), code_(std::move(code)) {
   common_ = make_common_code(*code_, &Translator::run_handler);
   common_size_ = code_->used();
@@ -56,6 +58,7 @@ Translator::Translator(Engine& engine, std::unique_ptr<FlatMap> map, std::unique
   alone_[1] = end_of_block();
   Cpu& cpu = engine_.cpu();
   cpu.translated.cpu = &cpu;
+  map_->allow_windows(memory, engine_.mmu().memory().memory());
   engine_.mmu().set_flat_map(cpu, map_.get());
   install_fault_handler();
 }
@@ -106,7 +109,10 @@ void Translator::link(Block& target) {
   const bool far = std::exchange(far_miss_, false);
   if (cpu.rip != open_target_) return;
   if (log_ && far) ++log_->counters.far_misses;
-  if (far) map_->add_jump(!target.mode.user, cpu.rip, target.translation->begin);
+  if (far && target.mode.window)
+    map_->window()->jumps().add(cpu.rip, target.translation->begin);
+  else if (far)
+    map_->add_jump(!target.mode.user, cpu.rip, target.translation->begin);
   if (!site || site->from->mode != target.mode || (site->from->physical ^ target.physical) >> 12 != 0) return;
   const auto distance = static_cast<int32_t>(target.translation->near_entry - site->patch);
   if (log_) ++log_->counters.links;
@@ -116,7 +122,7 @@ void Translator::link(Block& target) {
 void Translator::prepare() {
   Cpu& cpu = engine_.cpu();
   if (!cpu.fpu.mxcsr_resident) detail::begin_operation(cpu);
-  set_gs_base(map_->base());
+  set_gs_base(in_window_ ? map_->window()->base() : map_->base());
   cpu.translated.flags = cpu.flags.arithmetic_bits() | kFixedFlags;
 }
 
@@ -124,9 +130,11 @@ void Translator::run(Block& block) {
   Cpu& cpu = engine_.cpu();
   // Code of another mode must not be found in the cache that this mode's uses.
   const bool upper = !block.mode.user;
-  if (block.mode != jump_modes_[upper]) {
+  in_window_ = block.mode.window;
+  BlockMode& jump_mode = jump_modes_[in_window_ ? 2 : upper];
+  if (block.mode != jump_mode) {
     map_->clear_jumps();
-    jump_modes_[upper] = block.mode;
+    jump_mode = block.mode;
   }
   link(block);
   if (!upper) map_->enter_user();
@@ -137,7 +145,9 @@ void Translator::run(Block& block) {
   left_by_handler_ = false;
   if (log_) ++log_->counters.entries;
   expect_faults(*this);
+  const uint64_t begin = upper ? 0 : __rdtsc();
   reinterpret_cast<void (*)()>(reinterpret_cast<uintptr_t>(common_.enter))();
+  if (!upper) account(__rdtsc() - begin);
   if (left_by_handler_) return;
   cpu.rip = state.target;
   cpu.flags.set_arithmetic_bits(static_cast<uint32_t>(state.flags));
@@ -150,6 +160,11 @@ void Translator::run(Block& block) {
   } else if (state.result != kNoLink) {
     open_link_ = reinterpret_cast<const LinkSite*>(state.result);
   }
+}
+
+void Translator::account(uint64_t ticks) {
+  Windows* const windows = map_->windows();
+  if (windows && windows->ran(ticks) && map_->open_window()) engine_.code().update_mode(engine_.cpu());
 }
 
 void Translator::call_handler(const Insn& insn) {
@@ -209,10 +224,15 @@ const uint8_t* Translator::execute(const HandlerSite& site) {
   }
 
   if (log_) log_->handled(insn);
+  const bool refused = std::exchange(refused_, false);
   cpu.interrupt_shadow = false;
   call_handler(insn);
-  if (operand) map_->fill(cpu, operand);
-  if (stack) map_->fill(cpu, stack);
+  if (in_window_) {
+    if (refused && !fill_window(operand, kLargestAccess, stack)) return nullptr;
+  } else {
+    if (operand) map_->fill(cpu, operand);
+    if (stack) map_->fill(cpu, stack);
+  }
   // STI's shadow may stay set over translated code: then an interrupt is taken one instruction later.
   const bool calm = cpu.attention.load(std::memory_order_relaxed) == 0 && !cpu.single_step &&
                     !(cpu.interrupt_shadow && cpu.debug_shadow);
@@ -222,14 +242,49 @@ const uint8_t* Translator::execute(const HandlerSite& site) {
   return reinterpret_cast<const uint8_t*>(&site) + site.resume;
 }
 
-const uint8_t* Translator::instead_of(const uint8_t* access) const {
+bool Translator::fill_window(uint64_t operand, size_t size, uint64_t stack) {
+  if (!map_->windows()->missed()) {
+    engine_.code().update_mode(engine_.cpu());
+    return false;
+  }
+  if (operand) {
+    map_in_window(operand);
+    if ((operand ^ (operand + size - 1)) >> 12) map_in_window(operand + size - 1);
+  }
+  if (stack) {
+    map_in_window(stack);
+    if ((stack ^ (stack + 7)) >> 12) map_in_window(stack + 7);
+  }
+  return true;
+}
+
+void Translator::map_in_window(uint64_t address) {
+  const Cpu& cpu = engine_.cpu();
+  const TlbEntry& entry = cpu.tlb->entry(address);
+  const uint64_t tag = (address & kPageMask) | cpu.tlb_generation[0];
+  if (address >> 47 != 0 || entry.read_tag != tag) return;
+  const bool writable = entry.write_tag == tag && !(entry.physical & TlbEntry::kReadOnly);
+  Window::Page page{.address = address & kPageMask,
+                    .host = reinterpret_cast<const std::byte*>((address & kPageMask) + entry.addend),
+                    .writable = writable,
+                    .size = 4096};
+  const uint64_t large = entry.physical & ~(Window::kLargeSize - 1);
+  if (writable && (entry.physical & TlbEntry::kSizeBits) >= 21 &&
+      engine_.mmu().memory().is_plain(large, Window::kLargeSize))
+    page.size = Window::kLargeSize;
+  map_->window()->map(page);
+}
+
+const uint8_t* Translator::instead_of(const uint8_t* access) {
   if (!code_->contains(access)) return nullptr;
   auto it = std::ranges::upper_bound(translations_, access, {}, &TranslatedBlock::begin);
   if (it == translations_.begin()) return nullptr;
   --it;
   const auto offset = static_cast<uint32_t>(access - it->begin);
   const auto found = std::ranges::lower_bound(it->accesses, offset, {}, &Emitted::Access::at);
-  return found != it->accesses.end() && found->at == offset ? it->begin + found->instead : nullptr;
+  if (found == it->accesses.end() || found->at != offset) return nullptr;
+  refused_ = true;
+  return it->begin + found->instead;
 }
 
 void Translator::code_changed(const PageState& page) {
@@ -288,7 +343,9 @@ std::string Translator::listing(const TranslatedBlock& translation) {
 
 void Translator::release() {
   map_->release();
-  map_->select(engine_.cpu().tlb_generation[0]);
+  const Cpu& cpu = engine_.cpu();
+  map_->select(cpu.tlb_generation[0], cpu.cr3 & kPageMask);
+  engine_.code().update_mode(cpu);
 }
 
 void Translator::flush() {

@@ -62,15 +62,22 @@ class Translator {
   // Linear addresses of code may mean other pages now.
   void forget_jumps() { map_->clear_jumps(); }
   void forget_jumps(uint64_t page) { map_->clear_jumps(page); }
+  // Of the present address space; null if it has none.
+  Window* window() { return map_->window(); }
+  // For tests: see Windows::open_after().
+  void open_windows_after(uint64_t ticks) {
+    if (Windows* const windows = map_->windows()) windows->open_after(ticks);
+  }
 
   // The translation's own code, without what is out of its way.
   std::string listing(const TranslatedBlock& translation);
 
   // Where to go on after the host refused an access at this place; null if it is none of ours.
-  const uint8_t* instead_of(const uint8_t* access) const;
+  const uint8_t* instead_of(const uint8_t* access);
 
  private:
-  Translator(Engine& engine, std::unique_ptr<FlatMap> map, std::unique_ptr<CodeMemory> code);
+  Translator(Engine& engine, const CpuMemory& memory, std::unique_ptr<FlatMap> map,
+             std::unique_ptr<CodeMemory> code);
   static const uint8_t* run_handler(Cpu* cpu, const HandlerSite* site);
   const uint8_t* execute(const HandlerSite& site);
   // Executes this instruction alone, by the interpreter.
@@ -82,6 +89,10 @@ class Translator {
   void forget_all();
   // Makes the host's registers fit for the guest's code.
   void prepare();
+  void account(uint64_t ticks);
+  // After the host refused an access in a window: false if the address space has none any more.
+  bool fill_window(uint64_t operand, size_t size, uint64_t stack);
+  void map_in_window(uint64_t address);
 
   Engine& engine_;
   std::unique_ptr<FlatMap> map_;
@@ -95,8 +106,11 @@ class Translator {
   bool far_miss_ = false;
   uint64_t open_target_ = 0;
   bool left_by_handler_ = false;
-  std::array<BlockMode, 2> jump_modes_;  // That the jump caches are for: the lower and the upper half's.
-  std::array<Insn, 2> alone_;            // The instruction that a handler executes, and an end behind it.
+  bool in_window_ = false;  // The code that runs uses the address space's window.
+  bool refused_ = false;    // The host has refused an access, and the handler is to make it.
+  std::array<BlockMode, 3>
+      jump_modes_;             // That the jump caches are for: the lower half's, the upper's, windows'.
+  std::array<Insn, 2> alone_;  // The instruction that a handler executes, and an end behind it.
 
   std::unique_ptr<TranslatorLog> log_;  // Null but for developers.
 

@@ -1,0 +1,107 @@
+#include "cpu/soft/mmu/windows.h"
+
+#include <algorithm>
+
+namespace alcove::cpu::soft {
+namespace {
+
+// In ticks of the TSC, of which a host has two to four in a nanosecond.
+constexpr uint64_t kMissCost = 25'000;         // Of a missing page.
+constexpr uint64_t kGrace = 1000 * kMissCost;  // For misses in the beginning.
+constexpr uint64_t kLargestThreshold = 4'000'000'000;
+
+}  // namespace
+
+void Windows::select(uint64_t root, uint64_t generation) {
+  root_ = root;
+  generation_ = generation;
+  const auto it = std::ranges::find(owned_, root, [](const auto& owned) { return owned->root; });
+  current_ = it == owned_.end() ? nullptr : it->get();
+  if (!current_) return;
+  current_->last_used = ++uses_;
+  if (current_->generation == generation) return;
+  current_->generation = generation;
+  current_->window->clear();
+  current_->window->jumps().clear();
+}
+
+Windows::Candidate& Windows::candidate(uint64_t root) {
+  auto it = std::ranges::find(candidates_, root, &Candidate::root);
+  if (it == candidates_.end()) {
+    it = std::ranges::min_element(candidates_, {}, &Candidate::last_used);
+    *it = {.root = root, .threshold = first_threshold_};
+  }
+  it->last_used = ++uses_;
+  return *it;
+}
+
+bool Windows::ran(uint64_t ticks) {
+  if (current_) {
+    current_->ticks += ticks;
+    return false;
+  }
+  Candidate& runner = candidate(root_);
+  runner.ticks += ticks;
+  return runner.ticks > runner.threshold;
+}
+
+Windows::Owned* Windows::to_give() {
+  const auto unused = std::ranges::find(owned_, kNobody, [](const auto& owned) { return owned->root; });
+  if (unused != owned_.end()) return unused->get();
+  if (auto window = Window::create(cpu_, memory_)) {
+    owned_.push_back(std::make_unique<Owned>());
+    owned_.back()->window = std::move(window);
+    return owned_.back().get();
+  }
+  if (owned_.empty()) return nullptr;
+  return std::ranges::min_element(owned_, {}, [](const auto& owned) { return owned->last_used; })->get();
+}
+
+bool Windows::open(std::span<const Window::Page> pages) {
+  candidate(root_).ticks = 0;
+  Owned* const owned = to_give();
+  if (!owned) return false;
+  owned->window->clear();
+  owned->window->jumps().clear();
+  owned->root = root_;
+  owned->generation = generation_;
+  owned->last_used = ++uses_;
+  owned->ticks = owned->misses = 0;
+  current_ = owned;
+  owned->window->map(pages);
+  return true;
+}
+
+bool Windows::missed() {
+  if (++current_->misses * kMissCost <= kGrace + current_->ticks / 4) return true;
+  Candidate& loser = candidate(root_);
+  loser.ticks = 0;
+  loser.threshold = std::min(2 * loser.threshold, kLargestThreshold);
+  current_->window->clear();
+  current_->root = kNobody;
+  current_ = nullptr;
+  return false;
+}
+
+void Windows::forbid_writes(const std::byte* host_page) {
+  for (const auto& owned : owned_) owned->window->forbid_writes(host_page);
+}
+
+void Windows::forget_all_pages() {
+  for (const auto& owned : owned_) owned->window->clear();
+}
+
+void Windows::remove_jumps(uint64_t offset, const uint8_t* code) {
+  for (const auto& owned : owned_) owned->window->jumps().remove(offset, code);
+}
+
+void Windows::clear_jumps() {
+  for (const auto& owned : owned_) owned->window->jumps().clear();
+}
+
+void Windows::release() {
+  current_ = nullptr;
+  owned_.clear();
+}
+
+}  // namespace alcove::cpu::soft

@@ -1,0 +1,79 @@
+// Which address spaces of a processor have windows: those in which user code runs for long without changing
+// its memory map much. Mapping a page for the host's MMU takes as long as thousands of accesses by the
+// FlatMap.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "cpu/soft/mmu/window.h"
+
+namespace alcove::cpu::soft {
+
+class Windows {
+ public:
+  Windows(const CpuMemory& cpu, const memory::GuestMemory& memory) : cpu_(cpu), memory_(memory) {}
+
+  // The lower half of the address space is now that of the page tables at `root`; one of another generation
+  // (Cpu::tlb_generation) than before is to be looked up anew.
+  void select(uint64_t root, uint64_t generation);
+  // Of the present address space; null if it has none.
+  Window* current() { return current_ ? current_->window.get() : nullptr; }
+
+  // User code has run for so many ticks of the TSC; true if the address space, which has no window, has now
+  // earned one.
+  bool ran(uint64_t ticks);
+  // Gives the address space one with these pages. False if there is none to give.
+  bool open(std::span<const Window::Page> pages);
+  // A page is missing in the current window; false if so many are that it does not pay: it is closed then.
+  bool missed();
+
+  void forget_page(uint64_t address) {
+    if (current_) current_->window->forget_page(address);
+  }
+  void forbid_writes(const std::byte* host_page);
+  void forget_all_pages();
+  void remove_jumps(uint64_t offset, const uint8_t* code);
+  void clear_jumps();
+  // Gives everything back.
+  void release();
+
+  // For tests: how long code of CPL 3 must have run before.
+  void open_after(uint64_t ticks) {
+    first_threshold_ = ticks;
+    candidates_.fill({});
+  }
+
+ private:
+  struct Owned {
+    uint64_t root = kNobody;
+    uint64_t generation = 0;
+    uint64_t last_used = 0;
+    uint64_t ticks = 0, misses = 0;  // Since it was opened.
+    std::unique_ptr<Window> window;
+  };
+  struct Candidate {
+    uint64_t root = kNobody;
+    uint64_t ticks = 0;
+    uint64_t threshold = 0;
+    uint64_t last_used = 0;
+  };
+  static constexpr uint64_t kNobody = ~uint64_t{0};
+
+  Candidate& candidate(uint64_t root);
+  Owned* to_give();
+
+  const CpuMemory& cpu_;
+  const memory::GuestMemory& memory_;
+  std::vector<std::unique_ptr<Owned>> owned_;
+  Owned* current_ = nullptr;
+  std::array<Candidate, 16> candidates_;
+  uint64_t root_ = kNobody, generation_ = 0;
+  uint64_t uses_ = 0;
+  uint64_t first_threshold_ = 50'000'000;
+};
+
+}  // namespace alcove::cpu::soft

@@ -1,0 +1,132 @@
+// Memory accesses by the host's MMU, in code for an address space with a window (mmu/window.h). An address is
+// brought into the window by PEXT, which takes the low bits; the displacement may be added afterwards, as
+// what it can reach around the window is not mapped.
+#include <cstdlib>
+#include <string_view>
+
+#include "cpu/soft/translator/emitter.h"
+
+namespace alcove::cpu::soft {
+namespace {
+
+// A displacement and the sum of what a register has moved are within Window::kReach together.
+constexpr int32_t kLargestPart = Window::kReach / 2;
+
+bool is_small(int64_t value) {
+  return value >= -kLargestPart && value <= kLargestPart;
+}
+
+// They write no general register but those that ModRM or the opcode name. Others may write RAX, RCX and RDX.
+bool writes_named_only(const Insn& insn, const Plan& plan) {
+  constexpr std::string_view kOthers[] = {"mul", "imul", "xchg", "cmpxchg"};
+  const std::string_view name = insn.row->mnemonic;
+  if (plan.rm == Role::none && name != "bswap" && name != "mov") return false;
+  if (plan.exchanges_pair || plan.result_in_rcx) return false;
+  for (const std::string_view other : kOthers)
+    if (name.starts_with(other)) return false;
+  return true;
+}
+
+}  // namespace
+
+HostMemory BlockEmitter::window_at(unsigned guest, int32_t displacement, Scratch which) {
+  for (const HostRegister scratch : {kAddress, kWord}) {
+    const Reach& reach = reach_[scratch == kWord];
+    if (reach.guest != guest || which == (scratch == kWord ? Scratch::address : Scratch::word)) continue;
+    return {.base = scratch, .displacement = Window::kOffset + reach.moved + displacement, .gs = true};
+  }
+  // Frames keep RCX, as far as possible, and all else has RBP.
+  const bool word = which == Scratch::word || (which == Scratch::either && (guest == rsp || guest == rbp));
+  const HostRegister scratch = word ? kWord : kAddress;
+  const HostRegister from = host_or_load(guest, scratch);
+  a_.pext(scratch, from, ALCOVE_TRANSLATED(window).displacement);
+  reach_[scratch == kWord] = {.guest = static_cast<uint8_t>(guest), .moved = 0};
+  return {.base = scratch, .displacement = Window::kOffset + displacement, .gs = true};
+}
+
+HostMemory BlockEmitter::window_operand(const Insn& insn, bool word_needed) {
+  const int64_t displacement = insn.displacement;
+  if (insn.address_size == 8 && insn.segment < fs && insn.base < 16 && insn.index == kNoRegister &&
+      is_small(displacement))
+    return window_at(insn.base, static_cast<int32_t>(displacement),
+                     word_needed ? Scratch::address : Scratch::either);
+  const HostRegister linear = address(insn);
+  clobber(kAddress);
+  a_.pext(kAddress, linear, ALCOVE_TRANSLATED(window).displacement);
+  return {.base = kAddress, .displacement = Window::kOffset, .gs = true};
+}
+
+void BlockEmitter::guest_moved(unsigned guest, int64_t by) {
+  for (Reach& reach : reach_) {
+    if (reach.guest != guest) continue;
+    if (is_small(by) && is_small(reach.moved + by))
+      reach.moved += static_cast<int32_t>(by);
+    else
+      reach = {};
+  }
+}
+
+void BlockEmitter::guest_written(unsigned guest) {
+  for (Reach& reach : reach_)
+    if (reach.guest == guest) reach = {};
+}
+
+void BlockEmitter::update_reach(const Insn& insn, const Plan& plan) {
+  if (handled_ || !usable(plan, insn)) return clobber_both();
+  switch (plan.way) {
+    case Way::nothing:
+      return;
+    case Way::push_register:
+    case Way::push_immediate:
+    case Way::push_memory:
+      return guest_moved(rsp, -8);
+    case Way::pop_register:
+      if (insn.reg != rsp) guest_moved(rsp, 8);
+      return guest_written(insn.reg);
+    case Way::lea:
+      if (insn.base == insn.reg && insn.index == kNoRegister && insn.operand_size == 8 &&
+          insn.address_size == 8)
+        return guest_moved(insn.reg, insn.displacement);
+      return guest_written(insn.reg);
+    case Way::plain:
+      break;
+    default:
+      return clobber_both();
+  }
+  if (!writes_named_only(insn, plan))
+    for (const Gpr other : {rax, rcx, rdx}) guest_written(other);
+  const bool reg_written =
+      plan.reg == Role::general && (plan.rm_first ? plan.writes_second : plan.writes_first);
+  const bool rm_written = plan.rm == Role::general && insn.is_register &&
+                          (plan.rm_first ? plan.writes_first : plan.writes_second);
+  const std::string_view name = insn.row->mnemonic;
+  const bool adds = name == "add", subtracts = name == "sub";
+  if (rm_written && !reg_written && insn.operand_size == 8 && (adds || subtracts) && plan.reg == Role::none) {
+    const int64_t by = insn.immediate;
+    return guest_moved(insn.rm, adds ? by : -by);
+  }
+  // Of AH to BH the full registers change.
+  const auto written = [&](unsigned number, unsigned byte) {
+    guest_written(number);
+    if (insn.operand_size == 1 && byte % 8 == 1) guest_written(byte / 8);
+  };
+  if (reg_written) written(insn.reg, insn.reg_byte);
+  if (rm_written) written(insn.rm, insn.rm_byte);
+}
+
+// After a handler, which leaves nothing in RBP and RCX.
+void BlockEmitter::restore_reach(const std::array<Reach, 2>& reach) {
+  for (const HostRegister scratch : {kAddress, kWord}) {
+    const Reach& wanted = reach[scratch == kWord];
+    if (wanted.guest == kNoRegister) continue;
+    HostRegister from = host(wanted.guest);
+    if (from == kNoHostRegister) {
+      a_.load(scratch, gpr_slot(wanted.guest));
+      from = scratch;
+    }
+    if (wanted.moved != 0) a_.lea(scratch, {.base = from, .displacement = -wanted.moved});
+    a_.pext(scratch, wanted.moved != 0 ? scratch : from, ALCOVE_TRANSLATED(window).displacement);
+  }
+}
+
+}  // namespace alcove::cpu::soft
