@@ -46,7 +46,7 @@ demo:
 	@$(MAKE) --no-print-directory all
 	@BUILD=$(BUILD) DEMO_COMMAND='$(subst ','\'',$(value DEMO_COMMAND))' scripts/demo
 
-bench: everything
+bench: all
 	@scripts/install-dependencies bench
 	@BUILD=$(BUILD) bench/run
 
@@ -63,4 +63,4 @@ help:
 	@echo "make lint   clang-tidy over all sources, or over FILES='…'"
 	@echo "make demo   boot a Debian 12; DEMO_COMMAND='uname -a' runs that inside instead of a shell"
 	@echo "make install  library, headers and program under PREFIX (default /usr/local)"
-	@echo "make bench  Alcove beside QEMU, where QEMU is installed"
+	@echo "make bench  Alcove beside QEMU and this host, as a table (half an hour); BENCH_RUNS=1 BENCH_ROWS=python: a quick look"

@@ -1,13 +1,10 @@
 // Integer work as in embedded benchmarks: linked lists, matrices, a checksum and a state machine over text.
-// Prints the iterations a second of a whole round; runs about as long as its argument says, in seconds.
+// The row is the number of whole rounds a second.
 #include <array>
-#include <chrono>
 #include <cstdint>
-#include <cstdio>
-#include <cstdlib>
-#include <cstring>
 #include <string>
-#include <vector>
+
+#include "row.h"
 
 namespace {
 
@@ -121,15 +118,9 @@ uint16_t text_round(uint16_t seed) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  using Clock = std::chrono::steady_clock;
-  const double seconds = argc > 1 ? std::atof(argv[1]) : 1;
-  uint16_t crc = 0x3415;
-  uint64_t rounds = 0;
-  const auto begin = Clock::now();
-  double elapsed = 0;
-  while (elapsed < seconds) {
-    for (int i = 0; i < 50; ++i, ++rounds) crc = text_round(matrix_round(list_round(crc)));
-    elapsed = std::chrono::duration<double>(Clock::now() - begin).count();
-  }
-  std::printf("integer %.1f rounds/s (%04x)\n", static_cast<double>(rounds) / elapsed, crc);
+  bench::Rows(argc, argv).rate("integer", "rounds/s", 1, 1000, 0xeaf5, [](uint64_t rounds) {
+    uint16_t crc = 0x3415;
+    for (; rounds; --rounds) crc = text_round(matrix_round(list_round(crc)));
+    return static_cast<uint64_t>(crc);
+  });
 }

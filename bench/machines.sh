@@ -1,0 +1,71 @@
+# How the benchmarks start a machine; sourced by run. Platforms: alcove, max and qemu64 (TCG with that CPU), native.
+# shellcheck shell=bash
+
+# machine PLATFORM CPUS MEMORY_MIB INITRD COMMAND_LINE [DISK]: replaces the calling process by that machine, with its
+# serial console on standard output.
+machine() {
+  local platform=$1 cpus=$2 memory=$3 initrd=$4 line=$5 disk=${6:-}
+  if [ "$platform" = alcove ]; then
+    exec "$build/alcove" run --hypervisor "$hypervisor" --cpus "$cpus" --memory "${memory}MiB" --kernel "$data/vmlinuz" \
+      --initrd "$initrd" --cmdline "$line" ${disk:+--disk "$disk"}
+  fi
+  exec qemu-system-x86_64 -accel tcg -cpu "$platform" -smp "$cpus" -m "$memory" -nodefaults -display none -serial stdio \
+    -no-reboot -device virtio-rng-pci -device virtio-balloon-pci -nic user,model=virtio-net-pci \
+    -kernel "$data/vmlinuz" -initrd "$initrd" -append "$line" ${disk:+-drive "file=$disk,format=raw,if=virtio"}
+}
+
+# watch LIMIT MARKER COMMAND…: runs COMMAND and hands on what it prints, up to the line with MARKER (a regular
+# expression) or LIMIT seconds; then runs at_marker with the process and the microseconds it took, and ends it.
+watch() {
+  local limit=$1 marker=$2 begin process line
+  shift 2
+  rm -f "$work/fifo"
+  mkfifo "$work/fifo"
+  begin=${EPOCHREALTIME/./}
+  "$@" </dev/null >"$work/fifo" 2>&1 &
+  process=$!
+  exec 3<"$work/fifo"
+  while IFS= read -r -t $((limit + 1 - (${EPOCHREALTIME/./} - begin) / 1000000)) -u 3 line; do
+    line=${line%$'\r'}
+    echo "$line"
+    if [[ $line =~ $marker ]]; then
+      at_marker "$process" $((${EPOCHREALTIME/./} - begin))
+      break
+    fi
+    ((${EPOCHREALTIME/./} - begin < limit * 1000000)) || break
+  done
+  exec 3<&-
+  kill "$process" 2>/dev/null || true
+  wait "$process" 2>/dev/null || true
+}
+at_marker() { :; }
+
+# A process and its children.
+family() { echo "$1 $(pgrep -P "$1" | xargs)"; }
+
+# Memory of a machine without what is the guest's (shared mappings of its memory), proportional set size in MiB.
+memory_beside_guest() {
+  local process total=0
+  for process in $(family "$1"); do
+    total=$((total + $(awk '/^[0-9a-f]+-/ { guest = /alcove guest memory/ } /^Pss:/ && !guest { sum += $2 } END { print sum + 0 }' \
+      "/proc/$process/smaps")))
+  done
+  awk -v kib="$total" 'BEGIN { printf "%.1f\n", kib / 1024 }'
+}
+
+# Processor time of a machine in percent of one core, over SECONDS.
+processor_share() {  # PROCESS SECONDS
+  local before after
+  before=$(processor_ticks "$1")
+  sleep "$2"
+  after=$(processor_ticks "$1")
+  awk -v ticks=$((after - before)) -v hertz="$(getconf CLK_TCK)" -v seconds="$2" \
+    'BEGIN { printf "%.2f\n", 100 * ticks / hertz / seconds }'
+}
+processor_ticks() {
+  local process total=0
+  for process in $(family "$1"); do
+    total=$((total + $(sed 's/.*) //' "/proc/$process/stat" | awk '{ print $12 + $13 }')))
+  done
+  echo "$total"
+}
