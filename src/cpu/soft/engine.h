@@ -50,8 +50,8 @@ class Engine {
   // Lets hot code be translated, where the host allows it. Before the first run().
   void enable_translator() { translator_ = Translator::create(*this, memory_); }
   Translator* translator() { return translator_.get(); }
-  // For tests: blocks are translated before they run for the first time.
-  void translate_at_once() { hot_ = 1; }
+  // For tests: how often blocks have run when they are translated, the last time included; from 1 on.
+  void translate_after(uint8_t runs) { hot_ = runs; }
 
   Cpu& cpu() { return cpu_; }
   Mmu& mmu() { return mmu_; }

@@ -92,7 +92,7 @@ bool Engine::run_translated(Block& block) {
     if (block.heat == Block::kCold) return false;
     ++block.heat;
     if (block.heat < hot_) return false;
-    if (!translator_->translate(block)) {
+    if (!translator_->translate(block, std::max(1, hot_ / 4))) {
       block.heat = Block::kCold;
       return false;
     }

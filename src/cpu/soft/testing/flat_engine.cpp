@@ -115,10 +115,14 @@ FlatEngine::Outcome FlatEngine::run(unsigned count) {
 
 bool FlatEngine::enable_translator() {
   engine_->enable_translator();
-  engine_->translate_at_once();
+  engine_->translate_after(1);
   if (!engine_->translator()) return false;
   engine_->translator()->open_windows_after(UINT64_MAX);
   return true;
+}
+
+void FlatEngine::translate_units() {
+  engine_->translate_after(2);
 }
 
 void FlatEngine::open_windows() {

@@ -46,6 +46,9 @@ class FlatEngine {
 
   // From here on run_translated() runs everything as translated code. False if this host can't.
   bool enable_translator();
+  // From here on blocks are interpreted once, so that those that follow each other can be translated
+  // together.
+  void translate_units();
   // From here on code of CPL 3 gets windows (mmu/window.h) as soon as it has run once; before, never.
   void open_windows();
   // Executes until a fault, HLT, a single step or a kick (kKickAttention). Outcome::executed is not known.

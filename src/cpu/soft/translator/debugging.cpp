@@ -95,11 +95,12 @@ TranslatorLog::~TranslatorLog() {
   if (!count_) return;
   const Counters& c = counters;
   std::string text = fmt::format(
-      "processor {}: {} blocks of {} instructions ({} bytes) translated to {} bytes; entered {} times, {} "
+      "processor {}: {} units with {} blocks of {} instructions ({} bytes) translated to {} bytes; entered "
+      "{} times, {} "
       "links "
       "made, {} jumps not known, {} translations dropped, {} flushes\n",
-      processor_, c.blocks, c.instructions, c.guest_bytes, c.host_bytes, c.entries, c.links, c.far_misses,
-      c.dropped, c.flushes);
+      processor_, c.units, c.blocks, c.instructions, c.guest_bytes, c.host_bytes, c.entries, c.links,
+      c.far_misses, c.dropped, c.flushes);
   std::vector<std::pair<uint64_t, const Row*>> rows;
   for (const auto& [row, count] : handled_) rows.emplace_back(count, row);
   std::ranges::sort(rows, std::greater(), &std::pair<uint64_t, const Row*>::first);
@@ -117,21 +118,26 @@ void TranslatorLog::made_common_code(std::span<const uint8_t> code) {
                                  code.size(), processor_));
 }
 
-void TranslatorLog::translated(const Block& block, uint64_t rip, std::span<const uint8_t> code,
+void TranslatorLog::translated(std::span<Block* const> blocks, uint64_t rip, std::span<const uint8_t> code,
                                const uint8_t* address, size_t data, const CommonCode& common) {
-  ++counters.blocks;
-  counters.instructions += block.count;
-  counters.guest_bytes += block.length;
+  const Block& first = *blocks[0];
+  ++counters.units;
+  counters.blocks += blocks.size();
+  std::string guest;
+  for (const Block* const block : blocks) {
+    counters.instructions += block->count;
+    counters.guest_bytes += block->length;
+    if (list_) guest += list_guest_code(*block, rip + (block->physical - first.physical));
+  }
   counters.host_bytes += code.size();
   if (map_)
     perf_map().write(fmt::format("{:x} {:x} {}_{:x}\n", reinterpret_cast<uint64_t>(address), code.size(),
-                                 who(block.mode), rip));
+                                 who(first.mode), rip));
   if (list_) {
     const std::string host =
         list_host_code({.code = code, .address = address, .listed = data, .with_addresses = true}, common);
     dump().write(fmt::format("processor {}, {} code at {:#x}, physical {:#x}:\n{}is, in {} bytes:\n{}\n",
-                             processor_, who(block.mode), rip, block.physical, list_guest_code(block, rip),
-                             code.size(), host));
+                             processor_, who(first.mode), rip, first.physical, guest, code.size(), host));
   }
 }
 

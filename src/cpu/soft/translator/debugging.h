@@ -31,15 +31,15 @@ class TranslatorLog {
   ~TranslatorLog();
 
   void made_common_code(std::span<const uint8_t> code);
-  // `code`: to be read; `address`: where it runs. Up to `data` it is instructions.
-  void translated(const Block& block, uint64_t rip, std::span<const uint8_t> code, const uint8_t* address,
-                  size_t data, const CommonCode& common);
+  // `rip`: of the first block. `code`: to be read; `address`: where it runs. Up to `data` it is instructions.
+  void translated(std::span<Block* const> blocks, uint64_t rip, std::span<const uint8_t> code,
+                  const uint8_t* address, size_t data, const CommonCode& common);
   void handled(const Insn& insn) {
     if (count_) ++handled_[insn.row];
   }
 
   struct Counters {
-    uint64_t blocks = 0, instructions = 0, guest_bytes = 0, host_bytes = 0;  // Translated.
+    uint64_t units = 0, blocks = 0, instructions = 0, guest_bytes = 0, host_bytes = 0;  // Translated.
     uint64_t entries = 0;     // Ways from C++ into translated code.
     uint64_t links = 0;       // Blocks joined to others of their page.
     uint64_t far_misses = 0;  // Jumps that the jump cache did not know.

@@ -1,72 +1,70 @@
-// A block as a whole: its instructions in turn, and then what is out of their way.
+// A unit as a whole: its instructions in turn, and then what is out of their way.
 #include <algorithm>
 #include <bit>
 
 #include "cpu/soft/translator/emitter.h"
 
 namespace alcove::cpu::soft {
-namespace {
 
-// What follows is next in memory. Repeated string instructions that are interrupted leave by themselves.
-bool goes_on(const Insn& insn) {
-  return !(insn.row->flags & (kEndsBlock | kStops | kBranch)) || plan_of(*insn.row).goes_on;
-}
-
-}  // namespace
-
-BlockEmitter::BlockEmitter(Assembler& assembler, const CommonCode& common, Block& block,
-                           std::span<const uint8_t> code)
-    : a_(assembler), common_(common), block_(block), code_(code) {}
-
-// Flags are live before an instruction if it, or one behind it, may read one that no instruction before that
-// has replaced. What follows the block may read all.
-void BlockEmitter::find_live_flags() {
-  uint16_t live = kArithmeticFlags;
-  flags_live_[block_.count] = true;
-  for (size_t i = block_.count; i-- > 0;) {
-    const Insn& insn = insn_at(i);
-    const Plan& plan = plan_of(*insn.row);
-    live &= static_cast<uint16_t>(~killed_flags(plan, insn));
-    live |= insn.row->effects.read;
-    if (!usable(plan, insn)) live = kArithmeticFlags;
-    flags_live_[i] = live != 0;
-  }
-}
-
-bool BlockEmitter::usable(const Plan& plan, const Insn& insn) const {
-  if (plan.way == Way::handler) return false;
-  const BlockMode& mode = block_.mode;
-  if ((insn.row->flags & kSse) && (mode.no_fpu || mode.fpu_away || !mode.sse)) return false;
-  return insn.handler != nullptr;
+BlockEmitter::BlockEmitter(Assembler& assembler, const CommonCode& common, std::span<const Source> sources)
+    : a_(assembler), common_(common) {
+  for (const Source& source : sources) parts_.push_back({.block = source.block, .code = source.code});
 }
 
 Emitted BlockEmitter::emit() {
   find_live_flags();
+  find_loops();
   choose_swaps();
   Emitted result;
-  result.far_entry = a_.size();
+  result.entries.push_back({.near = 0, .far = a_.size()});
   a_.lea(kWord, {.base = kAddress, .displacement = static_cast<int32_t>(-page_offset(0))});
   a_.store(ALCOVE_TRANSLATED(page), kWord);
-  result.near_entry = a_.size();
+  result.entries[0].near = a_.size();
   swap_in();
-  loop_entry_ = a_.size();
-  for (current_ = 0; current_ < block_.count; ++current_) {
-    current_has_stub_ = handled_ = false;
-    const Insn& insn = insn_at(current_);
-    instruction(insn);
-    if (in_window()) update_reach(insn, plan_of(*insn.row));
-    if (!current_has_stub_) continue;
-    handlers_.back().resume = a_.size();
-    handlers_.back().reach = reach_;
+  for (part_ = 0; part_ < parts_.size(); ++part_) {
+    begin_part();
+    for (current_ = 0; current_ < block().count; ++current_) {
+      current_has_stub_ = handled_ = false;
+      const Insn& insn = insn_at(current_);
+      instruction(insn);
+      if (in_window()) update_reach(insn, plan_of(*insn.row));
+      if (!current_has_stub_) continue;
+      handlers_.back().resume = a_.size();
+      handlers_.back().reach = reach_;
+    }
+    if (goes_on(part().last())) fall_through();
   }
-  const Insn& last = insn_at(block_.count - 1u);
-  if (goes_on(last)) fall_through();
+  part_ = 0;
   result.stubs = a_.size();
+  for (size_t i = 1; i < parts_.size(); ++i) result.entries.push_back(make_entry(i));
   result.data = finish_stubs();
   for (const auto& [at, stub] : accesses_)
     result.accesses.push_back({static_cast<uint32_t>(at), static_cast<uint32_t>(handlers_[stub].resume)});
   result.size = a_.size();
   return result;
+}
+
+void BlockEmitter::begin_part() {
+  Part& part = parts_[part_];
+  // Only the part before leads here without a jump, if any does: then what it has in RBP and RCX is right.
+  if (part.jumped_to || part_ == 0) reach_ = {};
+  part.reach = reach_;
+  part.begin = a_.size();
+  for (const Assembler::Fixup fixup : part.from) a_.bind(fixup);
+}
+
+Emitted::Entry BlockEmitter::make_entry(size_t number) {
+  const Part& part = parts_[number];
+  Emitted::Entry entry;
+  entry.far = a_.size();
+  a_.lea(kWord, {.base = kAddress, .displacement = static_cast<int32_t>(-part.page_offset(0))});
+  a_.store(ALCOVE_TRANSLATED(page), kWord);
+  entry.near = a_.size();
+  swap_in();
+  restore_reach(part.reach);
+  if (a_.size() == entry.near) entry.near = part.begin;
+  a_.jump_back(part.begin);
+  return entry;
 }
 
 void BlockEmitter::instruction(const Insn& insn) {
@@ -98,8 +96,7 @@ void BlockEmitter::instruction(const Insn& insn) {
     case Way::call_indirect:
       return call_indirect(insn);
     case Way::jump_relative:
-      if (loops()) return loop_back();
-      return go_to(page_offset(insn.displacement), insn.displacement <= insn.offset);
+      return lead_to(page_offset(insn.displacement), insn.displacement <= insn.offset);
     case Way::jump_if:
       return jump_if(insn);
     case Way::jump_indirect:
@@ -111,7 +108,7 @@ void BlockEmitter::instruction(const Insn& insn) {
 
 BlockEmitter::HandlerStub& BlockEmitter::handler_stub() {
   if (!current_has_stub_) {
-    handlers_.push_back({.insn = current_, .from = {}});
+    handlers_.push_back({.block = part().block, .insn = current_, .from = {}});
     current_has_stub_ = true;
   }
   return handlers_.back();
@@ -156,6 +153,11 @@ size_t BlockEmitter::finish_stubs() {
     a_.bind(crosses);
     a_.jump_back(handler_starts[stub.handler]);
   }
+  for (const ExitStub& stub : exits_) {
+    a_.bind(stub.from);
+    swap_out();
+    links_.push_back({a_.jump(), stub.page_offset});
+  }
   for (const LinkStub& stub : links_) {
     a_.bind(stub.from);
     set_target(stub.page_offset);
@@ -176,19 +178,20 @@ size_t BlockEmitter::finish_stubs() {
     a_.bind(item.lea);
     if (item.handler) {
       const size_t site = a_.size();
-      const size_t resume = goes_on(insn_at(item.handler->insn)) ? item.resume : site;
-      a_.word64(reinterpret_cast<uint64_t>(&block_));
+      Block* const block = const_cast<Block*>(item.handler->block);
+      const size_t resume = goes_on(block->instructions()[item.handler->insn]) ? item.resume : site;
+      a_.word64(reinterpret_cast<uint64_t>(block));
       a_.word32(static_cast<uint32_t>(item.handler->insn));
       a_.word32(static_cast<uint32_t>(resume - site));
     } else {
-      a_.word64(reinterpret_cast<uint64_t>(&block_));
+      a_.word64(reinterpret_cast<uint64_t>(&block()));
       a_.word64(reinterpret_cast<uint64_t>(item.patch));
     }
   }
   for (const Branch& branch : branches_) {
     a_.bind(branch.lea, a_.size() + kFarMiss);
-    a_.word64(reinterpret_cast<uint64_t>(&insn_at(branch.insn)));
-    a_.word64(reinterpret_cast<uint64_t>(&block_));
+    a_.word64(reinterpret_cast<uint64_t>(branch.insn));
+    a_.word64(reinterpret_cast<uint64_t>(branch.block));
   }
   // From here on stubs are known by where they begin.
   for (size_t i = 0; i < handlers_.size(); ++i) handlers_[i].resume = handler_starts[i];

@@ -1,5 +1,5 @@
-// Where a block leads: to others of its page by jumps that are patched once these are translated, to all
-// others through the jump cache.
+// Where a block leads: to others of its unit directly, to others of its page by jumps that are patched once
+// these are translated, to all others through the jump cache.
 #include "cpu/soft/translator/emitter.h"
 
 namespace alcove::cpu::soft {
@@ -30,7 +30,7 @@ void BlockEmitter::go_to(int64_t page_offset, bool poll) {
     go_far(poll);
     return;
   }
-  if (!swaps_out_) swap_out();
+  swap_out();
   if (poll) {
     a_.load32(kWord, ALCOVE_CPU_MEMBER(attention));
     const Assembler::Fixup calm = a_.jump_rcx_zero();
@@ -42,7 +42,7 @@ void BlockEmitter::go_to(int64_t page_offset, bool poll) {
 
 // To the linear address in RBP.
 void BlockEmitter::go_far(bool poll, bool indirect) {
-  if (!swaps_out_) swap_out();
+  swap_out();
   if (poll) poll_far();
   look_up_jump(indirect, false);
   jump_far();
@@ -58,14 +58,14 @@ void BlockEmitter::poll_far() {
 
 // Leaves unless the jump cache knows the linear address in RBP.
 void BlockEmitter::look_up_jump(bool indirect, bool swapped) {
-  const int32_t tags = block_.mode.user ? FlatMap::kLowerJumps : FlatMap::kUpperJumps;
+  const int32_t tags = block().mode.user ? FlatMap::kLowerJumps : FlatMap::kUpperJumps;
   a_.op(kMovzx, kWord, kAddress);
   a_.load(kWord, {.index = kWord, .scale = 3, .displacement = tags, .gs = true});
   a_.lea(kWord, {.base = kWord, .index = kAddress});
   const Assembler::Fixup found = a_.jump_rcx_zero();
   if (swapped) swap_out();
   if (indirect)
-    branches_.push_back({a_.lea_rip(kWord), current_});
+    branches_.push_back({a_.lea_rip(kWord), part().block, &insn_at(current_)});
   else
     a_.move_immediate(kWord, kFarMiss);
   a_.jump(common_.leave);
@@ -74,52 +74,81 @@ void BlockEmitter::look_up_jump(bool indirect, bool swapped) {
 
 // Where look_up_jump() has found the way to.
 void BlockEmitter::jump_far() {
-  const int32_t codes = JumpCache::kCodes + (block_.mode.user ? FlatMap::kLowerJumps : FlatMap::kUpperJumps);
+  const int32_t codes = JumpCache::kCodes + (block().mode.user ? FlatMap::kLowerJumps : FlatMap::kUpperJumps);
   a_.op(kMovzx, kWord, kAddress);
   a_.jump_memory({.index = kWord, .scale = 3, .displacement = codes, .gs = true});
 }
 
-void BlockEmitter::fall_through() {
-  go_to(page_offset(block_.length), false);
+std::optional<size_t> BlockEmitter::part_at(int64_t page_offset) const {
+  for (size_t i = 0; i < parts_.size(); ++i)
+    if (parts_[i].page_offset(0) == page_offset) return i;
+  return {};
 }
 
-// Back to the block's own beginning.
-void BlockEmitter::loop_back() {
-  if (flags_live_[0]) {
+void BlockEmitter::jump_to_part(size_t target) {
+  if (parts_[target].begin != Part::kNowhere)
+    a_.jump_back(parts_[target].begin);
+  else
+    parts_[target].from.push_back(a_.jump());
+}
+
+// As part of a jump back to a part of the unit: RBP and RCX hold nothing there.
+void BlockEmitter::poll_inside(size_t target) {
+  const int64_t offset = parts_[target].page_offset(0);
+  if (parts_[target].flags_live[0]) {
     a_.load32(kWord, ALCOVE_CPU_MEMBER(attention));
     const Assembler::Fixup calm = a_.jump_rcx_zero();
-    polls_.push_back({a_.jump(), page_offset(0), false, true});
+    polls_.push_back({a_.jump(), offset, false, true});
     a_.bind(calm);
-    a_.jump_back(loop_entry_);
-    return;
+  } else {
+    a_.op({.opcode = 0x83}, 7, ALCOVE_CPU_MEMBER(attention));  // CMP
+    a_.byte(0);
+    polls_.push_back({a_.jump_if(kHostNotEqual), offset, false, true});
   }
-  a_.op({.opcode = 0x83}, 7, ALCOVE_CPU_MEMBER(attention));  // CMP
-  a_.byte(0);
-  a_.bind(a_.jump_if(kHostEqual), loop_entry_);
-  polls_.push_back({a_.jump(), page_offset(0), false, true});
+}
+
+// From the end of a part to elsewhere.
+void BlockEmitter::lead_to(int64_t page_offset, bool poll) {
+  const auto target = part_at(page_offset);
+  if (!target) return go_to(page_offset, poll);
+  if (poll) poll_inside(*target);
+  if (*target != part_ + 1) jump_to_part(*target);
+}
+
+void BlockEmitter::fall_through() {
+  lead_to(page_offset(block().length), false);
 }
 
 void BlockEmitter::jump_if(const Insn& insn) {
   const uint8_t condition = insn.opcode & 15;
-  if (loops()) {
-    const Assembler::Fixup leaves = a_.jump_if(condition ^ 1);
-    loop_back();
-    a_.bind(leaves);
-    fall_through();
-    return;
-  }
-  swap_out();
-  swaps_out_ = true;
   const int64_t taken = page_offset(insn.displacement);
-  const bool near = taken >= 0 && taken < 4096;
-  if (near && insn.displacement > insn.offset) {
-    links_.push_back({a_.jump_if(condition), taken});
-    fall_through();
-    return;
+  const bool near = taken >= 0 && taken < 4096, back = insn.displacement <= insn.offset;
+  const auto target = part_at(taken);
+  if (target && back && !parts_[*target].flags_live[0] && parts_[*target].begin != Part::kNowhere) {
+    const Assembler::Fixup not_taken = a_.jump_if(condition ^ 1);
+    a_.op({.opcode = 0x83}, 7, ALCOVE_CPU_MEMBER(attention));  // CMP
+    a_.byte(0);
+    a_.bind(a_.jump_if(kHostEqual), parts_[*target].begin);
+    polls_.push_back({a_.jump(), taken, false, true});
+    a_.bind(not_taken);
+  } else if (target && !back) {
+    const Assembler::Fixup jump = a_.jump_if(condition);
+    if (parts_[*target].begin != Part::kNowhere)
+      a_.bind(jump, parts_[*target].begin);
+    else
+      parts_[*target].from.push_back(jump);
+  } else if (near && !back) {
+    (swaps_.empty() ? links_ : exits_).push_back({a_.jump_if(condition), taken});
+  } else {
+    const Assembler::Fixup not_taken = a_.jump_if(condition ^ 1);
+    if (target) {
+      poll_inside(*target);
+      jump_to_part(*target);
+    } else {
+      go_to(taken, back);
+    }
+    a_.bind(not_taken);
   }
-  const Assembler::Fixup not_taken = a_.jump_if(condition ^ 1);
-  go_to(taken, insn.displacement <= insn.offset);
-  a_.bind(not_taken);
   fall_through();
 }
 

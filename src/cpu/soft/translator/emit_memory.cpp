@@ -72,8 +72,8 @@ void BlockEmitter::refuse_if(uint8_t condition) {
 }
 
 HostMemory BlockEmitter::look_up(HostRegister address, unsigned size, bool write, Unaligned unaligned) {
-  const int32_t mask = block_.mode.user ? ALCOVE_TRANSLATED(lower_pages).displacement
-                                        : ALCOVE_TRANSLATED(all_pages).displacement;
+  const int32_t mask = block().mode.user ? ALCOVE_TRANSLATED(lower_pages).displacement
+                                         : ALCOVE_TRANSLATED(all_pages).displacement;
   const bool live = flags_live();
   std::optional<Assembler::Fixup> misaligned, aligned;
   if (size > 1) {

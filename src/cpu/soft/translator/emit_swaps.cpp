@@ -1,45 +1,66 @@
-// Registers that a block uses and that have no host register take the host registers of others.
+// Registers that a unit uses and that have no host register take the host registers of others.
 #include <algorithm>
 
 #include "cpu/soft/translator/emitter.h"
+#include "cpu/soft/translator/unit.h"
 
 namespace alcove::cpu::soft {
 namespace {
 
-// Worth two loads and two stores around the block, unless it loops.
+// Worth two loads and two stores around the unit.
 constexpr unsigned kWorthIt = 4;
+constexpr unsigned kLoopWeight = 8;
 // No instruction uses them without naming them.
 constexpr uint8_t kMayGo[] = {r15, r14, r13, r12, r8};
 
 }  // namespace
 
-bool BlockEmitter::loops() const {
-  const Insn& last = insn_at(block_.count - 1u);
-  const Way way = plan_of(*last.row).way;
-  return (way == Way::jump_if || way == Way::jump_relative) && last.displacement == 0;
+// A loop is what lies between a part and one that leads back to it.
+void BlockEmitter::find_loops() {
+  for (size_t i = 0; i < parts_.size(); ++i) {
+    const auto [next, jump] = successors_of(*parts_[i].block);
+    for (const auto& distance : {next, jump}) {
+      const auto target = distance ? part_at(parts_[i].page_offset(*distance)) : std::nullopt;
+      if (!target) continue;
+      if (!(distance == next && *target == i + 1)) parts_[*target].jumped_to = true;
+      if (*target > i) continue;
+      const auto body = std::span(parts_).subspan(*target, i + 1 - *target);
+      const bool stays = std::ranges::all_of(body, [this](const Part& part) {
+        const auto [on, away] = successors_of(*part.block);
+        if (!on && !away) return false;
+        for (size_t n = 0; n < part.block->count; ++n)
+          if (!usable(plan_of(*part.insn(n).row), part.insn(n))) return false;
+        return true;
+      });
+      if (stays)
+        for (Part& part : body) part.in_loop = true;
+    }
+  }
 }
 
 void BlockEmitter::choose_swaps() {
   std::array<unsigned, 18> uses{};  // With kNoRegister and kRipRegister.
-  for (size_t i = 0; i < block_.count; ++i) {
-    const Insn& insn = insn_at(i);
-    const Plan& plan = plan_of(*insn.row);
-    if (!usable(plan, insn)) continue;  // Handlers find all registers in Cpu.
-    const bool special = plan.way != Way::plain;
-    if (special || plan.reg == Role::general) ++uses[insn.reg];
-    if (insn.is_register && (special || plan.rm == Role::general)) ++uses[insn.rm];
-    ++uses[insn.base];
-    ++uses[insn.index];
+  for (const Part& part : parts_) {
+    const unsigned weight = part.in_loop ? kLoopWeight : 1;
+    for (size_t i = 0; i < part.block->count; ++i) {
+      const Insn& insn = part.insn(i);
+      const Plan& plan = plan_of(*insn.row);
+      if (!usable(plan, insn)) continue;  // Handlers find all registers in Cpu.
+      const bool special = plan.way != Way::plain;
+      if (special || plan.reg == Role::general) uses[insn.reg] += weight;
+      if (insn.is_register && (special || plan.rm == Role::general)) uses[insn.rm] += weight;
+      uses[insn.base] += weight;
+      uses[insn.index] += weight;
+    }
   }
-  const unsigned worth = loops() ? 1 : kWorthIt;
   for (uint8_t guest = 0; guest < kHostOf.size(); ++guest) {
-    if (kHostOf[guest] != kNoHostRegister || uses[guest] < worth) continue;
-    const auto free = std::ranges::find_if(
-        kMayGo, [&](uint8_t other) { return uses[other] == 0 && hosts_[other] != kNoHostRegister; });
-    if (free == std::end(kMayGo)) break;
-    hosts_[guest] = kHostOf[*free];
-    hosts_[*free] = kNoHostRegister;
-    swaps_.push_back({.in = guest, .out = *free});
+    if (kHostOf[guest] != kNoHostRegister || uses[guest] == 0) continue;
+    const auto least = std::ranges::min_element(
+        kMayGo, {}, [&](uint8_t other) { return hosts_[other] == kNoHostRegister ? ~0u : uses[other]; });
+    if (hosts_[*least] == kNoHostRegister || uses[guest] < kWorthIt + 2 * uses[*least]) continue;
+    hosts_[guest] = kHostOf[*least];
+    hosts_[*least] = kNoHostRegister;
+    swaps_.push_back({.in = guest, .out = *least});
   }
 }
 

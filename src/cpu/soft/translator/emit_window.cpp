@@ -75,6 +75,7 @@ void BlockEmitter::update_reach(const Insn& insn, const Plan& plan) {
   if (handled_ || !usable(plan, insn)) return clobber_both();
   switch (plan.way) {
     case Way::nothing:
+    case Way::jump_if:  // On the way to what is next.
       return;
     case Way::push_register:
     case Way::push_immediate:

@@ -1,4 +1,4 @@
-// Translates one block.
+// Translates a unit of blocks.
 #pragma once
 
 #include <cstdint>
@@ -49,10 +49,13 @@ inline constexpr uint64_t kNoLink = 0, kFarMiss = 1;
 
 struct Emitted {
   size_t size = 0;
-  size_t near_entry = 0;  // For jumps from blocks of the same page.
-  size_t far_entry = 0;   // With the linear address in RBP.
-  size_t stubs = 0;       // Where what is out of the way begins,
-  size_t data = 0;        // and where the sites that the code refers to do.
+  struct Entry {
+    size_t near = 0;  // For jumps from blocks of the same page.
+    size_t far = 0;   // With the linear address in RBP.
+  };
+  std::vector<Entry> entries;  // One for each block.
+  size_t stubs = 0;            // Where what is out of the way begins,
+  size_t data = 0;             // and where the sites that the code refers to do.
   // Where a memory access is made, and where to go on if the host refuses it. By the first.
   struct Access {
     uint32_t at;
@@ -63,22 +66,31 @@ struct Emitted {
 
 class BlockEmitter {
  public:
-  // `code`: the block's bytes.
-  BlockEmitter(Assembler& assembler, const CommonCode& common, Block& block, std::span<const uint8_t> code);
+  // Blocks of one page and mode, and their bytes. They are entered by any of them.
+  struct Source {
+    Block* block;
+    std::vector<uint8_t> code;
+  };
+  BlockEmitter(Assembler& assembler, const CommonCode& common, std::span<const Source> sources);
 
   Emitted emit();
 
-  // An upper bound of what a block of that many instructions takes.
-  static size_t bound(size_t instructions) { return 1024 + instructions * 640; }
+  // An upper bound of what so many blocks of so many instructions take.
+  static size_t bound(size_t blocks, size_t instructions) { return 1024 * blocks + instructions * 640; }
 
  private:
   // emit_block.cpp
   void instruction(const Insn& insn);
   void by_handler(const Insn& insn);
-  void find_live_flags();
+  void begin_part();
+  // An entry of a part that others precede.
+  Emitted::Entry make_entry(size_t part);
   // Where the code ends.
   size_t finish_stubs();
-  bool flags_live() const { return flags_live_[current_]; }
+  bool flags_live() const { return part().flags_live[current_]; }
+
+  // emit_flags.cpp
+  void find_live_flags();
   bool usable(const Plan& plan, const Insn& insn) const;
 
   // emit_memory.cpp
@@ -107,7 +119,7 @@ class BlockEmitter {
     uint8_t guest = kNoRegister;
     int32_t moved = 0;  // By how much the register has changed since.
   };
-  bool in_window() const { return block_.mode.window; }
+  bool in_window() const { return parts_[0].block->mode.window; }
   HostMemory window_operand(const Insn& insn, bool word_needed);
   enum class Scratch { either, address, word };
   HostMemory window_at(unsigned guest, int32_t displacement, Scratch scratch);
@@ -143,48 +155,69 @@ class BlockEmitter {
   void near_return(const Insn& insn);
   void jump_if(const Insn& insn);
   void indirect_target(const Insn& insn);
+  void lead_to(int64_t page_offset, bool poll);
   void go_to(int64_t page_offset, bool poll);
+  std::optional<size_t> part_at(int64_t page_offset) const;
+  void jump_to_part(size_t target);
+  void poll_inside(size_t target);
   void go_far(bool poll, bool indirect = false);
   void poll_far();
   void look_up_jump(bool indirect, bool swapped);
   void jump_far();
   void set_target(int64_t page_offset);
   void fall_through();
-  void loop_back();
 
-  const Insn& insn_at(size_t index) const { return block_.instructions()[index]; }
-  std::span<const uint8_t> code_of(const Insn& insn) const { return code_.subspan(insn.offset, insn.length); }
-  // Offsets from the page's beginning.
-  int64_t page_offset(int64_t block_offset) const {
-    return static_cast<int64_t>(block_.physical & 0xfff) + block_offset;
+  // A block of the unit.
+  struct Part {
+    Block* block;
+    std::span<const uint8_t> code;
+    std::array<bool, Block::kMaximumCount + 1> flags_live{};  // Before each instruction, and at the end.
+    std::array<Reach, 2> reach{};                             // At the beginning.
+    static constexpr size_t kNowhere = ~size_t{0};
+    size_t begin = kNowhere;               // Where its code is, with registers swapped.
+    std::vector<Assembler::Fixup> from{};  // Jumps to there that were made before.
+    bool jumped_to = false;                // By others of the unit.
+    bool in_loop = false;                  // That is within the unit, with nothing that leaves it.
+
+    const Insn& insn(size_t index) const { return block->instructions()[index]; }
+    const Insn& last() const { return insn(block->count - 1u); }
+    int64_t page_offset(int64_t offset) const {
+      return static_cast<int64_t>(block->physical & 0xfff) + offset;
+    }
+  };
+  const Part& part() const { return parts_[part_]; }
+  const Block& block() const { return *part().block; }
+  const Insn& insn_at(size_t index) const { return part().insn(index); }
+  std::span<const uint8_t> code_of(const Insn& insn) const {
+    return part().code.subspan(insn.offset, insn.length);
   }
+  // Offsets from the page's beginning.
+  int64_t page_offset(int64_t block_offset) const { return part().page_offset(block_offset); }
   HostRegister host(unsigned guest) const { return hosts_[guest]; }
 
-  // emit_swaps.cpp: inside a block that makes much use of registers without a host register, they take those
-  // of others that it does not use.
+  // emit_swaps.cpp: inside a unit that makes much use of registers without a host register, they take those
+  // of others that it uses less.
+  void find_loops();
   void choose_swaps();
   void swap_in();
   void swap_out();
-  bool loops() const;  // The block's last instruction leads to its first.
 
   Assembler& a_;
   const CommonCode& common_;
-  Block& block_;
-  std::span<const uint8_t> code_;
-  size_t current_ = 0;
-  std::array<bool, Block::kMaximumCount + 1> flags_live_{};
+  std::vector<Part> parts_;
+  size_t part_ = 0;
+  size_t current_ = 0;  // The instruction in the part.
   std::array<HostRegister, 16> hosts_ = kHostOf;
   struct Swap {
     uint8_t in;
     uint8_t out;
   };
   std::vector<Swap> swaps_;
-  bool swaps_out_ = false;        // The last instruction has undone them for all the ways it leads.
-  size_t loop_entry_ = 0;         // Behind the first swap_in().
   std::array<Reach, 2> reach_{};  // Of RBP and RCX.
 
   // Things that are out of the way, made after the block's own code.
   struct HandlerStub {
+    const Block* block;
     size_t insn;
     std::vector<Assembler::Fixup> from;
     size_t resume = 0;
@@ -201,9 +234,11 @@ class BlockEmitter {
     Assembler::Fixup from;
     int64_t page_offset;
   };
+  using ExitStub = LinkStub;  // Swaps registers on the way to a link.
   struct Branch {
     Assembler::Fixup lea;
-    size_t insn;
+    const Block* block;
+    const Insn* insn;
   };
   struct PollStub {
     Assembler::Fixup from;
@@ -215,6 +250,7 @@ class BlockEmitter {
   std::vector<HandlerStub> handlers_;
   std::vector<UnalignedStub> unaligned_;
   std::vector<LinkStub> links_;
+  std::vector<ExitStub> exits_;
   std::vector<PollStub> polls_;
   std::vector<Branch> branches_;
   std::vector<std::pair<size_t, size_t>> accesses_;  // Place in code and index of its stub in handlers_.

@@ -223,6 +223,10 @@ const Plan& plan_of(const Row& row) {
   return it == plans.end() ? none : it->second;
 }
 
+bool goes_on(const Insn& insn) {
+  return !(insn.row->flags & (kEndsBlock | kStops | kBranch)) || plan_of(*insn.row).goes_on;
+}
+
 uint16_t killed_flags(const Plan& plan, const Insn& insn) {
   if (plan.kills == 0) return 0;
   if (plan.count_in_cl) return 0;

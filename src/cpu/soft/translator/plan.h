@@ -58,6 +58,10 @@ struct Plan {
 
 const Plan& plan_of(const Row& row);
 
+// Whether control may go on with what is next in memory without a branch having been decided. (Repeated
+// string instructions that are interrupted leave by themselves.)
+bool goes_on(const Insn& insn);
+
 // Flags that the instruction certainly gives new values, which for shifts depends on the count.
 uint16_t killed_flags(const Plan& plan, const Insn& insn);
 

@@ -186,7 +186,7 @@ bool may_have_used_alias(SequenceMachine& machine, const std::optional<Fault>& f
                    (fault->vector == kPageFault && fault->address >= Window::kSize));
 }
 
-// By tables of the address space, or for CPL 3 by windows.
+// Block by block and by tables of the address space, or in units and for CPL 3 by windows.
 class RandomSequences : public ::testing::TestWithParam<bool> {};
 
 TEST_P(RandomSequences, EndAlike) {
@@ -195,7 +195,10 @@ TEST_P(RandomSequences, EndAlike) {
   const uint64_t seed = setting("ALCOVE_SEQUENCE_SEED", kStandardSeed);
   SequenceMachine interpreter(false), translator(true);
   if (!translator.works()) GTEST_SKIP() << "this host can't run translated code";
-  if (windows) translator.engine().open_windows();
+  if (windows) {
+    translator.engine().open_windows();
+    translator.engine().translate_units();
+  }
   SequenceGenerator generator(seed);
   Watchdog watchdog(translator.cpu());
   uint64_t compared = 0, ended = 0;
@@ -223,7 +226,7 @@ TEST_P(RandomSequences, EndAlike) {
     ++compared;
     ended += reference.fault->vector == kInvalidOpcode;
     // First with what the translator has not seen, then with blocks linked and addresses known.
-    for (unsigned round = 0; round < 3 && reports < kMaximumReports; ++round) {
+    for (unsigned round = 0; round < 4 && reports < kMaximumReports; ++round) {
       if (round != 0) translator.restore_memory(before);
       if (round == 0) translator.load_code(program);
       translator.load_registers(program);

@@ -11,6 +11,7 @@
 #include "cpu/soft/translator/common_code.h"
 #include "cpu/soft/translator/fault_handler.h"
 #include "cpu/soft/translator/listing.h"
+#include "cpu/soft/translator/unit.h"
 #include "cpu/soft/x86/sse/mxcsr.h"
 #include "cpu/soft/x86/threading.h"
 
@@ -73,32 +74,41 @@ bool Translator::fits() const {
          (cpu.fpu.mxcsr & kMxcsrMasks) == kMxcsrMasks;
 }
 
-bool Translator::translate(Block& block) {
+bool Translator::translate(Block& block, uint8_t warm) {
   if (!block.state || block.lone || block.mode.limited || block.mode.code_size != 8) return false;
   const PhysicalMemory::Page page = engine_.mmu().memory().page(block.physical);
   if (!page.host) return false;
-  std::array<uint8_t, 16 * Block::kMaximumCount> bytes;
-  std::memcpy(bytes.data(), page.host + (block.physical & 0xfff), block.length);
-  // The bytes are watched: if they are not what the block was made of, it is not valid any more.
+  const std::vector<Block*> blocks = gather_unit(block, warm);
+  std::vector<BlockEmitter::Source> sources;
+  size_t instructions = 0;
+  for (Block* const member : blocks) {
+    const auto* const bytes = reinterpret_cast<const uint8_t*>(page.host) + (member->physical & 0xfff);
+    sources.push_back({member, {bytes, bytes + member->length}});
+    instructions += member->count;
+  }
+  // The bytes are watched: if they are not what the blocks were made of, these are not valid any more.
   if (block.generation != block.state->code_generation.load(std::memory_order_seq_cst)) return false;
 
-  if (code_->room().size() < BlockEmitter::bound(block.count)) forget_all();
+  if (code_->room().size() < BlockEmitter::bound(blocks.size(), instructions)) forget_all();
   const uint8_t* const begin = code_->next();
   Assembler assembler(code_->room(), begin);
-  BlockEmitter emitter(assembler, common_, block, {bytes.data(), block.length});
-  Emitted emitted = emitter.emit();
+  Emitted emitted = BlockEmitter(assembler, common_, sources).emit();
   code_->commit((emitted.size + 15) / 16 * 16);
-  TranslatedBlock& translation =
-      translations_.emplace_back(TranslatedBlock{.block = &block,
-                                                 .begin = begin,
-                                                 .near_entry = begin + emitted.near_entry,
-                                                 .size = static_cast<uint32_t>(emitted.size),
-                                                 .stubs = static_cast<uint32_t>(emitted.stubs),
-                                                 .accesses = std::move(emitted.accesses)});
-  pages_[block.state].push_back(&translation);
-  block.translation = &translation;
+  TranslatedUnit& unit = units_.emplace_back(TranslatedUnit{.begin = begin,
+                                                            .size = static_cast<uint32_t>(emitted.size),
+                                                            .stubs = static_cast<uint32_t>(emitted.stubs),
+                                                            .accesses = std::move(emitted.accesses)});
+  for (size_t i = 0; i < blocks.size(); ++i) {
+    TranslatedBlock& translation =
+        translations_.emplace_back(TranslatedBlock{.block = blocks[i],
+                                                   .unit = &unit,
+                                                   .far_entry = begin + emitted.entries[i].far,
+                                                   .near_entry = begin + emitted.entries[i].near});
+    pages_[block.state].push_back(&translation);
+    blocks[i]->translation = &translation;
+  }
   if (log_)
-    log_->translated(block, engine_.cpu().rip, {code_->writable(begin), emitted.size}, begin, emitted.data,
+    log_->translated(blocks, engine_.cpu().rip, {code_->writable(begin), emitted.size}, begin, emitted.data,
                      common_);
   return true;
 }
@@ -110,9 +120,9 @@ void Translator::link(Block& target) {
   if (cpu.rip != open_target_) return;
   if (log_ && far) ++log_->counters.far_misses;
   if (far && target.mode.window)
-    map_->window()->jumps().add(cpu.rip, target.translation->begin);
+    map_->window()->jumps().add(cpu.rip, target.translation->far_entry);
   else if (far)
-    map_->add_jump(!target.mode.user, cpu.rip, target.translation->begin);
+    map_->add_jump(!target.mode.user, cpu.rip, target.translation->far_entry);
   if (!site || site->from->mode != target.mode || (site->from->physical ^ target.physical) >> 12 != 0) return;
   const auto distance = static_cast<int32_t>(target.translation->near_entry - site->patch);
   if (log_) ++log_->counters.links;
@@ -277,8 +287,8 @@ void Translator::map_in_window(uint64_t address) {
 
 const uint8_t* Translator::instead_of(const uint8_t* access) {
   if (!code_->contains(access)) return nullptr;
-  auto it = std::ranges::upper_bound(translations_, access, {}, &TranslatedBlock::begin);
-  if (it == translations_.begin()) return nullptr;
+  auto it = std::ranges::upper_bound(units_, access, {}, &TranslatedUnit::begin);
+  if (it == units_.begin()) return nullptr;
   --it;
   const auto offset = static_cast<uint32_t>(access - it->begin);
   const auto found = std::ranges::lower_bound(it->accesses, offset, {}, &Emitted::Access::at);
@@ -314,10 +324,10 @@ void Translator::drop_changed() {
     const auto it = pages_.find(page);
     if (it == pages_.end()) continue;
     for (TranslatedBlock* translation : it->second) {
-      map_->remove_jumps(translation->block->physical & 0xfff, translation->begin);
+      map_->remove_jumps(translation->block->physical & 0xfff, translation->far_entry);
       translation->block->translation = nullptr;
       translation->block = nullptr;
-      translation->accesses = {};
+      translation->unit->accesses = {};
       if (log_) ++log_->counters.dropped;
     }
     pages_.erase(it);
@@ -334,11 +344,10 @@ void Translator::forget_all() {
   flush();
 }
 
-std::string Translator::listing(const TranslatedBlock& translation) {
-  return list_host_code({.code = {code_->writable(translation.begin), translation.size},
-                         .address = translation.begin,
-                         .listed = translation.stubs},
-                        common_);
+std::string Translator::listing(const TranslatedUnit& unit) {
+  return list_host_code(
+      {.code = {code_->writable(unit.begin), unit.size}, .address = unit.begin, .listed = unit.stubs},
+      common_);
 }
 
 void Translator::release() {
@@ -351,6 +360,7 @@ void Translator::release() {
 void Translator::flush() {
   if (log_) ++log_->counters.flushes;
   translations_.clear();
+  units_.clear();
   pages_.clear();
   open_link_ = nullptr;
   map_->clear_jumps();

@@ -29,12 +29,18 @@ namespace alcove::cpu::soft {
 
 class Engine;
 
-struct TranslatedBlock {
-  Block* block = nullptr;
+// What was translated together.
+struct TranslatedUnit {
   const uint8_t* begin = nullptr;
-  const uint8_t* near_entry = nullptr;
   uint32_t size = 0, stubs = 0;  // See Emitted.
   std::vector<Emitted::Access> accesses;
+};
+
+struct TranslatedBlock {
+  Block* block = nullptr;
+  TranslatedUnit* unit = nullptr;
+  const uint8_t* far_entry = nullptr;
+  const uint8_t* near_entry = nullptr;
 };
 
 class Translator {
@@ -45,8 +51,9 @@ class Translator {
 
   // Whether translated code may run with the processor as it is.
   bool fits() const;
-  // Makes Block::translation. False if it can't be.
-  bool translate(Block& block);
+  // Makes Block::translation, also of others that it leads to and that have been executed so often. False if
+  // it can't be.
+  bool translate(Block& block, uint8_t warm);
   // Runs from the block, which has a translation and is where Cpu::rip is. Leaves Cpu::rip where to go on.
   void run(Block& block);
 
@@ -69,8 +76,8 @@ class Translator {
     if (Windows* const windows = map_->windows()) windows->open_after(ticks);
   }
 
-  // The translation's own code, without what is out of its way.
-  std::string listing(const TranslatedBlock& translation);
+  // The unit's own code, without what is out of its way.
+  std::string listing(const TranslatedUnit& unit);
 
   // Where to go on after the host refused an access at this place; null if it is none of ours.
   const uint8_t* instead_of(const uint8_t* access);
@@ -99,7 +106,8 @@ class Translator {
   std::unique_ptr<CodeMemory> code_;
   CommonCode common_;
   size_t common_size_ = 0;
-  std::deque<TranslatedBlock> translations_;  // In the order of their code.
+  std::deque<TranslatedUnit> units_;  // In the order of their code.
+  std::deque<TranslatedBlock> translations_;
   std::unordered_map<const PageState*, std::vector<TranslatedBlock*>> pages_;
   // How translated code was left last: by a link or a jump that has not led there yet.
   const LinkSite* open_link_ = nullptr;

@@ -51,9 +51,9 @@ TEST_F(TranslatorTest, NoBlockIsLargerThanItsBound) {
       update_mode(cpu);
       Block* const block = find();
       ASSERT_TRUE(block);
-      ASSERT_TRUE(translator().translate(*block)) << row.row->mnemonic;
-      const size_t size = block->translation->size;
-      ASSERT_LE(size, BlockEmitter::bound(block->count)) << row.row->mnemonic << " " << row.row->encoding;
+      ASSERT_TRUE(translator().translate(*block, Block::kHot)) << row.row->mnemonic;
+      const size_t size = block->translation->unit->size;
+      ASSERT_LE(size, BlockEmitter::bound(1, block->count)) << row.row->mnemonic << " " << row.row->encoding;
       if (block->count > 4) largest = std::max(largest, size / block->count);
     }
   }
@@ -78,11 +78,11 @@ TEST_F(TranslatorTest, GoesOnWhenItsMemoryIsFull) {
   run();
   Block* const block = find();
   ASSERT_TRUE(block);
-  const uint8_t* const first = block->translation->begin;
+  const uint8_t* const first = block->translation->far_entry;
   unsigned times_at_first = 0;
   for (unsigned i = 0; i < 100'000 && times_at_first < 2; ++i) {
-    ASSERT_TRUE(translator().translate(*block));
-    if (block->translation->begin != first) continue;
+    ASSERT_TRUE(translator().translate(*block, Block::kHot));
+    if (block->translation->far_entry != first) continue;
     ++times_at_first;
     run();
   }
