@@ -1,7 +1,9 @@
 // The outer loop: what happens between blocks.
 #include "cpu/soft/engine.h"
 #include "cpu/soft/x86/debug.h"
+#include "cpu/soft/x86/engine_services.h"
 #include "cpu/soft/x86/exceptions.h"
+#include "cpu/soft/x86/system/paravirtual.h"
 
 namespace alcove::cpu::soft {
 namespace {
@@ -72,8 +74,10 @@ void Engine::step() {
 void Engine::wait() {
   code_.idle();
   leave();
+  tell_waiting(cpu_);
   cpu_.attention.wait(0, std::memory_order_acquire);
   enter();
+  if (tell_running(cpu_)) flush_tlb(cpu_, true);
 }
 
 }  // namespace alcove::cpu::soft

@@ -7,6 +7,7 @@
 #include "cpu/soft/apic/apic_bus.h"
 #include "cpu/soft/x86/cpuid.h"
 #include "cpu/soft/x86/exceptions.h"
+#include "cpu/soft/x86/system/paravirtual.h"
 
 namespace alcove::cpu::soft {
 namespace {
@@ -153,7 +154,30 @@ void Apic::accept(uint8_t vector) {
   if (highest(requests_) >= 0) has_requests_.store(true);
 }
 
+bool Apic::ends_silently() const {
+  if (has_requests()) return false;
+  int count = 0;
+  for (const uint32_t word : in_service_) count += std::popcount(word);
+  if (count != 1) return false;
+  const int vector = highest(in_service_);
+  const bool level = level_[static_cast<size_t>(vector / 32)].load() >> (vector % 32) & 1;
+  return !level && !bus_.is_level_triggered(static_cast<uint8_t>(vector));
+}
+
+void Apic::settle_end_of_interrupt() {
+  if (cpu_.system.kvm_end_offered && withdraw_end_of_interrupt(cpu_)) finish_highest();
+}
+
+void Apic::end_wait() {
+  bus_.wake(cpu_, kEndWaitAttention);
+}
+
 void Apic::end_of_interrupt() {
+  settle_end_of_interrupt();
+  finish_highest();
+}
+
+void Apic::finish_highest() {
   const int vector = highest(in_service_);
   if (vector < 0) return;
   const auto index = static_cast<size_t>(vector / 32);
@@ -330,6 +354,7 @@ void Apic::write_command(uint32_t low, uint32_t destination) {
 
 bool Apic::read_memory(uint64_t physical_address, std::span<std::byte> data) {
   if (!enabled() || x2apic() || (physical_address ^ base()) >> 12) return false;
+  settle_end_of_interrupt();
   uint32_t value = 0;
   const unsigned offset = physical_address & 0xfff;
   if (offset % 16 + data.size() <= 4) {
@@ -360,6 +385,7 @@ bool Apic::read_msr(uint32_t number, uint64_t& value) {
     value = command_;
     return true;
   }
+  settle_end_of_interrupt();
   const auto read = read_register(number - 0x800);
   value = read.value_or(0);
   return read.has_value();

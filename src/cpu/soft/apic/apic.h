@@ -29,6 +29,13 @@ class Apic {
   std::optional<uint8_t> pending() const;
   void accept(uint8_t vector);
 
+  // Whether nobody needs to know of the end of the interrupt in service: no other is in service or requested,
+  // and the IOAPIC does not wait for it.
+  bool ends_silently() const;
+  // Finds out whether the guest has ended an interrupt that it could end so. To be called before anything
+  // depends on what is in service.
+  void settle_end_of_interrupt();
+
   // The MMIO window, while in xAPIC mode: true if the address is in it. Aligned 32-bit accesses count.
   bool read_memory(uint64_t physical_address, std::span<std::byte> data);
   bool write_memory(uint64_t physical_address, std::span<const std::byte> data);
@@ -53,6 +60,7 @@ class Apic {
   bool takes_fixed() const { return enabled() && software_enabled(); }
   // Any interrupt requested and not yet in service, whether or not it can be taken.
   bool has_requests() const { return has_requests_.load(std::memory_order_acquire); }
+  void end_wait();
   uint8_t startup_vector() const { return startup_vector_.load(std::memory_order_acquire); }
   // The bus's timer thread: the deadline came. Returns the next, or 0.
   uint64_t timer_expired(uint64_t deadline, uint64_t now);
@@ -73,6 +81,7 @@ class Apic {
   void write_command(uint32_t low, uint32_t destination);
   void set_task_priority(uint8_t value);
   void end_of_interrupt();
+  void finish_highest();
   void note_error(uint32_t bit);
 
   unsigned timer_mode() const { return lvt_[kTimer].load(std::memory_order_relaxed) >> 17 & 3; }

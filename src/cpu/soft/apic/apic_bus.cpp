@@ -81,8 +81,7 @@ void ApicBus::set_level_triggered_vectors(std::span<const uint64_t, 4> vectors) 
 }
 
 void ApicBus::end_of_interrupt(uint8_t vector, bool level) {
-  const uint64_t word = level_triggered_[vector / 64].load(std::memory_order_relaxed);
-  if (level || (word >> (vector % 64) & 1)) io_.end_of_interrupt(vector);
+  if (level || is_level_triggered(vector)) io_.end_of_interrupt(vector);
 }
 
 void ApicBus::set_timer(const Apic& apic, uint64_t when) {

@@ -33,6 +33,7 @@ class ApicBus final : public bus::MessageSink {
   void set_level_triggered_vectors(std::span<const uint64_t, 4> vectors);
 
   const MachineClock& clock() const { return clock_; }
+  Apic& apic(unsigned id) const { return *apics_[id]; }
   unsigned cpu_count() const { return static_cast<unsigned>(apics_.size()); }
 
   // --- For the APICs ---
@@ -47,6 +48,9 @@ class ApicBus final : public bus::MessageSink {
     bool level = false;
   };
   void send(Apic& from, const Command& command);
+  bool is_level_triggered(uint8_t vector) const {
+    return level_triggered_[vector / 64].load(std::memory_order_relaxed) >> (vector % 64) & 1;
+  }
   void end_of_interrupt(uint8_t vector, bool level);
   void wake(Cpu& cpu, uint32_t attention);
   // `when` in ns of MachineClock::now(); 0 stops the timer: it does not expire any more after the call.

@@ -103,7 +103,8 @@ enum Attention : uint32_t {
   kNmiAttention = 1u << 1,
   kInitAttention = 1u << 2,
   kStartupAttention = 1u << 3,  // SIPI
-  kEngineAttention = ~0xfu,     // The others belong to the engine.
+  kEndWaitAttention = 1u << 8,  // Another processor ends this one's HLT, or the next.
+  kEngineAttention = ~0x10fu,   // The others belong to the engine.
 };
 
 // Code executes with this as its first parameter everywhere; members that the fast paths use come first.

@@ -63,6 +63,7 @@ constexpr CpuFeature kFeatures[] = {
     {"rdseed", 7, ebx, 18},
     {"clflushopt", 7, ebx, 23},
     {"umip", 7, ecx, 2},
+    {"fsrm", 7, edx, 4},
     {"arch_capabilities", 7, edx, 29},
 
     {"lahf_lm", 0x80000001, ecx, 0},
@@ -77,6 +78,12 @@ constexpr CpuFeature kFeatures[] = {
     {"kvm_clocksource", 0x40000001, eax, 0},
     {"kvm_nopiodelay", 0x40000001, eax, 1},
     {"kvm_clocksource2", 0x40000001, eax, 3},
+    {"kvm_steal_time", 0x40000001, eax, 5},
+    {"kvm_pv_eoi", 0x40000001, eax, 6},
+    {"kvm_pv_unhalt", 0x40000001, eax, 7},
+    {"kvm_pv_tlb_flush", 0x40000001, eax, 9},
+    {"kvm_pv_ipi", 0x40000001, eax, 11},
+    {"kvm_poll_control", 0x40000001, eax, 12},
     {"kvm_clocksource_stable", 0x40000001, eax, 24},
 };
 

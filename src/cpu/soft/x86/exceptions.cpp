@@ -6,6 +6,7 @@
 #include "cpu/soft/x86/debug.h"
 #include "cpu/soft/x86/engine_services.h"
 #include "cpu/soft/x86/system/delivery.h"
+#include "cpu/soft/x86/system/paravirtual.h"
 
 namespace alcove::cpu::soft {
 namespace {
@@ -145,6 +146,10 @@ void software_interrupt(Cpu& cpu, uint8_t vector, SoftwareInterrupt kind) {
 
 bool deliver_events(Cpu& cpu) {
   const uint32_t attention = cpu.attention.load(std::memory_order_acquire);
+  if (attention & kEndWaitAttention) {
+    cpu.attention.fetch_and(~kEndWaitAttention, std::memory_order_acq_rel);
+    cpu.system.kvm_kicked = true;
+  }
   if (attention & kInitAttention) {
     cpu.attention.fetch_and(~(kInitAttention | kNmiAttention | kInterruptAttention),
                             std::memory_order_acq_rel);
@@ -176,17 +181,21 @@ bool deliver_events(Cpu& cpu) {
     }
   }
   if (attention & kInterruptAttention) {
+    cpu.apic->settle_end_of_interrupt();
     // Before the look at the requests, so that one which arrives in between is announced again.
     cpu.attention.fetch_and(~kInterruptAttention, std::memory_order_acq_rel);
     if (cpu.flags.test(kIf)) {
       if (const auto vector = cpu.apic->pending()) {
         cpu.apic->accept(*vector);
         cpu.halted = false;
+        offer_end_of_interrupt(cpu);
+        tell_stolen_time(cpu);
         deliver_interrupt(cpu, *vector);
         if (cpu.flags.test(kIf)) recheck_interrupts(cpu);
       }
     }
   }
+  if (cpu.halted && cpu.system.kvm_kicked) cpu.halted = cpu.system.kvm_kicked = false;
   return !cpu.halted;
 }
 

@@ -57,6 +57,9 @@ void reset_registers(Cpu& cpu, bool power_on) {
   cpu.pending_debug = 0;
   cpu.in_delivery = InDelivery::nothing;
   cpu.wait_for_startup = cpu.index != 0;
+  // Where the guest was told of is not its memory's purpose any more.
+  cpu.system.kvm_steal_time = cpu.system.kvm_end_of_interrupt = 0;
+  cpu.system.kvm_end_offered = cpu.system.kvm_kicked = false;
   if (power_on) reset_model_specific_registers(cpu);
   flush_tlb(cpu, true);
   update_mode(cpu);

@@ -112,6 +112,7 @@ const Row kRows[] = {
     {"cpuid", "0F A2", "", always<identify>, kNoTest},
     {"rdtscp", "0F 01 F9", "", always<read_tsc_and_processor>, kNoTest, {}, "rdtscp"},
     {"vmcall", "0F 01 C1", "", always<hypervisor_call>, kNoTest},
+    {"vmmcall", "0F 01 D9", "", always<hypervisor_call>, kNoTest},
 
     // Ports
     {"insb", "6C", "Yb, DX", always<input_string>, kRep | kNoTest},

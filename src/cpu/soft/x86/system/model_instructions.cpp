@@ -2,6 +2,7 @@
 #include "cpu/soft/x86/cpuid.h"
 #include "cpu/soft/x86/system/handlers.h"
 #include "cpu/soft/x86/system/model_specific.h"
+#include "cpu/soft/x86/system/paravirtual.h"
 
 namespace alcove::cpu::soft {
 namespace {
@@ -57,10 +58,8 @@ void identify(Cpu& cpu, const Insn&) {
   cpu.gpr[rdx] = result.edx;
 }
 
-// No hypercall is promised; the answers are KVM's -EPERM and -ENOSYS.
 void hypervisor_call(Cpu& cpu, const Insn&) {
-  const int64_t answer = cpu.cpl > 0 ? -1 : -1000;
-  cpu.gpr[rax] = cpu.in_64bit() ? static_cast<uint64_t>(answer) : static_cast<uint32_t>(answer);
+  cpu.gpr[rax] = kvm_hypercall(cpu);
 }
 
 }  // namespace alcove::cpu::soft

@@ -6,6 +6,7 @@
 #include "cpu/soft/x86/debug.h"
 #include "cpu/soft/x86/engine_services.h"
 #include "cpu/soft/x86/system/kvm_clock.h"
+#include "cpu/soft/x86/system/paravirtual.h"
 #include "cpu/soft/x86/system/segments.h"
 
 namespace alcove::cpu::soft {
@@ -39,6 +40,9 @@ enum Msr : uint32_t {
   kX2apic = 0x800,
   kKvmWallClock = 0x4b564d00,
   kKvmSystemTime = 0x4b564d01,
+  kKvmStealTime = 0x4b564d03,
+  kKvmEndOfInterrupt = 0x4b564d04,
+  kKvmPollControl = 0x4b564d05,
   kEfer = 0xc0000080,
   kStar = 0xc0000081,
   kLstar = 0xc0000082,
@@ -198,6 +202,12 @@ bool read_model_specific(Cpu& cpu, uint32_t number, uint64_t& value) {
     case kKvmSystemTime:
     case kKvmSystemTimeOld:
       return give(system.kvm_system_time);
+    case kKvmStealTime:
+      return give(system.kvm_steal_time);
+    case kKvmEndOfInterrupt:
+      return give(system.kvm_end_of_interrupt);
+    case kKvmPollControl:
+      return give(system.kvm_poll_control);
     case kPlatformId:
       return give(0);
     case kApicBase:
@@ -276,6 +286,12 @@ bool write_model_specific(Cpu& cpu, uint32_t number, uint64_t value) {
     case kKvmSystemTimeOld:
       write_kvm_system_time(cpu, value);
       return true;
+    case kKvmStealTime:
+      return write_kvm_steal_time(cpu, value);
+    case kKvmEndOfInterrupt:
+      return write_kvm_end_of_interrupt(cpu, value);
+    case kKvmPollControl:
+      return value <= 1 && set(system.kvm_poll_control);
     case kApicBase:
       return cpu.apic->set_base(value);
     case kTscAdjust:

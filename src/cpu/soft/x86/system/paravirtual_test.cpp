@@ -1,0 +1,212 @@
+// What KVM guests are offered, used and misused by small guests.
+#include "cpu/soft/x86/system/paravirtual.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "cpu/soft/apic/apic.h"
+#include "cpu/soft/apic/apic_bus.h"
+#include "cpu/soft/testing/flat_engine.h"
+#include "cpu/soft/testing/guest_machine.h"
+#include "cpu/soft/testing/guest_macros.h"
+
+namespace alcove::cpu::soft::testing {
+namespace {
+
+using ::testing::ElementsAre;
+
+ALCOVE_GUEST(hypercalls, R"(
+  .code64
+  mov $0xfee000f0, %ecx
+  movl $0x1ff, (%rcx)             # The local APIC is on.
+  mov $999, %eax
+  vmcall
+  out %eax, $0xe9                 # -ENOSYS
+  mov $999, %eax
+  vmmcall
+  out %eax, $0xe9
+  mov $10, %eax                   # To processors 0, 1 and 65: one is there.
+  mov $3, %ebx
+  mov $2, %ecx
+  xor %edx, %edx
+  mov $0x40, %esi
+  vmcall
+  out %eax, $0xe9
+  say $0x111
+  sti
+  nop
+  say $0x222
+  cli
+  mov $10, %eax                   # With a destination of another kind: -EINVAL
+  mov $0x40 | 1 << 18, %esi
+  vmcall
+  out %eax, $0xe9
+  mov $10, %eax                   # From an ID that no processor has
+  mov $-1, %rdx
+  mov $0x40, %esi
+  vmcall
+  out %eax, $0xe9
+  mov $5, %eax                    # A kick ends the next HLT, with interrupts off.
+  xor %ebx, %ebx
+  xor %ecx, %ecx
+  vmcall
+  out %eax, $0xe9
+  hlt
+  say $0x333
+  mov $5, %eax                    # Of nobody
+  mov $77, %ecx
+  vmcall
+  out %eax, $0xe9
+  pushq $0x28 | 3                 # In user mode: -EPERM
+  pushq $0x90000
+  pushq $0x3002
+  pushq $0x30 | 3
+  pushq $user - hypercalls + 0x10000
+  iretq
+user:
+  mov $999, %eax
+  vmcall
+  out %eax, $0xe9
+  done
+
+  .org hypercalls + 0x400
+  say $0x444
+  mov $0xfee000b0, %ecx
+  movl $0, (%rcx)
+  iretq
+)");
+
+TEST(Paravirtual, HypercallsAreAnsweredAsKvmDoes) {
+  GuestMachine machine;
+  machine.start_long(hypercalls(), {{0x40, 0x400}});
+  EXPECT_THAT(machine.run_to_end(),
+              ElementsAre(-1000, -1000, 1, 0x111, 0x444, 0x222, -22, 0, 0, 0x333, 0, -1));
+}
+
+ALCOVE_GUEST(ends_of_interrupts, R"(
+  .code64
+  .macro interrupt vector         # To itself
+    mov $0xfee00300, %ebx
+    movl $\vector | 1 << 18, (%rbx)
+    jmp . + 2                     # Interrupts are taken between blocks.
+  .endm
+  mov $0xfee000f0, %ecx
+  movl $0x1ff, (%rcx)
+  mov $0x4b564d04, %ecx
+  mov $0x5001, %eax
+  xor %edx, %edx
+  wrmsr
+  sti
+  interrupt 0x40                  # Ended by the bit alone, twice
+  interrupt 0x40
+  movl $1, 0x5100                 # Ended by the APIC, though the bit was offered
+  interrupt 0x40
+  movl $2, 0x5100                 # Ended by the bit after another of the same class has come
+  interrupt 0x40
+  movl $0, 0x5100
+  say $0x500
+  mov $0xfee00120, %ebx           # Nothing is in service.
+  mov (%rbx), %eax
+  out %eax, $0xe9
+  done
+
+  .org ends_of_interrupts + 0x400
+  mov 0x5000, %eax
+  out %eax, $0xe9
+  cmpl $2, 0x5100
+  je 2f
+  cmpl $1, 0x5100
+  je 1f
+  andl $-2, 0x5000
+  iretq
+2:
+  movl $0, 0x5100
+  interrupt 0x40                  # Waits for the end of this one.
+  sti                             # So it does not interrupt here,
+  nop
+  say $0x600
+  cli
+  mov 0x5000, %eax                # and this one's end can't be kept from the APIC any more.
+  out %eax, $0xe9
+1:
+  mov $0xfee000b0, %ecx
+  movl $0, (%rcx)
+  iretq
+)");
+
+TEST(Paravirtual, InterruptsEndWithABit) {
+  GuestMachine machine;
+  machine.start_long(ends_of_interrupts(), {{0x40, 0x400}});
+  EXPECT_THAT(machine.run_to_end(), ElementsAre(1, 1, 1, 1, 0x600, 0, 1, 0x500, 0));
+}
+
+ALCOVE_GUEST(hostile_addresses, R"(
+  .code64
+  .macro write number, low, high
+    mov $\number, %ecx
+    mov $\low, %eax
+    mov $\high, %edx
+    wrmsr
+  .endm
+  write 0x4b564d04, 0x5003, 0     # A reserved bit
+  write 0x4b564d04, 0x1, 0x1000   # No memory
+  write 0x4b564d04, 0x1fffff, 0   # Across its end
+  write 0x4b564d03, 0x5021, 0
+  write 0x4b564d03, 0x1, 0x1000
+  write 0x4b564d03, 0x200001, 0
+  write 0x4b564d05, 2, 0
+  say $0x700
+  write 0x4b564d03, 0, 0x1000     # Disabled, the address means nothing.
+  write 0x4b564d04, 0, 0x1000
+  write 0x4b564d05, 0, 0
+  write 0x4b564d03, 0x5001, 0
+  rdmsr
+  out %eax, $0xe9
+  done
+
+  .org hostile_addresses + 0x400  # #GP
+  pop %rax
+  say $0x701
+  addq $2, (%rsp)
+  iretq
+)");
+
+TEST(Paravirtual, AddressesMustBeMemory) {
+  GuestMachine machine;
+  machine.store<uint32_t>(0x5008, 7);  // The version
+  machine.start_long(hostile_addresses(), {{13, 0x400}});
+  EXPECT_THAT(machine.run_to_end(),
+              ElementsAre(0x701, 0x701, 0x701, 0x701, 0x701, 0x701, 0x701, 0x700, 0x5001));
+  EXPECT_EQ(machine.load<uint32_t>(0x5008), 8u);
+  EXPECT_EQ(machine.load<uint8_t>(0x5010), 0);
+}
+
+class Nothing final : public IoHandler {
+  void port_read(uint16_t, std::span<std::byte>) override {}
+  void port_write(uint16_t, std::span<const std::byte>) override {}
+  void memory_read(uint64_t, std::span<std::byte>) override {}
+  void memory_write(uint64_t, std::span<const std::byte>) override {}
+  void end_of_interrupt(uint8_t) override {}
+};
+
+TEST(Paravirtual, OthersLeaveWordForAProcessorThatWaits) {
+  FlatEngine engine;
+  Nothing io;
+  ApicBus bus(io, [](Cpu&) {});
+  Apic apic(bus, engine.cpu());
+  Cpu& cpu = engine.cpu();
+  cpu.apic = &apic;
+  ASSERT_TRUE(write_kvm_steal_time(cpu, engine.guest_address() | 1));
+  auto* const preempted = reinterpret_cast<uint8_t*>(engine.memory().data() + 16);
+  tell_waiting(cpu);
+  EXPECT_EQ(*preempted, 1);
+  EXPECT_FALSE(tell_running(cpu));
+  EXPECT_EQ(*preempted, 0);
+  tell_waiting(cpu);
+  *preempted |= 2;
+  EXPECT_TRUE(tell_running(cpu));
+  EXPECT_EQ(*preempted, 0);
+}
+
+}  // namespace
+}  // namespace alcove::cpu::soft::testing
