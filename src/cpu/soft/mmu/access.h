@@ -18,9 +18,6 @@ namespace alcove::cpu::soft {
 // The slow paths (mmu/slow_path.cpp): page walks, page-crossing accesses, devices, stores to translated code.
 void load_slow(Cpu& cpu, uint64_t address, void* out, size_t size);
 void store_slow(Cpu& cpu, uint64_t address, const void* in, size_t size);
-// The host address of [address, address+size) with write permission; the range does not cross a page. Null if
-// it is not plain RAM (a device, or it holds translated code): then load and store.
-std::byte* writable_slow(Cpu& cpu, uint64_t address, size_t size);
 
 // The way to the slow paths, out of line: what instructions keep at hand stays in registers on the fast ones.
 template <class T>

@@ -154,11 +154,6 @@ void store_slow(Cpu& cpu, uint64_t address, const void* in, size_t size) {
   store_with(cpu, *cpu.tlb, address, in, size);
 }
 
-std::byte* writable_slow(Cpu& cpu, uint64_t address, size_t size) {
-  const Parts parts = translate(cpu, *cpu.tlb, address, size, true);
-  return parts.targets[0].direct ? parts.targets[0].host : nullptr;
-}
-
 bool store_to_ram(Cpu& cpu, uint64_t address, size_t size, Fill fill, const void* context) {
   if (cpu.dr[7] & 0xff) return false;  // The element that a breakpoint watches is the last for the moment.
   const Parts parts = translate(cpu, *cpu.tlb, address, size, true);

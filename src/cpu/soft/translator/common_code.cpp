@@ -36,6 +36,54 @@ void load_guest(Assembler& a) {
     if (kHostOf[i] != kNoHostRegister) a.load(kHostOf[i], gpr_slot(i));
 }
 
+// Goes on unless RCX is other than 0.
+void return_unless_rcx_zero(Assembler& a) {
+  const Assembler::Fixup goes_on = a.jump_rcx_zero();
+  a.byte(0xc3);
+  a.bind(goes_on);
+}
+
+// The elements from `address` on end within its page.
+void check_elements(Assembler& a, HostRegister address, uint8_t shift) {
+  a.pext(kWord, address, ALCOVE_TRANSLATED(in_page).displacement);
+  a.lea(kWord, {.base = kWord, .index = kGuestRcx, .scale = shift, .displacement = -4097});
+  a.op({.opcode = 0xf7, .wide = true}, 2, kWord);  // NOT
+  a.pext(kWord, kWord, ALCOVE_TRANSLATED(sign).displacement);
+  return_unless_rcx_zero(a);
+}
+
+// See CommonCode. Changes no flags.
+const uint8_t* repeat_string(Assembler& a, uint8_t shift, bool moves) {
+  a.align(16);
+  const uint8_t* const begin = a.address();
+  a.load32(kWord, gs_memory(static_cast<int32_t>(offsetof(Cpu, flags) + Flags::system_offset())));
+  a.pext(kWord, kWord, ALCOVE_TRANSLATED(direction).displacement);
+  return_unless_rcx_zero(a);
+  a.pext(kWord, kGuestRcx, ALCOVE_TRANSLATED(beyond_page).displacement);
+  return_unless_rcx_zero(a);
+  if (moves) check_elements(a, kHostRsi, shift);
+  check_elements(a, kHostRdi, shift);
+  a.move(kHostRcx, kGuestRcx);
+  // Where the guest's pointers end, while the registers have the host's.
+  a.lea(kGuestRcx, {.base = kHostRdi, .index = kHostRcx, .scale = shift});
+  push(a, kGuestRcx);
+  a.move(kHostRdi, kAddress);
+  if (moves) {
+    a.lea(kGuestRcx, {.base = kHostRsi, .index = kHostRcx, .scale = shift});
+    push(a, kGuestRcx);
+    a.load(kHostRsi, ALCOVE_TRANSLATED(saved));
+  }
+  a.op_plain({.opcode = static_cast<uint8_t>((moves ? 0xa4 : 0xaa) + (shift != 0)),
+              .wide = shift == 3,
+              .operand_size = shift == 1,
+              .mandatory = 0xf3});
+  if (moves) pop(a, kHostRsi);
+  pop(a, kHostRdi);
+  a.move(kGuestRcx, kHostRcx);
+  a.byte(0xc3);
+  return begin;
+}
+
 }  // namespace
 
 CommonCode make_common_code(CodeMemory& memory, RunHandler run_handler) {
@@ -85,6 +133,11 @@ CommonCode make_common_code(CodeMemory& memory, RunHandler run_handler) {
     a.lea(kWord, {.base = kWord, .displacement = (2 << i) - 4097});
     a.pext(kWord, kWord, ALCOVE_TRANSLATED(sign).displacement);
     a.byte(0xc3);
+  }
+
+  for (uint8_t i = 0; i < 4; ++i) {
+    code.repeat_movs[i] = repeat_string(a, i, true);
+    code.repeat_stos[i] = repeat_string(a, i, false);
   }
 
   memory.commit((a.size() + 63) / 64 * 64);

@@ -58,6 +58,8 @@ const Snippet kSnippets[] = {
     {"instructions left to the interpreter",
      true,
      {0x0f, 0x31, 0x48, 0xc1, 0xe2, 0x20, 0x48, 0x09, 0xd0, 0xd9, 0xe8, 0x48, 0x39, 0xd0}},
+    {"a repeated move, all flags being alive", false, {0xf3, 0xa4}},
+    {"a repeated store", true, {0xf3, 0x48, 0xab}},
     {"a comparison and a branch forward", true, {0x85, 0xc0, 0x74, 0x20, 0xb9, 0x01, 0x00, 0x00, 0x00}},
 };
 
@@ -67,7 +69,7 @@ std::string emitted_for(FlatEngine& engine, const Snippet& snippet) {
   update_mode(cpu);
   cpu.rip = engine.guest_address() + 0x400;
   std::vector<uint8_t> code = snippet.code;
-  code.insert(code.end(), {0xf3, 0xa4});  // REP MOVSB ends every block, with all flags alive.
+  code.insert(code.end(), {0xf3, 0xa6});  // REP CMPSB ends every block, with all flags alive.
   engine.write(cpu.rip, code);
   Block* block = nullptr;
   engine.attempt([&] { block = engine.engine().code().find(cpu); });

@@ -91,6 +91,10 @@ void BlockEmitter::instruction(const Insn& insn) {
       return leave_frame();
     case Way::divide:
       return divide(insn);
+    case Way::repeat_movs:
+      return repeat_string(insn, true);
+    case Way::repeat_stos:
+      return repeat_string(insn, false);
     case Way::call_relative:
       return call_relative(insn);
     case Way::call_indirect:

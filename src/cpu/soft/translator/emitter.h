@@ -41,6 +41,10 @@ struct CommonCode {
   const uint8_t* leave = nullptr;        // RBP: where the guest goes on; RCX: see kNoLink.
   // RBP: an address. RCX is then 0 if that many bytes (by log2, less one) from there cross into another page.
   std::array<const uint8_t*, 4> check_page{};
+  // By log2 of the element's size; the host's addresses of the first elements are in RBP (target) and
+  // TranslatedState::saved (source). RCX is then 0 unless nothing was done: DF is set, or the elements are
+  // not all within a page.
+  std::array<const uint8_t*, 4> repeat_movs{}, repeat_stos{};
 };
 
 // What leave passes on in RCX: a LinkSite or kNoLink; kFarMiss, plus the address of the BranchSite of an
@@ -147,6 +151,10 @@ class BlockEmitter {
   void pop_register(const Insn& insn);
   void leave_frame();
   void push_return_address(const Insn& insn);
+
+  // emit_string.cpp
+  void repeat_string(const Insn& insn, bool moves);
+  void string_address(HostRegister address, bool write);
 
   // emit_branch.cpp
   void call_relative(const Insn& insn);

@@ -128,6 +128,8 @@ Way special_way(const Row& row) {
   if (name == "pop" && encoding == "58+r") return Way::pop_register;
   if (name == "leave") return Way::leave;
   if ((name == "div" || name == "idiv") && encoding.starts_with("F7")) return Way::divide;
+  if (name == "movs") return Way::repeat_movs;
+  if (name == "stos") return Way::repeat_stos;
   if (name == "call" && encoding == "E8") return Way::call_relative;
   if (name == "call" && encoding == "FF /2") return Way::call_indirect;
   if (name == "jmp" && (encoding == "EB" || encoding == "E9")) return Way::jump_relative;

@@ -19,6 +19,8 @@ enum class Way : uint8_t {
   pop_register,
   leave,
   divide,
+  repeat_movs,
+  repeat_stos,
   call_relative,
   call_indirect,
   jump_relative,

@@ -229,6 +229,12 @@ const uint8_t* Translator::execute(const HandlerSite& site) {
     case Way::leave:
       stack = cpu.gpr[rbp];
       break;
+    case Way::repeat_movs:
+      operand = cpu.gpr[rsi];
+      [[fallthrough]];
+    case Way::repeat_stos:
+      stack = cpu.gpr[rdi];
+      break;
     default:
       break;
   }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <bit>
+#include <cstddef>
 #include <cstdint>
 
 namespace alcove::cpu::soft {
@@ -107,6 +108,7 @@ class Flags {
   // The bits that are not arithmetic: TF IF DF IOPL NT RF VM AC VIF VIP ID.
   uint32_t system() const { return system_; }
   bool test(Flag flag) const { return system_ & flag; }
+  static constexpr size_t system_offset() { return offsetof(Flags, system_); }
   void set(Flag flag, bool on) { system_ = on ? system_ | flag : system_ & ~flag; }
 
  private:
