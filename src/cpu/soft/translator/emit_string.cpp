@@ -15,7 +15,9 @@ void BlockEmitter::string_address(HostRegister address, bool write) {
 
 void BlockEmitter::repeat_string(const Insn& insn, bool moves) {
   const bool repeats = insn.rep || insn.repne;
-  if (!repeats || insn.address_size != 8 || (moves && insn.segment >= fs)) return by_handler(insn);
+  // A window does not tell in advance which pages may be written.
+  if (!repeats || in_window() || insn.address_size != 8 || (moves && insn.segment >= fs))
+    return by_handler(insn);
   if (moves) {
     string_address(kHostRsi, false);
     a_.store(ALCOVE_TRANSLATED(saved), kAddress);
