@@ -58,8 +58,8 @@ uint64_t page_faults(uint64_t rounds) {
     madvise(memory, kPages * 4096, MADV_NOHUGEPAGE);
     auto* const bytes = static_cast<volatile char*>(memory);
     for (size_t page = 0; page < kPages; ++page) {
-      sum += bytes[page * 4096] == 0;
       bytes[page * 4096] = 1;
+      sum += bytes[page * 4096 + 1] == 0;
     }
     munmap(memory, kPages * 4096);
   }
