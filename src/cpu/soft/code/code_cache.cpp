@@ -28,6 +28,12 @@ size_t bucket_of(uint64_t physical, size_t count) {
   return physical * 0x9e37'79b9'7f4a'7c15 >> 40 & (count - 1);
 }
 
+// Instructions that cross into another page begin in the last bytes of theirs, so the page's number has to
+// tell them apart.
+size_t lone_of(uint64_t linear, size_t count) {
+  return (linear >> 12) % count;
+}
+
 uint64_t nanoseconds(clockid_t clock) {
   timespec time;
   clock_gettime(clock, &time);
@@ -102,7 +108,8 @@ void CodeCache::forget_page(uint64_t linear) {
     forget_translations();
     return;
   }
-  for (LoneBlock& lone : lone_) lone.tag = ~uint64_t{0};
+  // Those that begin in it, and those that cross into it.
+  for (uint64_t begin : {linear, linear - memory::kPageSize}) lone_[lone_of(begin, kLone)].tag = ~uint64_t{0};
   fetches_[(linear >> 12) % kFetches].tag = ~uint64_t{0};
   const uint64_t hash = page_hash(linear);
   if (!(executed_pages_[hash / 64] >> (hash % 64) & 1)) return;
@@ -174,7 +181,7 @@ void CodeCache::remember(Cpu& cpu, uint64_t linear, Block* block) {
 Block* CodeCache::find_slow(Cpu& cpu, uint64_t linear) {
   const uint64_t offset = linear & ~kPageMask;
   if (offset > memory::kPageSize - kMaximumInsnLength) {
-    LoneBlock& lone = lone_[linear % kLone];
+    LoneBlock& lone = lone_[lone_of(linear, kLone)];
     if (lone.tag == jump_tag(cpu, linear) && lone.block.mode == mode_ && lone.block.valid(epoch()) &&
         lone.second_generation == lone.second_state->code_generation.load(std::memory_order_acquire))
       return &lone.block;
@@ -299,7 +306,7 @@ Block* CodeCache::build_crossing(Cpu& cpu, uint64_t linear) {
   const FetchEntry second = fetch_page(cpu, second_linear);
   if (!first.host || !second.host) return build_uncached(cpu, linear);
 
-  LoneBlock& lone = lone_[linear % kLone];
+  LoneBlock& lone = lone_[lone_of(linear, kLone)];
   lone.tag = ~uint64_t{0};
   lone.block = {.physical = first.physical + offset, .state = first.state, .mode = mode_, .lone = true};
   lone.second_state = second.state;

@@ -72,7 +72,7 @@ class CodeCache {
   };
   static_assert(offsetof(LoneBlock, instructions) == sizeof(Block));
 
-  static constexpr size_t kJumps = 8192, kFetches = 128, kBuckets = 1 << 17, kLone = 32, kFilterBits = 8192;
+  static constexpr size_t kJumps = 8192, kFetches = 128, kBuckets = 1 << 17, kLone = 512, kFilterBits = 8192;
   // Room for what a system's start executes. Once the processor idles, no more than the second is kept.
   static constexpr size_t kArenaSize = 40u << 20, kIdleSize = 2u << 20;
 
@@ -115,7 +115,7 @@ class CodeCache {
   std::array<JumpEntry, kJumps> jumps_;
   std::array<uint64_t, kFilterBits / 64> executed_pages_{};  // Hashes of the pages that jumps_ may have.
   std::array<FetchEntry, kFetches> fetches_;
-  std::array<LoneBlock, kLone> lone_;
+  std::vector<LoneBlock> lone_ = std::vector<LoneBlock>(kLone);
   LoneBlock uncached_;
   // Bounds of what was executed from large pages.
   uint64_t large_begin_ = ~uint64_t{0}, large_end_ = 0;
