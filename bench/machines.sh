@@ -35,8 +35,12 @@ watch() {
     ((${EPOCHREALTIME/./} - begin < limit * 1000000)) || break
   done
   exec 3<&-
+  # Its own processes keep the disk a moment longer.
+  local child children
+  children=$(pgrep -P "$process" || true)
   kill "$process" 2>/dev/null || true
   wait "$process" 2>/dev/null || true
+  for child in $children; do timeout 10 tail -s 0.05 --pid="$child" -f /dev/null || kill -KILL "$child" || true; done
 }
 at_marker() { :; }
 
