@@ -92,10 +92,14 @@ bool Engine::run_translated(Block& block) {
     if (block.heat == Block::kCold) return false;
     ++block.heat;
     if (block.heat < hot_) return false;
-    if (!translator_->translate(block, std::max(1, hot_ / 4))) {
+    Block* const translated = translator_->translate(block, std::max(1, hot_ / 4));
+    if (!translated) {
       block.heat = Block::kCold;
       return false;
     }
+    if (!translator_->fits()) return false;
+    translator_->run(*translated);
+    return true;
   }
   if (!translator_->fits()) return false;
   translator_->run(block);

@@ -45,6 +45,7 @@ struct alignas(16) Block {
   uint16_t length = 0;   // In bytes.
   BlockMode mode;
   bool chains = false;  // It leads to other blocks of its page by relative branches or by just ending.
+  bool moved = false;   // It is kept at next_in_bucket (CodeCache::keep()).
   bool lone = false;    // Made for this once, or found by means of its own: nothing else may point to it.
   // Blocks of the same page that followed this one, by the distance of their first instruction from ours.
   std::array<int32_t, 2> distances{kNoDistance, kNoDistance};

@@ -51,6 +51,7 @@ CodeCache::CodeCache(Engine& engine) : engine_(engine), epoch_(engine.shared().m
       mmap(nullptr, kArenaSize, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (arena == MAP_FAILED) std::abort();
   arena_ = static_cast<std::byte*>(arena);
+  madvise(arena, kArenaSize, MADV_HUGEPAGE);
 }
 
 CodeCache::~CodeCache() {
@@ -98,13 +99,13 @@ void CodeCache::forget_translations() {
   executed_pages_.fill(0);
   fetches_.fill({});
   for (LoneBlock& lone : lone_) lone.tag = ~uint64_t{0};
-  large_begin_ = ~uint64_t{0};
-  large_end_ = 0;
+  large_ = {};
   if (Translator* const translator = engine_.translator()) translator->forget_jumps();
 }
 
 void CodeCache::forget_page(uint64_t linear) {
-  if (linear >= large_begin_ && linear < large_end_) {
+  const Bounds& large = large_[linear >> 63];
+  if (linear >= large.begin && linear < large.end) {
     forget_translations();
     return;
   }
@@ -114,13 +115,15 @@ void CodeCache::forget_page(uint64_t linear) {
   const uint64_t hash = page_hash(linear);
   if (!(executed_pages_[hash / 64] >> (hash % 64) & 1)) return;
   constexpr uint64_t kPageOfTag = 0xffff'ffff'f000;
-  for (JumpEntry& entry : jumps_)
+  // Where places of the page have their entries (jump_index()).
+  for (JumpEntry& entry : std::span(jumps_).subspan(jump_index(linear) & kPageMask, memory::kPageSize))
     if (((entry.tag ^ linear) & kPageOfTag) == 0) entry.tag = ~uint64_t{0};
   if (Translator* const translator = engine_.translator()) translator->forget_jumps(linear & kPageMask);
 }
 
 void CodeCache::flush() {
-  arena_used_ = 0;
+  new_used_ = kept_used_ = 0;
+  flush_wanted_ = false;
   std::ranges::fill(buckets_, nullptr);
   jumps_.fill({});
   executed_pages_.fill(0);
@@ -136,21 +139,66 @@ void CodeCache::idle() {
   const bool idled = used - idle_used_ < (now - idle_since_) / 20;
   idle_since_ = now;
   idle_used_ = used;
-  if (!idled || arena_used_ <= kIdleSize) return;
+  if (!idled || new_used_ + kept_used_ <= kIdleSize) return;
   flush();
   madvise(arena_, kArenaSize, MADV_DONTNEED);
   if (Translator* const translator = engine_.translator()) translator->release();
   malloc_trim(0);
 }
 
-// A block with room for that many instructions and the end behind them.
+// Of a block with room for that many instructions and the end behind them.
+size_t CodeCache::size_of(size_t instruction_count) {
+  const size_t size = sizeof(Block) + (instruction_count + 1) * sizeof(Insn);
+  return size + -size % alignof(Block);
+}
+
 Block* CodeCache::allocate(size_t instruction_count) {
-  size_t size = sizeof(Block) + (instruction_count + 1) * sizeof(Insn);
-  size += -size % alignof(Block);
-  if (arena_used_ + size > kArenaSize) flush();
-  auto* block = new (arena_ + arena_used_) Block;
-  arena_used_ += size;
+  const size_t size = size_of(instruction_count);
+  if (new_used_ + size > kNewSize) flush_new();
+  auto* block = new (arena_ + new_used_) Block;
+  new_used_ += size;
   return block;
+}
+
+void CodeCache::flush_new() {
+  new_used_ = 0;
+  for (Block*& first : buckets_) {
+    Block** link = &first;
+    while (*link) {
+      if (is_kept(*link))
+        link = &(*link)->next_in_bucket;
+      else
+        *link = (*link)->next_in_bucket;
+    }
+  }
+  for (size_t at = 0; at < kept_used_;) {
+    auto* const block = reinterpret_cast<Block*>(arena_ + kNewSize + at);
+    block->distances.fill(Block::kNoDistance);
+    at += size_of(block->count);
+  }
+  jumps_.fill({});
+  executed_pages_.fill(0);
+  ++flushes_;
+}
+
+bool CodeCache::has_room_to_keep(size_t blocks, size_t instructions) {
+  const size_t size = blocks * size_of(1) + instructions * sizeof(Insn);
+  flush_wanted_ |= kept_used_ + size > kKeptSize;
+  return !flush_wanted_;
+}
+
+Block* CodeCache::keep(Block& block) {
+  if (is_kept(&block)) return &block;
+  Block** link = &buckets_[bucket_of(block.physical, kBuckets)];
+  while (*link && *link != &block) link = &(*link)->next_in_bucket;
+  auto* const kept = new (arena_ + kNewSize + kept_used_) Block(block);
+  kept_used_ += size_of(block.count);
+  std::uninitialized_copy_n(block.instructions(), block.count + 1u, kept->instructions());
+  if (*link) *link = kept;
+  block.invalidate(epoch());
+  block.moved = true;
+  block.next_in_bucket = kept;
+  return kept;
 }
 
 CodeCache::FetchEntry CodeCache::fetch_page(Cpu& cpu, uint64_t linear) {
@@ -161,8 +209,9 @@ CodeCache::FetchEntry CodeCache::fetch_page(Cpu& cpu, uint64_t linear) {
   uint64_t page_size = 0;
   const Mmu::Target target = engine_.mmu().fetch(cpu, linear & kPageMask, page_size);
   if (page_size > memory::kPageSize) {
-    large_begin_ = std::min(large_begin_, linear & ~(page_size - 1));
-    large_end_ = std::max(large_end_, (linear | (page_size - 1)) + 1);
+    Bounds& large = large_[linear >> 63];
+    large.begin = std::min(large.begin, linear & ~(page_size - 1));
+    large.end = std::max(large.end, linear | (page_size - 1));
   }
   entry = {.tag = tag,
            .user = mode_.user != 0,
@@ -187,6 +236,7 @@ Block* CodeCache::find_slow(Cpu& cpu, uint64_t linear) {
       return &lone.block;
   }
   if (mode_.limited && cpu.rip > code_limit_) raise(cpu, kGeneralProtection, 0);
+  if (flush_wanted_) flush();
 
   const FetchEntry page = fetch_page(cpu, linear);
   if (!page.host) return build_uncached(cpu, linear);

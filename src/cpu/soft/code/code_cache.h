@@ -46,6 +46,12 @@ class CodeCache {
 
   uint64_t flush_count() const { return flushes_; }
 
+  // Whether so many blocks of so many instructions can be kept. If not, everything is forgotten before the
+  // next block is found.
+  bool has_room_to_keep(size_t blocks, size_t instructions);
+  // The block from now on, which stays when those that are seldom executed make room for others.
+  Block* keep(Block& block);
+
   // Called when the processor has nothing to do, by its thread; gives memory back if that has been so for a
   // while.
   void idle();
@@ -72,9 +78,11 @@ class CodeCache {
   };
   static_assert(offsetof(LoneBlock, instructions) == sizeof(Block));
 
-  static constexpr size_t kJumps = 8192, kFetches = 128, kBuckets = 1 << 17, kLone = 512, kFilterBits = 8192;
-  // Room for what a system's start executes. Once the processor idles, no more than the second is kept.
-  static constexpr size_t kArenaSize = 40u << 20, kIdleSize = 2u << 20;
+  static constexpr size_t kJumps = 1 << 15, kFetches = 128, kBuckets = 1 << 17, kLone = 512,
+                          kFilterBits = 8192;
+  // Blocks to be kept, and before them others. Once the processor idles, not much is kept.
+  static constexpr size_t kNewSize = 10u << 20, kKeptSize = 34u << 20, kArenaSize = kNewSize + kKeptSize;
+  static constexpr size_t kIdleSize = 2u << 20;
 
   static uint64_t linear_rip(const Cpu& cpu) {
     const uint64_t linear = cpu.segments[cs].base + cpu.rip;
@@ -99,7 +107,13 @@ class CodeCache {
   // afterwards, are known to be watched.
   uint32_t protect(PageState& state, uint64_t physical_page, uint64_t lines);
   void remember(Cpu& cpu, uint64_t linear, Block* block);
+  static size_t size_of(size_t instruction_count);
   Block* allocate(size_t instruction_count);
+  bool is_kept(const Block* block) const {
+    return reinterpret_cast<const std::byte*>(block) >= arena_ + kNewSize;
+  }
+  // Forgets all blocks that are not kept.
+  void flush_new();
   void flush();
 
   uint32_t epoch() const { return epoch_.load(std::memory_order_acquire); }
@@ -117,12 +131,16 @@ class CodeCache {
   std::array<FetchEntry, kFetches> fetches_;
   std::vector<LoneBlock> lone_ = std::vector<LoneBlock>(kLone);
   LoneBlock uncached_;
-  // Bounds of what was executed from large pages.
-  uint64_t large_begin_ = ~uint64_t{0}, large_end_ = 0;
+  // Bounds of what was executed from large pages, in each half of the address space.
+  struct Bounds {
+    uint64_t begin = ~uint64_t{0}, end = 0;
+  };
+  std::array<Bounds, 2> large_;
 
   std::vector<Block*> buckets_ = std::vector<Block*>(kBuckets);
   std::byte* arena_ = nullptr;
-  size_t arena_used_ = 0;
+  size_t new_used_ = 0, kept_used_ = 0;
+  bool flush_wanted_ = false;
   uint64_t flushes_ = 0;
   uint64_t idle_since_ = 0, idle_used_ = 0;  // When idle() last looked, and the thread's time then, in ns.
   std::array<Insn, Block::kMaximumCount> scratch_;

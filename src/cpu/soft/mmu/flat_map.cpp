@@ -64,7 +64,7 @@ std::unique_ptr<FlatMap> FlatMap::create(const CpuMemory& cpu, unsigned spaces) 
   std::unique_ptr<FlatMap> map(new FlatMap);
   const int upper = memfd_create("alcove-upper-half", MFD_CLOEXEC);
   if (upper < 0) return nullptr;
-  bool done = ftruncate(upper, static_cast<off_t>(kTable + JumpCache::kSize)) == 0;
+  bool done = ftruncate(upper, static_cast<off_t>(kTable + JumpCache::size(JumpCache::kUpperBits))) == 0;
   for (unsigned i = 0; done && i < spaces; ++i) {
     void* memory =
         mmap(nullptr, kSpace, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -76,16 +76,16 @@ std::unique_ptr<FlatMap> FlatMap::create(const CpuMemory& cpu, unsigned spaces) 
     madvise(memory, kSpace, MADV_NOHUGEPAGE);
     madvise(memory, kSpace, MADV_DONTDUMP);
     const uint64_t base = reinterpret_cast<uint64_t>(memory) + kTable;
-    const Space& space =
-        map->spaces_.emplace_back(Space{.base = base, .log = {}, .jumps = JumpCache(base + kLowerJumps)});
+    const Space& space = map->spaces_.emplace_back(
+        Space{.base = base, .log = {}, .jumps = JumpCache(base + kLowerJumps, JumpCache::kLowerBits)});
     done = map_at(space.base, CpuMemory::size(), cpu.file(), 0) &&
-           map_at(space.base + FlatMap::kUpperJumps, JumpCache::kSize, upper, kTable) &&
+           map_at(space.base + FlatMap::kUpperJumps, JumpCache::size(JumpCache::kUpperBits), upper, kTable) &&
            map_at(space.base - kTable, kTable / 2, upper, 0) &&
            map_at(space.base + kReadOffset + kTable / 2, kTable / 2, upper, kTable / 2);
   }
   close(upper);
   if (!done) return nullptr;
-  map->upper_jumps_.emplace(map->spaces_[0].base + kUpperJumps);
+  map->upper_jumps_.emplace(map->spaces_[0].base + kUpperJumps, JumpCache::kUpperBits);
   return map;
 }
 
@@ -150,13 +150,15 @@ void FlatMap::release() {
   for (Space& space : spaces_) {
     drop_tables(space, false);
     space.log.parts.clear();
-    madvise(reinterpret_cast<void*>(space.base + kLowerJumps), JumpCache::kSize, MADV_DONTNEED);
+    madvise(reinterpret_cast<void*>(space.base + kLowerJumps), JumpCache::size(JumpCache::kLowerBits),
+            MADV_DONTNEED);
     space.jumps.renew();
   }
   drop_tables(spaces_[0], true);
   upper_.parts.clear();
   upper_local_.parts.clear();
-  madvise(reinterpret_cast<void*>(spaces_[0].base + kUpperJumps), JumpCache::kSize, MADV_REMOVE);
+  madvise(reinterpret_cast<void*>(spaces_[0].base + kUpperJumps), JumpCache::size(JumpCache::kUpperBits),
+          MADV_REMOVE);
   upper_jumps_->renew();
 }
 

@@ -5,31 +5,32 @@
 namespace alcove::cpu::soft {
 
 void JumpCache::add(uint64_t address, const uint8_t* code) {
-  const size_t index = address % kJumps;
+  const size_t index = address % count_;
   tags_[index] = -address;
-  tags_[kJumps + index] = reinterpret_cast<uint64_t>(code);
-  if (log_.size() <= kLogLimit) log_.push_back(static_cast<uint16_t>(index));
+  tags_[count_ + index] = reinterpret_cast<uint64_t>(code);
+  if (log_.size() <= kLogLimit) log_.push_back(static_cast<uint32_t>(index));
 }
 
 void JumpCache::remove(uint64_t offset, const uint8_t* code) {
   if (empty()) return;
-  for (size_t index = offset; index < kJumps; index += 4096) {
+  for (size_t index = offset; index < count_; index += 4096) {
     uint64_t& tag = tags_[index];
-    if (tag != none(index) && tags_[kJumps + index] == reinterpret_cast<uint64_t>(code)) tag = none(index);
+    if (tag != none(index) && tags_[count_ + index] == reinterpret_cast<uint64_t>(code)) tag = none(index);
   }
 }
 
 void JumpCache::clear_page(uint64_t page) {
-  if (log_.size() > kLogLimit) return clear();
-  for (const uint16_t index : log_)
-    if ((-tags_[index] ^ page) >> 12 == 0) tags_[index] = none(index);
+  if (empty()) return;
+  const size_t first = page % count_ & ~size_t{0xfff};
+  for (size_t index = first; index < first + 4096; ++index)
+    if (tags_[index] != none(index) && (-tags_[index] ^ page) >> 12 == 0) tags_[index] = none(index);
 }
 
 void JumpCache::clear() {
   if (log_.size() <= kLogLimit) {
-    for (const uint16_t index : log_) tags_[index] = 0;
+    for (const uint32_t index : log_) tags_[index] = 0;
   } else {
-    std::fill_n(tags_, kJumps, 0);
+    std::fill_n(tags_, count_, 0);
   }
   log_.clear();
   tags_[0] = none(0);

@@ -1,4 +1,4 @@
-// Where the code of indirect and far jumps is: for each value of the low 16 bits of a linear address the one
+// Where the code of indirect and far jumps is: for each value of the low bits of a linear address the one
 // place with such an address that was jumped to last. Translated code looks it up in two arrays: the negated
 // address first, so that a sum of 0 means a hit, then the code.
 #pragma once
@@ -11,12 +11,17 @@ namespace alcove::cpu::soft {
 
 class JumpCache {
  public:
-  static constexpr size_t kJumps = 1 << 16;
-  static constexpr size_t kSize = 2 * 8 * kJumps;
-  static constexpr int32_t kCodes = 8 * kJumps;  // Distance of the second array from the first.
+  // How many bits of the address count.
+  static constexpr unsigned kLowerBits = 16, kUpperBits = 18;
+  static constexpr size_t size(unsigned bits) { return size_t{2 * 8} << bits; }
+  // Distance of the second array from the first.
+  static constexpr int32_t codes(unsigned bits) { return 8 << bits; }
 
-  // `memory`: kSize bytes, all 0.
-  explicit JumpCache(uint64_t memory) : tags_(reinterpret_cast<uint64_t*>(memory)) { clear(); }
+  // `memory`: size(bits) bytes, all 0.
+  JumpCache(uint64_t memory, unsigned bits)
+      : tags_(reinterpret_cast<uint64_t*>(memory)), count_(size_t{1} << bits) {
+    renew();
+  }
 
   void add(uint64_t address, const uint8_t* code);
   // Forgets the ways to this code, whose address is a multiple of 4 KiB plus `offset`.
@@ -31,12 +36,13 @@ class JumpCache {
   bool empty() const { return log_.empty(); }
 
  private:
-  static constexpr size_t kLogLimit = 1 << 13;
+  static constexpr size_t kLogLimit = 1 << 14;
   // The tag of no place with this index, as 0 would be address 0's.
   static uint64_t none(size_t index) { return index == 0; }
 
   uint64_t* tags_;
-  std::vector<uint16_t> log_;  // Indexes in use; if too many to list, all may be.
+  size_t count_;
+  std::vector<uint32_t> log_;  // Indexes in use; if too many to list, all may be.
 };
 
 }  // namespace alcove::cpu::soft

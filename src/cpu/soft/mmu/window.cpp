@@ -50,7 +50,8 @@ std::unique_ptr<Window> Window::create(const CpuMemory& cpu, const memory::Guest
   madvise(reserved, kReserved, MADV_DONTDUMP);
   if (mmap(reserved, CpuMemory::size(), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, cpu.file(), 0) ==
           MAP_FAILED ||
-      mprotect(reinterpret_cast<void*>(base + kJumps), JumpCache::kSize, PROT_READ | PROT_WRITE) != 0) {
+      mprotect(reinterpret_cast<void*>(base + kJumps), JumpCache::size(JumpCache::kLowerBits),
+               PROT_READ | PROT_WRITE) != 0) {
     munmap(reserved, kReserved);
     windows.fetch_sub(1);
     return nullptr;
@@ -59,7 +60,7 @@ std::unique_ptr<Window> Window::create(const CpuMemory& cpu, const memory::Guest
 }
 
 Window::Window(uint64_t reserved, uint64_t base, const memory::GuestMemory& memory)
-    : reserved_(reserved), base_(base), memory_(memory), jumps_(base + kJumps) {}
+    : reserved_(reserved), base_(base), memory_(memory), jumps_(base + kJumps, JumpCache::kLowerBits) {}
 
 Window::~Window() {
   munmap(reinterpret_cast<void*>(reserved_), kReserved);

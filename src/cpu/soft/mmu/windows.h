@@ -73,7 +73,7 @@ class Windows {
   std::array<Candidate, 16> candidates_;
   uint64_t root_ = kNobody, generation_ = 0;
   uint64_t uses_ = 0;
-  uint64_t first_threshold_ = 50'000'000;
+  uint64_t first_threshold_ = 250'000'000;
 };
 
 }  // namespace alcove::cpu::soft

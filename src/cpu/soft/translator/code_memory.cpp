@@ -13,6 +13,21 @@ int create_file() {
   return file >= 0 ? file : memfd_create("alcove-translations", MFD_CLOEXEC);
 }
 
+constexpr size_t kLargePage = 2 << 20;
+constexpr int kCollapse = 25;  // MADV_COLLAPSE (Linux 6.1 and later know it).
+
+// At a multiple of the size of large pages.
+void* map(int file, size_t size, int protection) {
+  void* const reserved =
+      mmap(nullptr, size + kLargePage, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (reserved == MAP_FAILED) return MAP_FAILED;
+  auto* const begin = static_cast<uint8_t*>(reserved);
+  uint8_t* const aligned = begin + -reinterpret_cast<uintptr_t>(begin) % kLargePage;
+  if (aligned != begin) munmap(begin, static_cast<size_t>(aligned - begin));
+  munmap(aligned + size, static_cast<size_t>(begin + kLargePage - aligned));
+  return mmap(aligned, size, protection, MAP_SHARED | MAP_NORESERVE | MAP_FIXED, file, 0);
+}
+
 }  // namespace
 
 std::unique_ptr<CodeMemory> CodeMemory::create(size_t size) {
@@ -21,8 +36,8 @@ std::unique_ptr<CodeMemory> CodeMemory::create(size_t size) {
   void* writable = MAP_FAILED;
   void* executable = MAP_FAILED;
   if (ftruncate(file, static_cast<off_t>(size)) == 0) {
-    writable = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, file, 0);
-    executable = mmap(nullptr, size, PROT_READ | PROT_EXEC, MAP_SHARED | MAP_NORESERVE, file, 0);
+    writable = map(file, size, PROT_READ | PROT_WRITE);
+    executable = map(file, size, PROT_READ | PROT_EXEC);
   }
   close(file);
   if (writable == MAP_FAILED || executable == MAP_FAILED) {
@@ -37,6 +52,16 @@ std::unique_ptr<CodeMemory> CodeMemory::create(size_t size) {
 CodeMemory::~CodeMemory() {
   munmap(writable_, size_);
   munmap(const_cast<uint8_t*>(executable_), size_);
+}
+
+void CodeMemory::commit(size_t size) {
+  const size_t full = used_ / kLargePage;
+  used_ += size;
+  if (used_ / kLargePage == full) return;
+  // Code is executed all over the place: small pages would not fit into the host's instruction TLB. Only time
+  // is lost where the host can't.
+  for (const uint8_t* const mapping : {const_cast<const uint8_t*>(writable_), executable_})
+    madvise(const_cast<uint8_t*>(mapping) + full * kLargePage, kLargePage, kCollapse);
 }
 
 void CodeMemory::truncate(size_t size) {

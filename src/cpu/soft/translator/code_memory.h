@@ -19,7 +19,7 @@ class CodeMemory {
   // The unused rest: where to write, and where it will run.
   std::span<uint8_t> room() { return {writable_ + used_, size_ - used_}; }
   const uint8_t* next() const { return executable_ + used_; }
-  void commit(size_t size) { used_ += size; }
+  void commit(size_t size);
   size_t used() const { return used_; }
   // Forgets all behind the first `size` bytes and gives their memory back.
   void truncate(size_t size);

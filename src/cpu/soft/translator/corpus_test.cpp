@@ -75,7 +75,8 @@ std::string emitted_for(FlatEngine& engine, const Snippet& snippet) {
   engine.attempt([&] { block = engine.engine().code().find(cpu); });
   Translator& translator = *engine.engine().translator();
   translator.drop_changed();
-  if (!block || !translator.translate(*block, Block::kHot)) return "  not translated\n";
+  if (block) block = translator.translate(*block, Block::kHot);
+  if (!block) return "  not translated\n";
   const TranslatedUnit& unit = *block->translation->unit;
   return fmt::format("{}  -- {} bytes, with what is out of the way {}\n{}", list_guest_code(*block, cpu.rip),
                      unit.stubs, unit.size, translator.listing(unit));

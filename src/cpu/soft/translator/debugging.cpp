@@ -67,6 +67,7 @@ const DebugSettings& DebugSettings::get() {
       return std::string(text ? text : "");
     };
     return DebugSettings{.translate = value("ALCOVE_NO_TRANSLATOR").empty(),
+                         .windows = value("ALCOVE_NO_WINDOWS").empty(),
                          .perf_map = !value("ALCOVE_PERF_MAP").empty(),
                          .counters = value("ALCOVE_TRANSLATOR_COUNTERS"),
                          .dump = value("ALCOVE_TRANSLATOR_DUMP")};
@@ -98,9 +99,10 @@ TranslatorLog::~TranslatorLog() {
       "processor {}: {} units with {} blocks of {} instructions ({} bytes) translated to {} bytes; entered "
       "{} times, {} "
       "links "
-      "made, {} jumps not known, {} translations dropped, {} flushes\n",
+      "made, {} jumps not known, {} translations dropped, {} flushes; "
+      "{} windows opened, {} accesses refused by the host\n",
       processor_, c.units, c.blocks, c.instructions, c.guest_bytes, c.host_bytes, c.entries, c.links,
-      c.far_misses, c.dropped, c.flushes);
+      c.far_misses, c.dropped, c.flushes, c.windows, c.refused);
   std::vector<std::pair<uint64_t, const Row*>> rows;
   for (const auto& [row, count] : handled_) rows.emplace_back(count, row);
   std::ranges::sort(rows, std::greater(), &std::pair<uint64_t, const Row*>::first);

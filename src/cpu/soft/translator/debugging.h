@@ -16,6 +16,7 @@ namespace alcove::cpu::soft {
 // From the environment, read once.
 struct DebugSettings {
   bool translate = true;  // Unless ALCOVE_NO_TRANSLATOR is set.
+  bool windows = true;    // Unless ALCOVE_NO_WINDOWS is set.
   bool perf_map = false;  // ALCOVE_PERF_MAP
   std::string counters;   // ALCOVE_TRANSLATOR_COUNTERS: a file's name.
   std::string dump;       // ALCOVE_TRANSLATOR_DUMP: a file's name.
@@ -45,6 +46,8 @@ class TranslatorLog {
     uint64_t far_misses = 0;  // Jumps that the jump cache did not know.
     uint64_t dropped = 0;     // Translations of pages that changed.
     uint64_t flushes = 0;     // Everything forgotten.
+    uint64_t windows = 0;     // Given to address spaces (mmu/window.h).
+    uint64_t refused = 0;     // Accesses that the host refused.
   };
   Counters counters;
 

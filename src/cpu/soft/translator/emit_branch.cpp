@@ -56,10 +56,19 @@ void BlockEmitter::poll_far() {
   a_.bind(calm);
 }
 
+// RCX: where the jump cache would have the linear address in RBP.
+void BlockEmitter::jump_index() {
+  static_assert(JumpCache::kLowerBits == 16);
+  if (block().mode.user)
+    a_.op(kMovzx, kWord, kAddress);
+  else
+    a_.pext(kWord, kAddress, ALCOVE_TRANSLATED(upper_jump).displacement);
+}
+
 // Leaves unless the jump cache knows the linear address in RBP.
 void BlockEmitter::look_up_jump(bool indirect, bool swapped) {
   const int32_t tags = block().mode.user ? FlatMap::kLowerJumps : FlatMap::kUpperJumps;
-  a_.op(kMovzx, kWord, kAddress);
+  jump_index();
   a_.load(kWord, {.index = kWord, .scale = 3, .displacement = tags, .gs = true});
   a_.lea(kWord, {.base = kWord, .index = kAddress});
   const Assembler::Fixup found = a_.jump_rcx_zero();
@@ -74,8 +83,9 @@ void BlockEmitter::look_up_jump(bool indirect, bool swapped) {
 
 // Where look_up_jump() has found the way to.
 void BlockEmitter::jump_far() {
-  const int32_t codes = JumpCache::kCodes + (block().mode.user ? FlatMap::kLowerJumps : FlatMap::kUpperJumps);
-  a_.op(kMovzx, kWord, kAddress);
+  const int32_t codes = block().mode.user ? FlatMap::kLowerJumps + JumpCache::codes(JumpCache::kLowerBits)
+                                          : FlatMap::kUpperJumps + JumpCache::codes(JumpCache::kUpperBits);
+  jump_index();
   a_.jump_memory({.index = kWord, .scale = 3, .displacement = codes, .gs = true});
 }
 

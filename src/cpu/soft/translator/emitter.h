@@ -171,6 +171,7 @@ class BlockEmitter {
   void go_far(bool poll, bool indirect = false);
   void poll_far();
   void look_up_jump(bool indirect, bool swapped);
+  void jump_index();
   void jump_far();
   void set_target(int64_t page_offset);
   void fall_through();

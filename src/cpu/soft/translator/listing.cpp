@@ -33,6 +33,8 @@ std::optional<std::string> name_of(uint64_t displacement) {
     add(ALCOVE_TRANSLATED(saved), "saved");
     add(ALCOVE_TRANSLATED(lower_pages), "lower pages");
     add(ALCOVE_TRANSLATED(all_pages), "all pages");
+    add(ALCOVE_TRANSLATED(window), "window");
+    add(ALCOVE_TRANSLATED(upper_jump), "upper jump");
     add(ALCOVE_TRANSLATED(in_page), "in page");
     add(ALCOVE_TRANSLATED(sign), "sign");
     for (unsigned i = 0; i < 4; ++i)

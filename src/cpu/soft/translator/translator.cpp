@@ -59,7 +59,7 @@ Translator::Translator(Engine& engine, const CpuMemory& memory, std::unique_ptr<
   alone_[1] = end_of_block();
   Cpu& cpu = engine_.cpu();
   cpu.translated.cpu = &cpu;
-  map_->allow_windows(memory, engine_.mmu().memory().memory());
+  if (DebugSettings::get().windows) map_->allow_windows(memory, engine_.mmu().memory().memory());
   engine_.mmu().set_flat_map(cpu, map_.get());
   install_fault_handler();
 }
@@ -74,22 +74,24 @@ bool Translator::fits() const {
          (cpu.fpu.mxcsr & kMxcsrMasks) == kMxcsrMasks;
 }
 
-bool Translator::translate(Block& block, uint8_t warm) {
-  if (!block.state || block.lone || block.mode.limited || block.mode.code_size != 8) return false;
+Block* Translator::translate(Block& block, uint8_t warm) {
+  if (!block.state || block.lone || block.mode.limited || block.mode.code_size != 8) return nullptr;
   const PhysicalMemory::Page page = engine_.mmu().memory().page(block.physical);
-  if (!page.host) return false;
-  const std::vector<Block*> blocks = gather_unit(block, warm);
+  if (!page.host) return nullptr;
+  std::vector<Block*> blocks = gather_unit(block, warm);
   std::vector<BlockEmitter::Source> sources;
   size_t instructions = 0;
-  for (Block* const member : blocks) {
+  for (const Block* const member : blocks) {
     const auto* const bytes = reinterpret_cast<const uint8_t*>(page.host) + (member->physical & 0xfff);
-    sources.push_back({member, {bytes, bytes + member->length}});
+    sources.push_back({nullptr, {bytes, bytes + member->length}});
     instructions += member->count;
   }
   // The bytes are watched: if they are not what the blocks were made of, these are not valid any more.
-  if (block.generation != block.state->code_generation.load(std::memory_order_seq_cst)) return false;
+  if (block.generation != block.state->code_generation.load(std::memory_order_seq_cst)) return nullptr;
 
+  if (!engine_.code().has_room_to_keep(blocks.size(), instructions)) return nullptr;
   if (code_->room().size() < BlockEmitter::bound(blocks.size(), instructions)) forget_all();
+  for (size_t i = 0; i < blocks.size(); ++i) sources[i].block = blocks[i] = engine_.code().keep(*blocks[i]);
   const uint8_t* const begin = code_->next();
   Assembler assembler(code_->room(), begin);
   Emitted emitted = BlockEmitter(assembler, common_, sources).emit();
@@ -110,7 +112,7 @@ bool Translator::translate(Block& block, uint8_t warm) {
   if (log_)
     log_->translated(blocks, engine_.cpu().rip, {code_->writable(begin), emitted.size}, begin, emitted.data,
                      common_);
-  return true;
+  return blocks[0];
 }
 
 void Translator::link(Block& target) {
@@ -174,7 +176,9 @@ void Translator::run(Block& block) {
 
 void Translator::account(uint64_t ticks) {
   Windows* const windows = map_->windows();
-  if (windows && windows->ran(ticks) && map_->open_window()) engine_.code().update_mode(engine_.cpu());
+  if (!windows || !windows->ran(ticks) || !map_->open_window()) return;
+  if (log_) ++log_->counters.windows;
+  engine_.code().update_mode(engine_.cpu());
 }
 
 void Translator::call_handler(const Insn& insn) {
@@ -259,6 +263,7 @@ const uint8_t* Translator::execute(const HandlerSite& site) {
 }
 
 bool Translator::fill_window(uint64_t operand, size_t size, uint64_t stack) {
+  if (log_) ++log_->counters.refused;
   if (!map_->windows()->missed()) {
     engine_.code().update_mode(engine_.cpu());
     return false;

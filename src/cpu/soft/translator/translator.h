@@ -51,9 +51,9 @@ class Translator {
 
   // Whether translated code may run with the processor as it is.
   bool fits() const;
-  // Makes Block::translation, also of others that it leads to and that have been executed so often. False if
-  // it can't be.
-  bool translate(Block& block, uint8_t warm);
+  // Makes Block::translation, also of others that it leads to and that have been executed so often. Null if
+  // it can't be, otherwise the block, which is kept now.
+  Block* translate(Block& block, uint8_t warm);
   // Runs from the block, which has a translation and is where Cpu::rip is. Leaves Cpu::rip where to go on.
   void run(Block& block);
 

@@ -49,9 +49,10 @@ TEST_F(TranslatorTest, NoBlockIsLargerThanItsBound) {
       translator().drop_changed();
       cpu.cpl = i % 2 ? 3 : 0;
       update_mode(cpu);
-      Block* const block = find();
+      Block* block = find();
       ASSERT_TRUE(block);
-      ASSERT_TRUE(translator().translate(*block, Block::kHot)) << row.row->mnemonic;
+      block = translator().translate(*block, Block::kHot);
+      ASSERT_TRUE(block) << row.row->mnemonic;
       const size_t size = block->translation->unit->size;
       ASSERT_LE(size, BlockEmitter::bound(1, block->count)) << row.row->mnemonic << " " << row.row->encoding;
       if (block->count > 4) largest = std::max(largest, size / block->count);
@@ -76,12 +77,13 @@ TEST_F(TranslatorTest, GoesOnWhenItsMemoryIsFull) {
     EXPECT_EQ(cpu.rip, engine.guest_address() + 200);
   };
   run();
-  Block* const block = find();
+  Block* block = find();
   ASSERT_TRUE(block);
   const uint8_t* const first = block->translation->far_entry;
   unsigned times_at_first = 0;
   for (unsigned i = 0; i < 100'000 && times_at_first < 2; ++i) {
-    ASSERT_TRUE(translator().translate(*block, Block::kHot));
+    block = translator().translate(*block, Block::kHot);
+    ASSERT_TRUE(block);
     if (block->translation->far_entry != first) continue;
     ++times_at_first;
     run();

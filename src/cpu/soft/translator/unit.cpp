@@ -57,7 +57,8 @@ Successors successors_of(Block& block) {
 Block* follower_at(const Block& block, int64_t distance) {
   for (size_t i = 0; i < block.distances.size(); ++i) {
     if (block.distances[i] != distance) continue;
-    Block* const follower = block.followers[i];
+    Block* follower = block.followers[i];
+    if (follower->moved) follower = follower->next_in_bucket;
     return follower->generation == block.generation && follower->state == block.state ? follower : nullptr;
   }
   return nullptr;
