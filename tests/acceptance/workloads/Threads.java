@@ -46,7 +46,7 @@ public class Threads {
     final Object monitor = new Object();
     final int[] guarded = new int[2];
     parallel(index -> {
-      for (int i = 0; i < 100_000; ++i) {
+      for (int i = 0; i < 20_000; ++i) {
         atomic.incrementAndGet();
         adder.add(2);
         synchronized (monitor) { guarded[0]++; }
@@ -55,9 +55,9 @@ public class Threads {
       }
       return 0;
     });
-    check("atomic", atomic.get() == THREADS * 100_000L);
-    check("adder", adder.sum() == THREADS * 200_000L);
-    check("monitor", guarded[0] == THREADS * 100_000 && guarded[1] == THREADS * 100_000);
+    check("atomic", atomic.get() == THREADS * 20_000L);
+    check("adder", adder.sum() == THREADS * 40_000L);
+    check("monitor", guarded[0] == THREADS * 20_000 && guarded[1] == THREADS * 20_000);
 
     // A volatile write after plain ones publishes them.
     final int[] box = new int[1];
@@ -65,25 +65,25 @@ public class Threads {
     long seen = parallel(index -> {
       if (index > 1) return 0;
       long sum = 0;
-      for (int i = 0; i < 20_000; ++i) {
+      for (int i = 0; i < 2_000; ++i) {
         while (turn.get() != index) Thread.onSpinWait();
         if (index == 0) box[0] = i * 3; else sum += box[0];
         turn.set(1 - index);
-        if ((i & 255) == 0) Thread.yield();
+        if ((i & 63) == 0) Thread.yield();
       }
       return sum;
     });
-    check("published", seen == 3L * 20_000 * 19_999 / 2);
+    check("published", seen == 3L * 2_000 * 1_999 / 2);
 
     ConcurrentHashMap<Integer, Long> map = new ConcurrentHashMap<>();
     parallel(index -> {
-      for (int i = 0; i < 100_000; ++i) map.merge((i * 31 + index) % 5003, 1L, Long::sum);
+      for (int i = 0; i < 20_000; ++i) map.merge((i * 31 + index) % 5003, 1L, Long::sum);
       return 0;
     });
-    check("map", map.values().stream().mapToLong(x -> x).sum() == THREADS * 100_000L);
+    check("map", map.values().stream().mapToLong(x -> x).sum() == THREADS * 20_000L);
     System.out.println("map " + map.size());
 
-    long[] numbers = new Random(42).longs(500_000).toArray();
+    long[] numbers = new Random(42).longs(200_000).toArray();
     long[] sorted = numbers.clone();
     Arrays.parallelSort(sorted);
     Arrays.sort(numbers);
@@ -94,7 +94,7 @@ public class Threads {
     BigInteger power = BigInteger.valueOf(3).modPow(BigInteger.TWO.pow(2000).subtract(BigInteger.ONE),
                                                     BigInteger.TWO.pow(1279).subtract(BigInteger.ONE));
     System.out.println("power " + hash(power.toByteArray()));
-    byte[] bytes = new byte[8 << 20];
+    byte[] bytes = new byte[4 << 20];
     new Random(7).nextBytes(bytes);
     System.out.println("sha256 " + hash(bytes));
     java.util.zip.CRC32C crc = new java.util.zip.CRC32C();
@@ -135,7 +135,7 @@ public class Threads {
     collector.start();
     long kept = parallel(index -> {
       Map<Integer, byte[]> live = new HashMap<>();
-      for (int i = 0; i < 200_000; ++i) {
+      for (int i = 0; i < 50_000; ++i) {
         byte[] piece = new byte[16 + i % 100];
         piece[0] = (byte) i;
         live.put(i % 1000, piece);
