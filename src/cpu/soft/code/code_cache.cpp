@@ -122,6 +122,7 @@ void CodeCache::forget_page(uint64_t linear) {
 }
 
 void CodeCache::flush() {
+  for (LoneBlock& lone : lone_) lone.tag = ~uint64_t{0};
   new_used_ = kept_used_ = 0;
   flush_wanted_ = false;
   std::ranges::fill(buckets_, nullptr);
@@ -187,13 +188,24 @@ bool CodeCache::has_room_to_keep(size_t blocks, size_t instructions) {
   return !flush_wanted_;
 }
 
+Block* CodeCache::copy_to_kept(Block& block) {
+  auto* const kept = new (arena_ + kNewSize + kept_used_) Block(block);
+  kept_used_ += size_of(block.count);
+  std::uninitialized_copy_n(block.instructions(), block.count + 1u, kept->instructions());
+  return kept;
+}
+
+CodeCache::Crossing CodeCache::keep_crossing(const Cpu& cpu) {
+  LoneBlock& lone = lone_[lone_of(cpu.rip, kLone)];
+  if (!lone.kept) lone.kept = copy_to_kept(lone.block);
+  return {lone.kept, lone.code, lone.second_state};
+}
+
 Block* CodeCache::keep(Block& block) {
   if (is_kept(&block)) return &block;
   Block** link = &buckets_[bucket_of(block.physical, kBuckets)];
   while (*link && *link != &block) link = &(*link)->next_in_bucket;
-  auto* const kept = new (arena_ + kNewSize + kept_used_) Block(block);
-  kept_used_ += size_of(block.count);
-  std::uninitialized_copy_n(block.instructions(), block.count + 1u, kept->instructions());
+  Block* const kept = copy_to_kept(block);
   if (*link) *link = kept;
   block.invalidate(epoch());
   block.moved = true;
@@ -223,6 +235,10 @@ CodeCache::FetchEntry CodeCache::fetch_page(Cpu& cpu, uint64_t linear) {
 
 void CodeCache::remember(Cpu& cpu, uint64_t linear, Block* block) {
   jumps_[jump_index(linear)] = {jump_tag(cpu, linear), block};
+  note_executed(linear);
+}
+
+void CodeCache::note_executed(uint64_t linear) {
   const uint64_t hash = page_hash(linear);
   executed_pages_[hash / 64] |= uint64_t{1} << (hash % 64);
 }
@@ -233,7 +249,7 @@ Block* CodeCache::find_slow(Cpu& cpu, uint64_t linear) {
     LoneBlock& lone = lone_[lone_of(linear, kLone)];
     if (lone.tag == jump_tag(cpu, linear) && lone.block.mode == mode_ && lone.block.valid(epoch()) &&
         lone.second_generation == lone.second_state->code_generation.load(std::memory_order_acquire))
-      return &lone.block;
+      return lone.kept ? lone.kept : &lone.block;
   }
   if (mode_.limited && cpu.rip > code_limit_) raise(cpu, kGeneralProtection, 0);
   if (flush_wanted_) flush();
@@ -358,9 +374,10 @@ Block* CodeCache::build_crossing(Cpu& cpu, uint64_t linear) {
 
   LoneBlock& lone = lone_[lone_of(linear, kLone)];
   lone.tag = ~uint64_t{0};
+  lone.kept = nullptr;
   lone.block = {.physical = first.physical + offset, .state = first.state, .mode = mode_, .lone = true};
   lone.second_state = second.state;
-  std::array<uint8_t, kMaximumInsnLength> bytes;
+  auto& bytes = lone.code;
   lone.block.generation = protect(*first.state, first.physical, PageState::lines(offset, first_part));
   lone.second_generation =
       protect(*second.state, second.physical, PageState::lines(0, kMaximumInsnLength - first_part));
@@ -370,6 +387,8 @@ Block* CodeCache::build_crossing(Cpu& cpu, uint64_t linear) {
   lone.block.count = 1;
   lone.block.length = lone.instructions[0].length;
   lone.tag = jump_tag(cpu, linear);
+  note_executed(linear);
+  note_executed(second_linear);
   return &lone.block;
 }
 

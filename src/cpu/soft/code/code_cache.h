@@ -11,6 +11,7 @@
 #include "cpu/soft/code/block.h"
 #include "cpu/soft/mmu/mmu.h"
 #include "cpu/soft/mmu/world.h"
+#include "cpu/soft/x86/decoder.h"
 
 namespace alcove::cpu::soft {
 
@@ -51,6 +52,14 @@ class CodeCache {
   bool has_room_to_keep(size_t blocks, size_t instructions);
   // The block from now on, which stays when those that are seldom executed make room for others.
   Block* keep(Block& block);
+  // An instruction that crosses into another page.
+  struct Crossing {
+    Block* block;
+    std::array<uint8_t, kMaximumInsnLength> code;
+    const PageState* second;  // Of the other page.
+  };
+  // The same for the block of such an instruction, which was found at Cpu::rip.
+  Crossing keep_crossing(const Cpu& cpu);
 
   // Called when the processor has nothing to do, by its thread; gives memory back if that has been so for a
   // while.
@@ -73,6 +82,8 @@ class CodeCache {
     Block block;
     std::array<Insn, 2> instructions;  // And the end of the block.
     uint64_t tag = ~uint64_t{0};
+    Block* kept = nullptr;
+    std::array<uint8_t, kMaximumInsnLength> code;
     PageState* second_state = nullptr;  // Of the page that the instruction crosses into.
     uint32_t second_generation = 0;
   };
@@ -107,6 +118,8 @@ class CodeCache {
   // afterwards, are known to be watched.
   uint32_t protect(PageState& state, uint64_t physical_page, uint64_t lines);
   void remember(Cpu& cpu, uint64_t linear, Block* block);
+  void note_executed(uint64_t linear);
+  Block* copy_to_kept(Block& block);
   static size_t size_of(size_t instruction_count);
   Block* allocate(size_t instruction_count);
   bool is_kept(const Block* block) const {

@@ -21,9 +21,11 @@ void JumpCache::remove(uint64_t offset, const uint8_t* code) {
 
 void JumpCache::clear_page(uint64_t page) {
   if (empty()) return;
-  const size_t first = page % count_ & ~size_t{0xfff};
-  for (size_t index = first; index < first + 4096; ++index)
-    if (tags_[index] != none(index) && (-tags_[index] ^ page) >> 12 == 0) tags_[index] = none(index);
+  constexpr uint64_t kPage = 4096, kCrossing = 16;
+  for (uint64_t address = page - kCrossing; address != page + kPage; ++address) {
+    const size_t index = address % count_;
+    if (tags_[index] == -address) tags_[index] = none(index);
+  }
 }
 
 void JumpCache::clear() {

@@ -26,7 +26,7 @@ class JumpCache {
   void add(uint64_t address, const uint8_t* code);
   // Forgets the ways to this code, whose address is a multiple of 4 KiB plus `offset`.
   void remove(uint64_t offset, const uint8_t* code);
-  // Forgets those into this page.
+  // Forgets those into this page, also by an instruction that begins in the page before.
   void clear_page(uint64_t page);
   void clear();
   // The memory was given back and reads as 0.

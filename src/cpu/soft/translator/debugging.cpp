@@ -120,13 +120,14 @@ void TranslatorLog::made_common_code(std::span<const uint8_t> code) {
                                  code.size(), processor_));
 }
 
-void TranslatorLog::translated(std::span<Block* const> blocks, uint64_t rip, std::span<const uint8_t> code,
-                               const uint8_t* address, size_t data, const CommonCode& common) {
-  const Block& first = *blocks[0];
+void TranslatorLog::translated(std::span<const BlockEmitter::Source> sources, uint64_t rip,
+                               std::span<const uint8_t> code, const uint8_t* address, size_t data,
+                               const CommonCode& common) {
+  const Block& first = *sources[0].block;
   ++counters.units;
-  counters.blocks += blocks.size();
+  counters.blocks += sources.size();
   std::string guest;
-  for (const Block* const block : blocks) {
+  for (const auto& [block, bytes] : sources) {
     counters.instructions += block->count;
     counters.guest_bytes += block->length;
     if (list_) guest += list_guest_code(*block, rip + (block->physical - first.physical));

@@ -1,9 +1,16 @@
 // Where a block leads: to others of its unit directly, to others of its page by jumps that are patched once
 // these are translated, to all others through the jump cache.
 #include "cpu/soft/translator/emitter.h"
+#include "cpu/soft/x86/decoder.h"
 
 namespace alcove::cpu::soft {
 namespace {
+
+// Whether an instruction there is certainly of this page alone. What crosses into the next is known by its
+// linear address only.
+bool is_near(int64_t page_offset) {
+  return page_offset >= 0 && page_offset + kMaximumInsnLength <= int64_t{memory::kPageSize};
+}
 
 constexpr HostOpcode kMovzx{.opcode = 0xb7, .map = 1};
 
@@ -24,8 +31,7 @@ void BlockEmitter::set_target(int64_t page_offset) {
 // Something wants attention: Cpu::attention is not 0. Flags stay as they are. Whatever may lead back asks,
 // calls too: loops can be made of those alone.
 void BlockEmitter::go_to(int64_t page_offset, bool poll) {
-  const bool near = page_offset >= 0 && page_offset < 4096;
-  if (!near) {
+  if (!is_near(page_offset)) {
     set_target(page_offset);
     go_far(poll);
     return;
@@ -132,7 +138,7 @@ void BlockEmitter::fall_through() {
 void BlockEmitter::jump_if(const Insn& insn) {
   const uint8_t condition = insn.opcode & 15;
   const int64_t taken = page_offset(insn.displacement);
-  const bool near = taken >= 0 && taken < 4096, back = insn.displacement <= insn.offset;
+  const bool near = is_near(taken), back = insn.displacement <= insn.offset;
   const auto target = part_at(taken);
   if (target && back && !parts_[*target].flags_live[0] && parts_[*target].begin != Part::kNowhere) {
     const Assembler::Fixup not_taken = a_.jump_if(condition ^ 1);

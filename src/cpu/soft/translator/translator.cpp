@@ -75,23 +75,44 @@ bool Translator::fits() const {
 }
 
 Block* Translator::translate(Block& block, uint8_t warm) {
-  if (!block.state || block.lone || block.mode.limited || block.mode.code_size != 8) return nullptr;
+  if (!block.state || block.mode.limited || block.mode.code_size != 8) return nullptr;
+  if (block.lone) return translate_crossing();
   const PhysicalMemory::Page page = engine_.mmu().memory().page(block.physical);
   if (!page.host) return nullptr;
-  std::vector<Block*> blocks = gather_unit(block, warm);
   std::vector<BlockEmitter::Source> sources;
-  size_t instructions = 0;
-  for (const Block* const member : blocks) {
+  for (Block* const member : gather_unit(block, warm)) {
     const auto* const bytes = reinterpret_cast<const uint8_t*>(page.host) + (member->physical & 0xfff);
-    sources.push_back({nullptr, {bytes, bytes + member->length}});
-    instructions += member->count;
+    sources.push_back({member, {bytes, bytes + member->length}});
   }
   // The bytes are watched: if they are not what the blocks were made of, these are not valid any more.
   if (block.generation != block.state->code_generation.load(std::memory_order_seq_cst)) return nullptr;
+  if (!make_room(sources)) return nullptr;
+  for (BlockEmitter::Source& source : sources) source.block = engine_.code().keep(*source.block);
+  emit(sources);
+  return sources[0].block;
+}
 
-  if (!engine_.code().has_room_to_keep(blocks.size(), instructions)) return nullptr;
-  if (code_->room().size() < BlockEmitter::bound(blocks.size(), instructions)) forget_all();
-  for (size_t i = 0; i < blocks.size(); ++i) sources[i].block = blocks[i] = engine_.code().keep(*blocks[i]);
+// It is found by its linear address only, which its second page may depend on.
+Block* Translator::translate_crossing() {
+  std::vector<BlockEmitter::Source> sources(1);
+  if (!engine_.code().has_room_to_keep(1, 1)) return nullptr;
+  const CodeCache::Crossing crossing = engine_.code().keep_crossing(engine_.cpu());
+  sources[0] = {crossing.block, {crossing.code.begin(), crossing.code.end()}};
+  if (!make_room(sources)) return nullptr;
+  emit(sources);
+  pages_[crossing.second].push_back(crossing.block->translation);
+  return crossing.block;
+}
+
+bool Translator::make_room(std::span<const BlockEmitter::Source> sources) {
+  size_t instructions = 0;
+  for (const BlockEmitter::Source& source : sources) instructions += source.block->count;
+  if (!engine_.code().has_room_to_keep(sources.size(), instructions)) return false;
+  if (code_->room().size() < BlockEmitter::bound(sources.size(), instructions)) forget_all();
+  return true;
+}
+
+void Translator::emit(std::span<const BlockEmitter::Source> sources) {
   const uint8_t* const begin = code_->next();
   Assembler assembler(code_->room(), begin);
   Emitted emitted = BlockEmitter(assembler, common_, sources).emit();
@@ -100,19 +121,19 @@ Block* Translator::translate(Block& block, uint8_t warm) {
                                                             .size = static_cast<uint32_t>(emitted.size),
                                                             .stubs = static_cast<uint32_t>(emitted.stubs),
                                                             .accesses = std::move(emitted.accesses)});
-  for (size_t i = 0; i < blocks.size(); ++i) {
+  for (size_t i = 0; i < sources.size(); ++i) {
+    Block& block = *sources[i].block;
     TranslatedBlock& translation =
-        translations_.emplace_back(TranslatedBlock{.block = blocks[i],
+        translations_.emplace_back(TranslatedBlock{.block = &block,
                                                    .unit = &unit,
                                                    .far_entry = begin + emitted.entries[i].far,
                                                    .near_entry = begin + emitted.entries[i].near});
     pages_[block.state].push_back(&translation);
-    blocks[i]->translation = &translation;
+    block.translation = &translation;
   }
   if (log_)
-    log_->translated(blocks, engine_.cpu().rip, {code_->writable(begin), emitted.size}, begin, emitted.data,
+    log_->translated(sources, engine_.cpu().rip, {code_->writable(begin), emitted.size}, begin, emitted.data,
                      common_);
-  return blocks[0];
 }
 
 void Translator::link(Block& target) {
@@ -125,7 +146,9 @@ void Translator::link(Block& target) {
     map_->window()->jumps().add(cpu.rip, target.translation->far_entry);
   else if (far)
     map_->add_jump(!target.mode.user, cpu.rip, target.translation->far_entry);
-  if (!site || site->from->mode != target.mode || (site->from->physical ^ target.physical) >> 12 != 0) return;
+  if (!site || target.lone || site->from->mode != target.mode ||
+      (site->from->physical ^ target.physical) >> 12 != 0)
+    return;
   const auto distance = static_cast<int32_t>(target.translation->near_entry - site->patch);
   if (log_) ++log_->counters.links;
   std::memcpy(code_->writable(site->patch) - sizeof distance, &distance, sizeof distance);
@@ -335,6 +358,7 @@ void Translator::drop_changed() {
     const auto it = pages_.find(page);
     if (it == pages_.end()) continue;
     for (TranslatedBlock* translation : it->second) {
+      if (!translation->block) continue;  // Its other page was first.
       map_->remove_jumps(translation->block->physical & 0xfff, translation->far_entry);
       translation->block->translation = nullptr;
       translation->block = nullptr;

@@ -92,6 +92,10 @@ class Translator {
   // Lets the interpreter make the indirect branch.
   void branch(const BranchSite& site);
   void link(Block& target);
+  Block* translate_crossing();
+  // False if the blocks can't be kept.
+  bool make_room(std::span<const BlockEmitter::Source> sources);
+  void emit(std::span<const BlockEmitter::Source> sources);
   // Forgets all translations of blocks that stay in use.
   void forget_all();
   // Makes the host's registers fit for the guest's code.
