@@ -51,9 +51,10 @@ _alcove() {
     --disk) _alcove_list "$current" readonly caching= sync= id= || _alcove_files -f -- "$current"; return ;;
     --net) _alcove_list "$current" forward= mac= || _alcove_add "$current" < <(printf '%s\n' nat none); return ;;
     --hypervisor) _alcove_add "$current" < <(printf '%s\n' auto kvm soft); return ;;
+    --cpu) _alcove_add "$current" < <(printf '%s\n' host x86-64-v1 x86-64-v2 x86-64-v3); return ;;
     --cpus|--memory|--cmdline|--label|--new-disk|--timeout) return ;;
   esac
-  local machine="--cpus --memory --kernel --initrd --cmdline --disk --net --hypervisor --label"
+  local machine="--cpus --cpu --memory --kernel --initrd --cmdline --disk --net --hypervisor --label"
   local options="--help"
   case $command in
     run) options+=" --print $machine" ;;

@@ -31,7 +31,11 @@ enum class HypervisorChoice {
 struct VirtualMachineConfiguration {
   // Shown in the name of the machine's process: 1 to 64 bytes, not only blanks.
   std::optional<std::string> label;
-  unsigned cpu_count = 1;             // See minimum_allowed_cpu_count() and maximum_allowed_cpu_count().
+  unsigned cpu_count = 1;  // See minimum_allowed_cpu_count() and maximum_allowed_cpu_count().
+  // What the processors can do: "host" (whatever this host can), or the x86-64 psABI's levels "x86-64-v1" to
+  // "x86-64-v3" for machines that are to run on other hosts, too. ",+NAME" and ",-NAME" add and remove
+  // features, by their names in /proc/cpuinfo.
+  std::string cpu_model = "host";
   uint64_t memory_size = 1ull << 30;  // In bytes, a multiple of 1 MiB; the host gives pages as they are used.
   PlatformConfiguration platform;
   std::optional<BootLoader> boot_loader;  // Required.

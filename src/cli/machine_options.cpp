@@ -46,6 +46,12 @@ void MachineOptions::add_to(CLI::App& command) {
       ->group(group)
       ->type_name("N")
       ->check(whole_number);
+  command
+      .add_option("--cpu", cpu_model,
+                  "What processors can do: host, x86-64-v1, x86-64-v2 or x86-64-v3; +NAME and -NAME add and "
+                  "remove a feature (default: host)")
+      ->group(group)
+      ->type_name("MODEL[,+NAME|-NAME]...");
   command.add_option("--memory", memory, "Memory, e.g. 2GiB (default: 1GiB)")
       ->group(group)
       ->type_name("SIZE");
@@ -154,6 +160,7 @@ Result<std::optional<NetworkDeviceConfiguration>> parse_network(const std::strin
 
 Result<> MachineOptions::apply(VirtualMachineConfiguration& configuration) const {
   if (cpus) configuration.cpu_count = *cpus;
+  if (cpu_model) configuration.cpu_model = *cpu_model;
   if (memory) {
     auto size = parse_size_option("--memory", *memory);
     if (!size) return std::unexpected(size.error());

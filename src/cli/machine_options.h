@@ -16,6 +16,7 @@ namespace alcove::cli {
 
 struct MachineOptions {
   std::optional<unsigned> cpus;
+  std::optional<std::string> cpu_model;
   std::optional<std::string> memory;
   std::optional<std::string> kernel;
   std::optional<std::string> initrd;

@@ -107,6 +107,7 @@ template <class V, Is<VirtualMachineConfiguration> T>
 void fields(V& visit, T& value) {
   visit("label", value.label);
   visit("cpu_count", value.cpu_count);
+  visit("cpu_model", value.cpu_model);
   visit("memory_size", Size{value.memory_size});
   visit("hypervisor", value.hypervisor);
   visit("platform", value.platform);

@@ -10,6 +10,7 @@ inline VirtualMachineConfiguration full_sample() {
   return {
       .label = "a \"label\" \\ ü",
       .cpu_count = 3,
+      .cpu_model = "x86-64-v2,+aes",
       .memory_size = 1536_MiB,
       .platform = GenericPlatformConfiguration{},
       .boot_loader = LinuxBootLoader{.kernel = "/boot/vmlinuz",

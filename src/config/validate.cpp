@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "config/cpu_model.h"
 #include "config/utf8.h"
 
 namespace alcove {
@@ -60,6 +61,8 @@ void validate_processors_and_memory(const VirtualMachineConfiguration& configura
     problems.add("cpu_count", fmt::format("a machine can't have {} processors", configuration.cpu_count),
                  fmt::format("1 to {}", most_cpus));
   }
+  if (const auto model = config::parse_cpu_model(configuration.cpu_model); !model)
+    problems.add("cpu_model", model.error().what, model.error().hint);
   const uint64_t least = VirtualMachineConfiguration::minimum_allowed_memory_size();
   const uint64_t most = VirtualMachineConfiguration::maximum_allowed_memory_size();
   if (configuration.memory_size < least || configuration.memory_size > most) {

@@ -93,8 +93,10 @@ TEST_F(Validate, Label) {
 
 TEST_F(Validate, ProcessorsAndMemory) {
   configuration.cpu_count = 0;
+  configuration.cpu_model = "x86-64-v9";
   configuration.memory_size = 0;
-  EXPECT_THAT(fields(), ElementsAre("cpu_count", "memory_size"));
+  EXPECT_THAT(fields(), ElementsAre("cpu_count", "cpu_model", "memory_size"));
+  configuration.cpu_model = "x86-64-v2,+aes,-popcnt";
   configuration.cpu_count = VirtualMachineConfiguration::maximum_allowed_cpu_count() + 1;
   configuration.memory_size = VirtualMachineConfiguration::maximum_allowed_memory_size() + 1_MiB;
   EXPECT_THAT(fields(), ElementsAre("cpu_count", "memory_size"));

@@ -15,6 +15,7 @@
 #include <string_view>
 
 #include "bus/bus.h"
+#include "config/cpu_model.h"
 #include "cpu/x86_state.h"
 #include "memory/guest_memory.h"
 
@@ -61,6 +62,7 @@ class Vcpu {
 
 struct VmOptions {
   unsigned cpu_count = 1;
+  config::CpuModel cpu_model = {};
   memory::GuestMemory* memory = nullptr;  // Outlives the Vm.
   IoHandler* io = nullptr;                // Outlives the Vm.
 };

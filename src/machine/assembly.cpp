@@ -42,8 +42,10 @@ Result<> Machine::Implementation::assemble(Descriptors& descriptors) {
   if (!ports) return std::unexpected(ports.error());
   serial_ports_ = std::move(*ports);
 
-  auto vm =
-      hypervisor_->create_vm({.cpu_count = configuration_.cpu_count, .memory = &*memory_, .io = &router_});
+  const auto model = config::parse_cpu_model(configuration_.cpu_model);
+  if (!model) return std::unexpected(model.error());
+  auto vm = hypervisor_->create_vm(
+      {.cpu_count = configuration_.cpu_count, .cpu_model = *model, .memory = &*memory_, .io = &router_});
   if (!vm) return std::unexpected(vm.error());
   vm_ = std::move(*vm);
 

@@ -3,8 +3,10 @@
 #include <sys/mman.h>
 
 #include <csignal>
+#include <span>
 
 #include "cpu/copy_registers.h"
+#include "cpu/cpu_features.h"
 
 namespace alcove::cpu::kvm {
 
@@ -60,10 +62,9 @@ int kick_signal() {
   return signal;
 }
 
-Result<std::unique_ptr<KvmVcpu>> KvmVcpu::create(int kvm, int vm, unsigned index, unsigned cpu_count,
-                                                 IoHandler& io) {
+Result<std::unique_ptr<KvmVcpu>> KvmVcpu::create(int kvm, int vm, unsigned index, const VmOptions& options) {
   kick_signal();
-  std::unique_ptr<KvmVcpu> vcpu(new KvmVcpu(index, io));
+  std::unique_ptr<KvmVcpu> vcpu(new KvmVcpu(index, *options.io));
   auto fd = ALCOVE_KVM(vm, KVM_CREATE_VCPU, static_cast<unsigned long>(index));
   if (!fd) return std::unexpected(fd.error());
   vcpu->fd_ = UniqueFd(*fd);
@@ -74,7 +75,7 @@ Result<std::unique_ptr<KvmVcpu>> KvmVcpu::create(int kvm, int vm, unsigned index
   if (run == MAP_FAILED)
     return fail(ErrorCode::internal, "hypervisor.kvm", "the virtual CPU's page cannot be mapped");
   vcpu->run_ = static_cast<kvm_run*>(run);
-  if (auto done = vcpu->set_cpuid(kvm, cpu_count); !done) return std::unexpected(done.error());
+  if (auto done = vcpu->set_cpuid(kvm, options); !done) return std::unexpected(done.error());
   if (auto done = vcpu->keep_power_on_state(); !done) return std::unexpected(done.error());
   return vcpu;
 }
@@ -83,8 +84,10 @@ KvmVcpu::~KvmVcpu() {
   if (run_) munmap(run_, run_size_);
 }
 
-// What KVM can give, with this processor's place in the topology: one package, one thread a core.
-Result<> KvmVcpu::set_cpuid(int kvm, unsigned cpu_count) {
+// What KVM can give, as far as the model has it, with this processor's place in the topology: one package,
+// one thread a core.
+Result<> KvmVcpu::set_cpuid(int kvm, const VmOptions& options) {
+  const unsigned cpu_count = options.cpu_count;
   WithEntries<kvm_cpuid2, kvm_cpuid_entry2> table(kMaximumCpuidEntries);
   table->nent = kMaximumCpuidEntries;
   if (auto done = ALCOVE_KVM(kvm, KVM_GET_SUPPORTED_CPUID, table.get()); !done)
@@ -111,6 +114,23 @@ Result<> KvmVcpu::set_cpuid(int kvm, unsigned cpu_count) {
       default:
         break;
     }
+  }
+  const std::span entries(table->entries, table->nent);
+  const auto found = [&](uint32_t leaf, uint32_t subleaf) -> CpuidWords {
+    for (const kvm_cpuid_entry2& entry : entries)
+      if (entry.function == leaf && entry.index == subleaf)
+        return {entry.eax, entry.ebx, entry.ecx, entry.edx};
+    return {};
+  };
+  if (auto done = check_cpu_model(options.cpu_model, found); !done) return done;
+  const CpuidFilter filter(options.cpu_model, false);
+  for (kvm_cpuid_entry2& entry : entries) {
+    CpuidWords words{entry.eax, entry.ebx, entry.ecx, entry.edx};
+    filter.apply(entry.function, entry.index, words);
+    entry.eax = words.eax;
+    entry.ebx = words.ebx;
+    entry.ecx = words.ecx;
+    entry.edx = words.edx;
   }
   if (auto done = ALCOVE_KVM(fd_.get(), KVM_SET_CPUID2, table.get()); !done)
     return std::unexpected(done.error());

@@ -13,8 +13,7 @@ namespace alcove::cpu::kvm {
 
 class KvmVcpu final : public Vcpu {
  public:
-  static Result<std::unique_ptr<KvmVcpu>> create(int kvm, int vm, unsigned index, unsigned cpu_count,
-                                                 IoHandler& io);
+  static Result<std::unique_ptr<KvmVcpu>> create(int kvm, int vm, unsigned index, const VmOptions& options);
   ~KvmVcpu() override;
 
   Exit run() override;
@@ -26,7 +25,7 @@ class KvmVcpu final : public Vcpu {
 
  private:
   KvmVcpu(unsigned index, IoHandler& io) : index_(index), io_(io) {}
-  Result<> set_cpuid(int kvm, unsigned cpu_count);
+  Result<> set_cpuid(int kvm, const VmOptions& options);
   Result<> keep_power_on_state();
   void port_access();
   void memory_access();

@@ -40,7 +40,7 @@ Result<std::unique_ptr<KvmVm>> KvmVm::create(int kvm, const VmOptions& options) 
     if (auto done = vm->set_memory(slot, false); !done) return std::unexpected(done.error());
   }
   for (unsigned i = 0; i < options.cpu_count; ++i) {
-    auto vcpu = KvmVcpu::create(kvm, *fd, i, options.cpu_count, *options.io);
+    auto vcpu = KvmVcpu::create(kvm, *fd, i, options);
     if (!vcpu) return std::unexpected(vcpu.error());
     vm->vcpus_.push_back(std::move(*vcpu));
   }

@@ -6,6 +6,7 @@
 #include <optional>
 #include <vector>
 
+#include "cpu/cpu_features.h"
 #include "cpu/soft/code/code_cache.h"
 #include "cpu/soft/engine_attention.h"
 #include "cpu/soft/mmu/flat_map.h"
@@ -22,6 +23,7 @@ class Engine;
 
 struct Shared {
   Shared(memory::GuestMemory& guest_memory, IoHandler& io) : memory(guest_memory, io) {}
+  CpuidFilter cpuid_filter;
   PhysicalMemory memory;
   World world;
   std::vector<Engine*> engines;
@@ -100,6 +102,8 @@ class Engine {
   std::optional<Exit> serve_attention();
   void step();
   void wait();
+  // Looks for a while whether the wait is over already: the host's way to sleep and back takes longer.
+  bool poll();
   Exit outside(Exit exit);
 
   Shared& shared_;
@@ -116,6 +120,7 @@ class Engine {
   const std::atomic<uint32_t>& code_epoch_;
   Block* block_ = nullptr;  // Being executed.
   uint64_t executed_ = 0;
+  uint64_t poll_time_ = 0;  // ns; as long as recent waits make it likely to help.
 };
 
 }  // namespace alcove::cpu::soft

@@ -58,6 +58,10 @@ void switch_address_space(Cpu& cpu, bool keep) {
   check_restart(*cpu.engine);
 }
 
+const CpuidFilter& cpuid_filter(const Cpu& cpu) {
+  return cpu.engine->shared().cpuid_filter;
+}
+
 IoHandler& io_handler(Cpu& cpu) {
   return cpu.engine->io();
 }

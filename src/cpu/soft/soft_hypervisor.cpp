@@ -9,6 +9,7 @@
 #include "cpu/soft/engine.h"
 #include "cpu/soft/registers.h"
 #include "cpu/soft/translator/debugging.h"
+#include "cpu/soft/x86/cpuid.h"
 #include "cpu/soft/x86/exceptions.h"
 
 namespace alcove::cpu::soft {
@@ -61,6 +62,7 @@ class SoftVm final : public Vm {
       : memory_(*options.memory),
         shared_(memory_, *options.io),
         bus_(*options.io, [](Cpu& cpu) { cpu.engine->wake(); }) {
+    shared_.cpuid_filter = CpuidFilter(options.cpu_model, true);
     for (unsigned i = 0; i < options.cpu_count; ++i)
       vcpus_.push_back(std::make_unique<SoftVcpu>(shared_, bus_, i));
     shared_.memory.set_code_listener([this](const PageState& page) {
@@ -70,6 +72,13 @@ class SoftVm final : public Vm {
     memory_.set_write_observer(&shared_.memory);
   }
   ~SoftVm() override { memory_.set_write_observer(nullptr); }
+
+  Result<> check(const config::CpuModel& model) {
+    return check_cpu_model(model, [this](uint32_t leaf, uint32_t subleaf) {
+      const CpuidResult result = cpuid(vcpus_[0]->engine().cpu(), leaf, subleaf);
+      return CpuidWords{result.eax, result.ebx, result.ecx, result.edx};
+    });
+  }
 
   unsigned cpu_count() const override { return static_cast<unsigned>(vcpus_.size()); }
   Vcpu& vcpu(unsigned index) override { return *vcpus_.at(index); }
@@ -125,7 +134,9 @@ class SoftHypervisor final : public Hypervisor {
     }
     if (!options.memory || !options.io)
       return fail(ErrorCode::internal, "VmOptions", "memory and io must be given");
-    return std::make_unique<SoftVm>(options);
+    auto vm = std::make_unique<SoftVm>(options);
+    if (auto fits = vm->check(options.cpu_model); !fits) return std::unexpected(fits.error());
+    return vm;
   }
 };
 

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 
+#include "cpu/cpu_features.h"
 #include "cpu/hypervisor.h"
 #include "cpu/soft/x86/cpu.h"
 #include "memory/guest_memory.h"
@@ -26,6 +27,8 @@ void flush_page(Cpu& cpu, unsigned pcid, uint64_t address);
 // CR3 was loaded. With `keep` (bit 63, CR4.PCIDE) translations of its PCID made earlier stay valid.
 void switch_address_space(Cpu& cpu, bool keep);
 
+// Of the machine's processor model.
+const CpuidFilter& cpuid_filter(const Cpu& cpu);
 IoHandler& io_handler(Cpu& cpu);
 memory::GuestMemory& guest_memory(Cpu& cpu);
 

@@ -1,5 +1,6 @@
 // RDMSR, WRMSR, the time stamp counter, CPUID and VMCALL.
 #include "cpu/soft/x86/cpuid.h"
+#include "cpu/soft/x86/engine_services.h"
 #include "cpu/soft/x86/system/handlers.h"
 #include "cpu/soft/x86/system/model_specific.h"
 #include "cpu/soft/x86/system/paravirtual.h"
@@ -51,7 +52,10 @@ void read_counter(Cpu& cpu, const Insn&) {
 }
 
 void identify(Cpu& cpu, const Insn&) {
-  const CpuidResult result = cpuid(cpu, read_gpr<uint32_t>(cpu, rax), read_gpr<uint32_t>(cpu, rcx));
+  const auto leaf = read_gpr<uint32_t>(cpu, rax), subleaf = read_gpr<uint32_t>(cpu, rcx);
+  const CpuidResult all = cpuid(cpu, leaf, subleaf);
+  CpuidWords result{all.eax, all.ebx, all.ecx, all.edx};
+  cpuid_filter(cpu).apply(leaf, subleaf, result);
   cpu.gpr[rax] = result.eax;
   cpu.gpr[rbx] = result.ebx;
   cpu.gpr[rcx] = result.ecx;
