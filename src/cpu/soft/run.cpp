@@ -1,4 +1,5 @@
 // The outer loop: what happens between blocks.
+#include "cpu/soft/apic/machine_clock.h"
 #include "cpu/soft/engine.h"
 #include "cpu/soft/x86/debug.h"
 #include "cpu/soft/x86/engine_services.h"
@@ -13,6 +14,8 @@ namespace {
 bool holds_debug_back(const Cpu& cpu) {
   return cpu.interrupt_shadow && cpu.debug_shadow;
 }
+
+constexpr uint64_t kLongestPoll = 50'000, kShortestPoll = 5'000;  // ns
 
 }  // namespace
 
@@ -71,11 +74,28 @@ void Engine::step() {
   if ((trap || cpu_.pending_debug) && !holds_debug_back(cpu_)) after_instruction(cpu_, trap);
 }
 
+bool Engine::poll() {
+  if (poll_time_ < kShortestPoll || !cpu_.system.kvm_poll_control) return false;
+  const uint64_t end = MachineClock::now() + poll_time_;
+  do {
+    for (int i = 0; i < 20; ++i) {
+      if (cpu_.attention.load(std::memory_order_acquire) != 0) return true;
+      __builtin_ia32_pause();
+    }
+  } while (MachineClock::now() < end);
+  return false;
+}
+
 void Engine::wait() {
   code_.idle();
   leave();
-  tell_waiting(cpu_);
-  cpu_.attention.wait(0, std::memory_order_acquire);
+  if (!poll()) {
+    tell_waiting(cpu_);
+    const uint64_t begin = MachineClock::now();
+    cpu_.attention.wait(0, std::memory_order_acquire);
+    // What comes soon is worth looking out for, if it is often so.
+    poll_time_ = MachineClock::now() - begin < kLongestPoll ? kLongestPoll : poll_time_ / 2;
+  }
   enter();
   if (tell_running(cpu_)) flush_tlb(cpu_, true);
 }
