@@ -42,8 +42,8 @@ void Engine::execute(uint64_t instruction_limit) {
   for (;;) {
     cpu.insn = nullptr;
     block_ = nullptr;
-    if (cpu.attention.load(std::memory_order_acquire) != 0 || cpu.interrupt_shadow || cpu.single_step ||
-        executed_ >= end_of_budget)
+    if (cpu.attention.load(std::memory_order_acquire) != 0 || cpu.halted || cpu.interrupt_shadow ||
+        cpu.single_step || executed_ >= end_of_budget)
       return;
     const uint64_t flushes = code_.flush_count();
     Block* block = code_.find(cpu);

@@ -401,5 +401,53 @@ TEST(TwoProcessors, LockedInstructionsAcrossPagesAreAtomic) {
   EXPECT_THAT(machine.run_to_end(), ElementsAre(6000, 6000, halves, halves, 6000, 3000, 3000));
 }
 
+// HLT with interrupts off, as a waiting lock's: until the other processor ends it by a hypercall, and not
+// before. What the other has written by then is seen.
+ALCOVE_GUEST(kicks, R"(
+  both_processors kicks
+  mov $1, %esi
+  test %r15d, %r15d
+  jnz 3f
+1:
+  cmp %esi, waiting - kicks + 0x10000
+  jne 1b
+  mov %esi, kicked - kicks + 0x10000
+  mov $5, %eax
+  xor %ebx, %ebx
+  mov $1, %ecx
+  vmcall
+  inc %esi
+  cmp $40, %esi
+  jbe 1b
+2:
+  hlt
+  jmp 2b
+
+3:
+  mov %esi, waiting - kicks + 0x10000
+  call 5f
+  cmp %esi, kicked - kicks + 0x10000
+  jne 4f
+  inc %esi
+  cmp $40, %esi
+  jbe 3b
+4:
+  say %esi
+  done
+5:
+  hlt
+  ret
+  .balign 64
+waiting: .long 0
+  .balign 64
+kicked: .long 0
+)");
+
+TEST(TwoProcessors, AnotherEndsHalts) {
+  GuestMachine machine(2);
+  machine.start_long(kicks());
+  EXPECT_THAT(machine.run_to_end(), ElementsAre(41));
+}
+
 }  // namespace
 }  // namespace alcove::cpu::soft
