@@ -137,8 +137,39 @@ bool tell_running(Cpu& cpu) {
 
 namespace {
 
-enum Hypercall : uint64_t { kPollInterrupts = 1, kKick = 5, kSendInterrupts = 10 };
-constexpr int64_t kNotPermitted = -1, kInvalid = -22, kNotKnown = -1000;
+enum Hypercall : uint64_t { kPollInterrupts = 1, kKick = 5, kClockPairing = 9, kSendInterrupts = 10 };
+constexpr int64_t kNotPermitted = -1, kBadAddress = -14, kInvalid = -22, kNotSupported = -95,
+                  kNotKnown = -1000;
+
+struct ClockPairing {
+  int64_t seconds;
+  int64_t nanoseconds;
+  uint64_t tsc;
+  uint32_t flags;
+  uint32_t padding[9];
+};
+static_assert(sizeof(ClockPairing) == 64);
+
+// The host's time of day and the guest's TSC at one moment: what a guest's clock is set by.
+int64_t pair_clocks(Cpu& cpu, uint64_t address, uint64_t type) {
+  if (type != 0) return kNotSupported;
+  ClockPairing pairing{};
+  uint64_t narrowest = ~uint64_t{0};
+  for (int i = 0; i < 5; ++i) {
+    timespec time{};
+    const uint64_t before = MachineClock::host_tsc();
+    clock_gettime(CLOCK_REALTIME, &time);
+    const uint64_t width = MachineClock::host_tsc() - before;
+    if (width >= narrowest) continue;
+    narrowest = width;
+    pairing = {.seconds = time.tv_sec,
+               .nanoseconds = time.tv_nsec,
+               .tsc = before + width / 2 + cpu.tsc_offset,
+               .flags = 0,
+               .padding = {}};
+  }
+  return guest_memory(cpu).store(address, pairing) ? 0 : kBadAddress;
+}
 
 // A set of processors, of as many bits as two registers have, from the APIC ID `lowest` on. Returns how many
 // there are.
@@ -175,6 +206,8 @@ int64_t answer(Cpu& cpu) {
     case kKick:
       if (argument(rcx) < bus.cpu_count()) bus.apic(static_cast<unsigned>(argument(rcx))).end_wait();
       return 0;
+    case kClockPairing:
+      return pair_clocks(cpu, argument(rbx), argument(rcx));
     case kSendInterrupts:
       return send_interrupts(cpu, argument(rbx), argument(rcx), static_cast<uint32_t>(argument(rdx)),
                              static_cast<uint32_t>(argument(rsi)));

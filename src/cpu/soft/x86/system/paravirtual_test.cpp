@@ -4,6 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <chrono>
+
 #include "cpu/soft/apic/apic.h"
 #include "cpu/soft/apic/apic_bus.h"
 #include "cpu/soft/testing/flat_engine.h"
@@ -81,6 +83,44 @@ TEST(Paravirtual, HypercallsAreAnsweredAsKvmDoes) {
   machine.start_long(hypercalls(), {{0x40, 0x400}});
   EXPECT_THAT(machine.run_to_end(),
               ElementsAre(-1000, -1000, 1, 0x111, 0x444, 0x222, -22, 0, 0, 0x333, 0, -1));
+}
+
+ALCOVE_GUEST(clock_pairing, R"(
+  .code64
+  rdtsc
+  mov %eax, 0x5100
+  mov %edx, 0x5104
+  mov $9, %eax
+  mov $0x5000, %ebx
+  xor %ecx, %ecx
+  vmcall
+  out %eax, $0xe9
+  rdtsc
+  mov %eax, 0x5108
+  mov %edx, 0x510c
+  mov $9, %eax                    # Nowhere: -EFAULT
+  mov $0x1fffe0, %ebx
+  vmcall
+  out %eax, $0xe9
+  mov $9, %eax                    # Another clock: -EOPNOTSUPP
+  mov $1, %ecx
+  vmcall
+  out %eax, $0xe9
+  done
+)");
+
+TEST(Paravirtual, TheHostsTimeOfDayComesWithTheGuestsTsc) {
+  GuestMachine machine;
+  machine.start_long(clock_pairing());
+  const auto before = std::chrono::system_clock::now().time_since_epoch();
+  EXPECT_THAT(machine.run_to_end(), ElementsAre(0, -14, -95));
+  const auto after = std::chrono::system_clock::now().time_since_epoch();
+  const auto told = std::chrono::seconds(machine.load<int64_t>(0x5000)) +
+                    std::chrono::nanoseconds(machine.load<int64_t>(0x5008));
+  EXPECT_GE(told, before);
+  EXPECT_LE(told, after);
+  EXPECT_GE(machine.load<uint64_t>(0x5010), machine.load<uint64_t>(0x5100));
+  EXPECT_LE(machine.load<uint64_t>(0x5010), machine.load<uint64_t>(0x5108));
 }
 
 ALCOVE_GUEST(ends_of_interrupts, R"(
