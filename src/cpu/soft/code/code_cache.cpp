@@ -79,6 +79,7 @@ void CodeCache::update_mode(const Cpu& cpu) {
   mode.fpu_away = cpu.cr0 >> 3 & 1;
   mode.sse = cpu.cr4 >> 9 & 1;
   mode.window = mode.user && mode.code_size == 8 && engine_.translator() && engine_.translator()->window();
+  mode.avx = (cpu.cr4 >> 18 & 1) && (cpu.xcr0 & kXcr0Avx) == kXcr0Avx;
   code_limit_ = cpu.segments[cs].limit;
   if (mode == mode_ && mode_count_ != 0) return;
   mode_ = mode;
@@ -279,7 +280,7 @@ Block* CodeCache::find_slow(Cpu& cpu, uint64_t linear) {
 
 void CodeCache::apply_mode(Insn& insn) const {
   const uint32_t flags = insn.row->flags;
-  constexpr uint32_t kChecked = kPrivileged | kProtected | kSse | kX87 | kMmx;
+  constexpr uint32_t kChecked = kPrivileged | kProtected | kSse | kX87 | kMmx | kAvx;
   if (!(flags & kChecked)) return;
   if ((flags & kProtected) && mode_.real_mode) {
     insn.handler = execute_invalid_opcode;
@@ -287,9 +288,11 @@ void CodeCache::apply_mode(Insn& insn) const {
     insn.handler = execute_general_protection;
   } else if ((flags & kSse) && (mode_.no_fpu || !mode_.sse)) {
     insn.handler = execute_invalid_opcode;
+  } else if ((flags & kAvx) && (mode_.real_mode || !mode_.avx)) {
+    insn.handler = execute_invalid_opcode;
   } else if ((flags & kMmx) && mode_.no_fpu) {
     insn.handler = execute_invalid_opcode;
-  } else if ((flags & (kSse | kX87 | kMmx)) && mode_.fpu_away) {
+  } else if ((flags & (kSse | kX87 | kMmx | kAvx)) && mode_.fpu_away) {
     insn.handler = execute_device_not_available;
   } else if ((flags & kX87) && mode_.no_fpu) {
     insn.handler = execute_device_not_available;

@@ -22,6 +22,10 @@ bool is_used(const CompiledRow& row) {
   return !(r.flags & kEndsBlock) || name.starts_with("loop") || name == "jcxz";
 }
 
+bool has_operand(const CompiledRow& row, OperandKind kind) {
+  return std::ranges::any_of(row.operands, [kind](const Operand& operand) { return operand.kind == kind; });
+}
+
 bool is_bit_string(const CompiledRow& row) {
   return std::string_view(row.row->mnemonic).starts_with("bt") && row.immediate == ImmediateRule::none;
 }
@@ -37,7 +41,7 @@ SequenceGenerator::SequenceGenerator(uint64_t seed) : random_(seed) {
     if (!is_used(row)) continue;
     // Those that are translated, and those that programs are made of, more often.
     const uint32_t flags = row.row->flags;
-    const unsigned weight = flags & (kX87 | kMmx) ? 1 : flags & kSse ? 3 : 12;
+    const unsigned weight = flags & (kX87 | kMmx) ? 1 : flags & kAvx ? 2 : flags & kSse ? 3 : 12;
     rows_.insert(rows_.end(), weight, &row);
   }
 }
@@ -127,6 +131,19 @@ void SequenceGenerator::prepare(const CompiledRow& row) {
   if (name.starts_with("loop")) set_register(rcx, below(4));
 }
 
+void SequenceGenerator::vex_prefix(const CompiledRow& row, uint8_t extensions, uint8_t vvvv) {
+  const Pattern& pattern = row.pattern;
+  constexpr uint8_t kPrefixes[] = {0, 1, 2, 3, 0};
+  const uint64_t l = pattern.vex_l >= 0 ? static_cast<uint64_t>(pattern.vex_l) : below(2);
+  const uint64_t w = pattern.vex_w >= 0 ? static_cast<uint64_t>(pattern.vex_w) : below(2);
+  if (!row.uses_vvvv) vvvv = 0;
+  const uint64_t map = static_cast<uint64_t>(pattern.map) - static_cast<uint64_t>(OpcodeMap::vex_0f) + 1;
+  const uint64_t last = (~uint64_t{vvvv} & 15) << 3 | l << 2 | kPrefixes[static_cast<size_t>(pattern.prefix)];
+  byte(0xc4);
+  byte((~uint64_t{extensions} & 7) << 5 | map);
+  byte(w << 7 | last);
+}
+
 bool SequenceGenerator::try_instruction(const CompiledRow& row) {
   const Pattern& pattern = row.pattern;
   const size_t begin = code_.size();
@@ -134,14 +151,16 @@ bool SequenceGenerator::try_instruction(const CompiledRow& row) {
                       (pattern.form == Form::memory || chance(50));
   // Prefixes and REX first, as the registers that need values depend on them.
   std::vector<uint8_t> prefixes;
-  if (chance(3)) prefixes.push_back(static_cast<uint8_t>(0x40 | below(16)));  // Has no effect but its length.
+  if (chance(3) && !is_vex(pattern.map))
+    prefixes.push_back(static_cast<uint8_t>(0x40 | below(16)));  // Has no effect but its length.
   if (chance(2)) prefixes.push_back(0x3e);
-  if (pattern.prefix == Prefix::operand_size || (pattern.prefix != Prefix::none && chance(15)))
+  const bool vex = is_vex(pattern.map);
+  if (!vex && (pattern.prefix == Prefix::operand_size || (pattern.prefix != Prefix::none && chance(15))))
     prefixes.push_back(0x66);
   const bool short_address = memory && chance(4);
   if (short_address) prefixes.push_back(0x67);
-  if (pattern.prefix == Prefix::f3) prefixes.push_back(0xf3);
-  if (pattern.prefix == Prefix::f2) prefixes.push_back(0xf2);
+  if (!vex && pattern.prefix == Prefix::f3) prefixes.push_back(0xf3);
+  if (!vex && pattern.prefix == Prefix::f2) prefixes.push_back(0xf2);
   if ((row.row->flags & kRep) && chance(60)) prefixes.push_back(chance(50) ? 0xf3 : 0xf2);
   if (memory && (row.row->flags & kLock) && chance(20)) prefixes.push_back(0xf0);
   const bool based = memory && chance(8);
@@ -150,11 +169,14 @@ bool SequenceGenerator::try_instruction(const CompiledRow& row) {
 
   const auto reg = static_cast<uint8_t>(pattern.digit >= 0 ? pattern.digit : below(8));
   auto rm = static_cast<uint8_t>(pattern.rm >= 0 ? pattern.rm : below(8));
+  if (has_operand(row, OperandKind::modrm_vector)) rm = 4;
+  const auto vvvv = static_cast<uint8_t>(below(16));
   uint8_t sib = static_cast<uint8_t>(draw());
   const auto mod = static_cast<uint8_t>(!memory ? 3 : below(3));
   // Whoever changes the stack pointer ends the program soon.
   const bool touches_stack = (pattern.digit < 0 && pattern.modrm && reg == 4 && !(rex & 4)) ||
-                             (pattern.modrm && !memory && rm == 4 && !(rex & 1));
+                             (pattern.modrm && !memory && rm == 4 && !(rex & 1)) ||
+                             (has_operand(row, OperandKind::vvvv) && vvvv == rsp);
   if (touches_stack && chance(85)) return false;
 
   const unsigned full_reg = reg | (rex & 4 ? 8u : 0u);
@@ -169,7 +191,7 @@ bool SequenceGenerator::try_instruction(const CompiledRow& row) {
     const unsigned base = (has_sib ? sib & 7u : rm) | (rex & 1 ? 8u : 0u);
     const bool has_base = !(has_sib && (sib & 7) == 5 && mod == 0);
     const unsigned index = (sib >> 3 & 7u) | (rex & 2 ? 8u : 0u);
-    const bool has_index = has_sib && index != 4;
+    const bool has_index = has_sib && index != 4 && !has_operand(row, OperandKind::modrm_vector);
     uint64_t rest = address - (mod == 0 && has_base ? 0 : signed_displacement);
     if (based && chance(90)) rest -= kData;  // Where the segments often begin.
     if (has_index && has_base && index == base) return false;
@@ -192,8 +214,12 @@ bool SequenceGenerator::try_instruction(const CompiledRow& row) {
 
   const size_t first = code_.size();
   code_.insert(code_.end(), prefixes.begin(), prefixes.end());
-  if (rex) byte(rex);
-  if (pattern.map != OpcodeMap::one_byte) byte(0x0f);
+  if (vex) {
+    vex_prefix(row, rex, vvvv);
+  } else {
+    if (rex) byte(rex);
+    if (pattern.map != OpcodeMap::one_byte) byte(0x0f);
+  }
   if (pattern.map == OpcodeMap::three_byte_38) byte(0x38);
   if (pattern.map == OpcodeMap::three_byte_3a) byte(0x3a);
   byte(pattern.opcode + below(pattern.opcode_count));
@@ -358,7 +384,7 @@ Program SequenceGenerator::generate() {
   program.code = code_;
   for (uint64_t& value : program.gpr) value = chance(60) ? operand_address() : number();
   program.gpr[rsp] = kStack + kPage / 2 + below(kPage / 8) * 8 + (chance(5) ? below(8) : 0);
-  for (uint64_t& value : program.xmm) value = vector_half();
+  for (uint64_t& value : program.vectors) value = vector_half();
   program.flags = static_cast<uint32_t>(2 | (draw() & kArithmeticFlags) | (chance(10) ? kDf : 0));
   program.mxcsr = 0x1f80 | static_cast<uint32_t>(below(4) << 13);
   if (chance(5)) program.mxcsr &= ~(0x80u << below(6));

@@ -39,6 +39,7 @@ class SequenceGenerator {
 
   void unit();
   void instruction(const CompiledRow& row);
+  void vex_prefix(const CompiledRow& row, uint8_t extensions, uint8_t vvvv);
   bool try_instruction(const CompiledRow& row);
   void prepare(const CompiledRow& row);
   void jump_if();

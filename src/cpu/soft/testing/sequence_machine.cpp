@@ -6,6 +6,8 @@
 #include <cstring>
 
 #include "cpu/soft/x86/engine_services.h"
+#include "cpu/soft/x86/host_features.h"
+#include "cpu/soft/x86/sse/upper_halves.h"
 
 namespace alcove::cpu::soft::testing {
 namespace {
@@ -14,7 +16,8 @@ using namespace sequence;
 
 constexpr uint64_t kPresent = 1, kWritable = 2, kUser = 4, kAccessed = 0x20, kDirty = 0x40, kGlobal = 0x100,
                    kNoExecute = uint64_t{1} << 63;
-constexpr uint64_t kPaging = uint64_t{1} << 31, kWriteProtect = uint64_t{1} << 16, kCr4GlobalPages = 0x80;
+constexpr uint64_t kPaging = uint64_t{1} << 31, kWriteProtect = uint64_t{1} << 16, kCr4GlobalPages = 0x80,
+                   kCr4Osxsave = 1u << 18;
 constexpr uint64_t kLastTable = kTables + 3 * kPage;
 constexpr size_t kTablesSize = 4 * kPage;
 
@@ -27,6 +30,10 @@ SequenceMachine::SequenceMachine(bool translated) : engine_(kBase, kSize) {
   cpu().cr3 = kTables;
   cpu().cr0 |= kPaging | kWriteProtect;
   cpu().cr4 |= kCr4GlobalPages;
+  if (host_runs_avx()) {
+    cpu().cr4 |= kCr4Osxsave;
+    cpu().xcr0 |= kXcr0Avx;
+  }
   flush_tlb(cpu(), true);
   update_mode(cpu());
 }
@@ -70,7 +77,8 @@ void SequenceMachine::load_registers(const Program& program) {
   cpu.rip = program.start;
   cpu.flags.set_value(program.flags);
   cpu.fpu = {};
-  for (unsigned i = 0; i < 32; ++i) cpu.fpu.ymm[i / 2].words[i % 2] = program.xmm[i];
+  for (unsigned i = 0; i < 64; ++i) cpu.fpu.ymm[i / 4].words[i % 4] = program.vectors[i];
+  cpu.fpu.upper_in_use = host_runs_avx();
   cpu.fpu.mxcsr = program.mxcsr;
   cpu.cpl = program.cpl;
   cpu.segments[fs].base = program.fs_base;
@@ -117,8 +125,9 @@ std::string SequenceMachine::differences(SequenceMachine& one, SequenceMachine& 
   compare("rip", a.rip, b.rip);
   compare("flags", a.flags.value() & ~ignored_flags, b.flags.value() & ~ignored_flags);
   for (unsigned i = 0; i < 16; ++i) {
-    compare(fmt::format("xmm{} low", i), a.fpu.ymm[i].words[0], b.fpu.ymm[i].words[0]);
-    compare(fmt::format("xmm{} high", i), a.fpu.ymm[i].words[1], b.fpu.ymm[i].words[1]);
+    const Ymm in_a = read_ymm(a.fpu, i), in_b = read_ymm(b.fpu, i);
+    for (unsigned word = 0; word < 4; ++word)
+      compare(fmt::format("ymm{} word {}", i, word), in_a.words[word], in_b.words[word]);
   }
   compare("mxcsr", a.fpu.mxcsr, b.fpu.mxcsr);
   compare("x87 status", a.fpu.status, b.fpu.status);

@@ -32,7 +32,7 @@ struct Program {
   std::vector<uint8_t> code;
   uint64_t start = 0;
   std::array<uint64_t, 16> gpr{};
-  std::array<uint64_t, 32> xmm{};
+  std::array<uint64_t, 64> vectors{};  // Four words for each YMM register.
   uint32_t flags = 2;
   uint32_t mxcsr = 0x1f80;
   uint8_t cpl = 0;

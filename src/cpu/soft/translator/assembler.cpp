@@ -34,13 +34,34 @@ void Assembler::align(size_t alignment) {
 
 void Assembler::prefixes(const HostOpcode& opcode, bool gs) {
   if (gs) byte(kGsPrefix);
+  if (opcode.vex) return;
   if (opcode.lock) byte(0xf0);
   if (opcode.operand_size) byte(0x66);
   if (opcode.mandatory) byte(opcode.mandatory);
 }
 
+// Intel SDM vol. 2, 2.3.5.
+void Assembler::vex_and_opcode(const HostOpcode& opcode, unsigned reg, unsigned index, unsigned base) {
+  const unsigned mandatory = opcode.operand_size        ? 1
+                             : opcode.mandatory == 0xf3 ? 2
+                             : opcode.mandatory == 0xf2 ? 3
+                                                        : 0;
+  const unsigned last = (~unsigned{opcode.vvvv} & 15) << 3 | opcode.l << 2 | mandatory;
+  const unsigned r = reg & 8 ? 0 : 0x80;
+  if (opcode.map == 1 && !opcode.wide && !(index & 8) && !(base & 8)) {
+    byte(0xc5);
+    byte(static_cast<uint8_t>(r | last));
+  } else {
+    byte(0xc4);
+    byte(static_cast<uint8_t>(r | (index & 8 ? 0 : 0x40) | (base & 8 ? 0 : 0x20) | opcode.map));
+    byte(static_cast<uint8_t>(opcode.wide << 7 | last));
+  }
+  byte(opcode.opcode);
+}
+
 void Assembler::rex_and_opcode(const HostOpcode& opcode, unsigned reg, unsigned index, unsigned base,
                                bool needs_rex) {
+  if (opcode.vex) return vex_and_opcode(opcode, reg, index, base);
   const unsigned rex = opcode.wide << 3 | (reg >> 3 & 1) << 2 | (index >> 3 & 1) << 1 | (base >> 3 & 1);
   if (rex || needs_rex) byte(static_cast<uint8_t>(0x40 | rex));
   if (opcode.map != 0) byte(0x0f);

@@ -49,6 +49,9 @@ struct HostOpcode {
   bool operand_size = false;  // 66
   uint8_t mandatory = 0;      // F2, F3
   bool lock = false;
+  bool vex = false;             // Operand size and mandatory prefix are in a VEX prefix.
+  bool l = false;               // VEX.L
+  uint8_t vvvv = 0;             // A register, if the opcode has a further one.
   bool byte_registers = false;  // Registers 4 to 7 mean SPL to DIL, so there is a REX prefix.
 };
 
@@ -115,6 +118,7 @@ class Assembler {
 
  private:
   void prefixes(const HostOpcode& opcode, bool gs);
+  void vex_and_opcode(const HostOpcode& opcode, unsigned reg, unsigned index, unsigned base);
   void rex_and_opcode(const HostOpcode& opcode, unsigned reg, unsigned index, unsigned base, bool needs_rex);
 
   uint8_t* begin_;

@@ -1,5 +1,7 @@
 #include "cpu/soft/translator/common_code.h"
 
+#include "cpu/soft/x86/host_features.h"
+
 namespace alcove::cpu::soft {
 namespace {
 
@@ -14,9 +16,26 @@ void pop(Assembler& a, HostRegister reg) {
   a.op_plus({.opcode = 0x58}, reg);
 }
 
+// Whole vectors only if their upper halves are in use. On the other side those are zero: code without VEX
+// prefixes is slow beside others.
 void move_vectors(Assembler& a, uint8_t opcode) {
-  for (unsigned i = 0; i < 16; ++i)
-    a.op({.opcode = opcode, .map = 1}, i, gs_memory(static_cast<int32_t>(offsetof(Cpu, fpu) + 32 * i)));
+  const auto move_all = [&](bool whole) {
+    for (unsigned i = 0; i < 16; ++i)
+      a.op({.opcode = opcode, .map = 1, .vex = whole, .l = whole}, i,
+           gs_memory(static_cast<int32_t>(offsetof(Cpu, fpu) + 32 * i)));
+  };
+  if (!host_runs_avx()) return move_all(false);
+  const auto zero_upper_halves = [&] { a.op_plain({.opcode = 0x77, .map = 1, .vex = true}); };
+  a.op({.opcode = 0x80}, 7, ALCOVE_CPU_MEMBER(fpu.upper_in_use));  // CMP
+  a.byte(0);
+  const Assembler::Fixup in_use = a.jump_if(kHostNotEqual);
+  if (opcode == kLoadAligned) zero_upper_halves();
+  move_all(false);
+  const Assembler::Fixup done = a.jump();
+  a.bind(in_use);
+  move_all(true);
+  if (opcode == kStoreAligned) zero_upper_halves();
+  a.bind(done);
 }
 
 void save_guest(Assembler& a) {

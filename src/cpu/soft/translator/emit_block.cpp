@@ -50,6 +50,7 @@ void BlockEmitter::begin_part() {
   if (part.jumped_to || part_ == 0) reach_ = {};
   part.reach = reach_;
   part.begin = a_.size();
+  upper_marked_ = false;
   for (const Assembler::Fixup fixup : part.from) a_.bind(fixup);
 }
 
@@ -75,6 +76,8 @@ void BlockEmitter::instruction(const Insn& insn) {
       return by_handler(insn);
     case Way::plain:
       return plain(insn, plan);
+    case Way::vex:
+      return vex(insn, plan);
     case Way::nothing:
       return;
     case Way::lea:
@@ -120,6 +123,7 @@ BlockEmitter::HandlerStub& BlockEmitter::handler_stub() {
 
 void BlockEmitter::by_handler(const Insn&) {
   handled_ = true;
+  upper_marked_ = false;
   const Assembler::Fixup fixup = a_.jump();
   handler_stub().from.push_back(fixup);
 }

@@ -8,6 +8,7 @@ namespace {
 bool is_usable(const Insn& insn, const BlockMode& mode) {
   if (plan_of(*insn.row).way == Way::handler) return false;
   if ((insn.row->flags & kSse) && (mode.no_fpu || mode.fpu_away || !mode.sse)) return false;
+  if ((insn.row->flags & kAvx) && (mode.fpu_away || !mode.avx)) return false;
   return insn.handler != nullptr;
 }
 

@@ -46,7 +46,8 @@ void BlockEmitter::choose_swaps() {
       const Insn& insn = part.insn(i);
       const Plan& plan = plan_of(*insn.row);
       if (!usable(plan, insn)) continue;  // Handlers find all registers in Cpu.
-      const bool special = plan.way != Way::plain;
+      const bool special = plan.way != Way::plain && plan.way != Way::vex;
+      if (plan.vvvv == Role::general) uses[insn.vvvv] += weight;
       if (special || plan.reg == Role::general) uses[insn.reg] += weight;
       if (insn.is_register && (special || plan.rm == Role::general)) uses[insn.rm] += weight;
       uses[insn.base] += weight;

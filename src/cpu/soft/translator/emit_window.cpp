@@ -89,6 +89,12 @@ void BlockEmitter::update_reach(const Insn& insn, const Plan& plan) {
           insn.address_size == 8)
         return guest_moved(insn.reg, insn.displacement);
       return guest_written(insn.reg);
+    case Way::vex:
+      if (plan.reg == Role::general) guest_written(insn.reg);
+      if (plan.vvvv == Role::general) guest_written(insn.vvvv);
+      if (plan.rm == Role::general && insn.is_register) guest_written(insn.rm);
+      if (plan.result_in_rcx) guest_written(rcx);
+      return;
     case Way::plain:
       break;
     default:

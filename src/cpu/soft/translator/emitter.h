@@ -40,7 +40,7 @@ struct CommonCode {
   const uint8_t* run_handler = nullptr;  // RCX: HandlerSite.
   const uint8_t* leave = nullptr;        // RBP: where the guest goes on; RCX: see kNoLink.
   // RBP: an address. RCX is then 0 if that many bytes (by log2, less one) from there cross into another page.
-  std::array<const uint8_t*, 4> check_page{};
+  std::array<const uint8_t*, 5> check_page{};
   // By log2 of the element's size; the host's addresses of the first elements are in RBP (target) and
   // TranslatedState::saved (source). RCX is then 0 unless nothing was done: DF is set, or the elements are
   // not all within a page.
@@ -142,6 +142,10 @@ class BlockEmitter {
   void divide(const Insn& insn);
   HostOpcode host_opcode(const Insn& insn, const Plan& plan) const;
   void immediate(const Insn& insn, const Plan& plan);
+
+  // emit_vector.cpp
+  void vex(const Insn& insn, const Plan& plan);
+  void mark_upper_halves(bool in_use);
 
   // emit_stack.cpp
   void push_register(const Insn& insn);
@@ -264,7 +268,8 @@ class BlockEmitter {
   std::vector<Branch> branches_;
   std::vector<std::pair<size_t, size_t>> accesses_;  // Place in code and index of its stub in handlers_.
   bool current_has_stub_ = false;
-  bool handled_ = false;  // The current instruction is left to its handler.
+  bool upper_marked_ = false;  // FpuState::upper_in_use is known to be set.
+  bool handled_ = false;       // The current instruction is left to its handler.
 };
 
 }  // namespace alcove::cpu::soft

@@ -19,6 +19,10 @@ TEST(TranslatedForms, Sse) {
   compare_group(sse_rows());
 }
 
+TEST(TranslatedForms, Vex) {
+  compare_group(vex_rows());
+}
+
 TEST(TranslatedForms, X87) {
   compare_group(x87_rows());
 }

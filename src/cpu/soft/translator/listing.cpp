@@ -28,6 +28,7 @@ std::optional<std::string> name_of(uint64_t displacement) {
     constexpr const char* kSegments[] = {"es", "cs", "ss", "ds", "fs", "gs"};
     for (unsigned i = 0; i < 6; ++i)
       map[offsetof(Cpu, segment_base) + 8 * i] = fmt::format("guest's {} base", kSegments[i]);
+    add(ALCOVE_CPU_MEMBER(fpu.upper_in_use), "upper halves in use");
     add(ALCOVE_TRANSLATED(page), "page");
     add(ALCOVE_TRANSLATED(target), "target");
     add(ALCOVE_TRANSLATED(saved), "saved");
@@ -37,7 +38,7 @@ std::optional<std::string> name_of(uint64_t displacement) {
     add(ALCOVE_TRANSLATED(upper_jump), "upper jump");
     add(ALCOVE_TRANSLATED(in_page), "in page");
     add(ALCOVE_TRANSLATED(sign), "sign");
-    for (unsigned i = 0; i < 4; ++i)
+    for (unsigned i = 0; i < 5; ++i)
       map[offsetof(Cpu, translated) + offsetof(TranslatedState, low_bits) + 8 * i] =
           fmt::format("{} low bits", i + 1);
     return map;
@@ -62,7 +63,7 @@ struct Line {
   std::optional<const uint8_t*> target;  // Of a branch.
 };
 
-// PEXT, the one instruction of the host's that guests do not have.
+// PEXT, of which the code is full, in short.
 std::optional<std::string> as_pext(std::span<const uint8_t> code) {
   constexpr size_t kLength = 11;
   if (code.size() < kLength || code[0] != 0x65 || code[1] != 0xc4 || code[4] != 0xf5) return {};

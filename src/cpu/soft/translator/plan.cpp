@@ -5,8 +5,10 @@
 #include <string_view>
 #include <unordered_map>
 
+#include "cpu/soft/x86/cpuid.h"
 #include "cpu/soft/x86/encoding.h"
 #include "cpu/soft/x86/flags.h"
+#include "cpu/soft/x86/host_features.h"
 
 namespace alcove::cpu::soft {
 namespace {
@@ -19,69 +21,54 @@ bool among(const std::array<Names, kCount>& names, Names name) {
 }
 
 // General instructions that mean the same to the host with its own registers.
-constexpr std::array kPlain{Names("add"),
-                            Names("adc"),
-                            Names("sub"),
-                            Names("sbb"),
-                            Names("and"),
-                            Names("or"),
-                            Names("xor"),
-                            Names("cmp"),
-                            Names("test"),
-                            Names("not"),
-                            Names("neg"),
-                            Names("inc"),
-                            Names("dec"),
-                            Names("mov"),
-                            Names("movnti"),
-                            Names("movzx"),
-                            Names("movsx"),
-                            Names("movsxd"),
-                            Names("cmov"),
-                            Names("set"),
-                            Names("rol"),
-                            Names("ror"),
-                            Names("rcl"),
-                            Names("rcr"),
-                            Names("shl"),
-                            Names("shr"),
-                            Names("sar"),
-                            Names("shld"),
-                            Names("shrd"),
-                            Names("bt"),
-                            Names("bts"),
-                            Names("btr"),
-                            Names("btc"),
-                            Names("bsf"),
-                            Names("bsr"),
-                            Names("popcnt"),
-                            Names("crc32"),
-                            Names("xchg"),
-                            Names("xadd"),
-                            Names("cmpxchg"),
-                            Names("cmpxchg8b|cmpxchg8b|cmpxchg16b"),
-                            Names("bswap"),
-                            Names("mul"),
-                            Names("imul"),
-                            Names("clc"),
-                            Names("stc"),
-                            Names("cmc"),
-                            Names("lahf"),
-                            Names("sahf"),
-                            Names("lfence"),
-                            Names("mfence"),
-                            Names("sfence"),
-                            Names("cbw|cwde|cdqe"),
+constexpr std::array kPlain{Names("add"),        Names("adc"),
+                            Names("sub"),        Names("sbb"),
+                            Names("and"),        Names("or"),
+                            Names("xor"),        Names("cmp"),
+                            Names("test"),       Names("not"),
+                            Names("neg"),        Names("inc"),
+                            Names("dec"),        Names("mov"),
+                            Names("movnti"),     Names("movzx"),
+                            Names("movsx"),      Names("movsxd"),
+                            Names("cmov"),       Names("set"),
+                            Names("rol"),        Names("ror"),
+                            Names("rcl"),        Names("rcr"),
+                            Names("shl"),        Names("shr"),
+                            Names("sar"),        Names("shld"),
+                            Names("shrd"),       Names("bt"),
+                            Names("bts"),        Names("btr"),
+                            Names("btc"),        Names("bsf"),
+                            Names("bsr"),        Names("popcnt"),
+                            Names("crc32"),      Names("tzcnt"),
+                            Names("lzcnt"),      Names("movbe"),
+                            Names("adcx"),       Names("adox"),
+                            Names("xchg"),       Names("xadd"),
+                            Names("cmpxchg"),    Names("cmpxchg8b|cmpxchg8b|cmpxchg16b"),
+                            Names("bswap"),      Names("mul"),
+                            Names("imul"),       Names("clc"),
+                            Names("stc"),        Names("cmc"),
+                            Names("lahf"),       Names("sahf"),
+                            Names("lfence"),     Names("mfence"),
+                            Names("sfence"),     Names("cbw|cwde|cdqe"),
                             Names("cwd|cdq|cqo")};
 
 // SSE instructions that use registers implicitly which are elsewhere on the host, or MXCSR as a whole.
 constexpr std::array kNotPlainSse{Names("ldmxcsr"), Names("stmxcsr"), Names("fxsave"), Names("fxrstor"),
                                   Names("maskmovdqu")};
+// Those whose elements fault on their own, or that use MXCSR as a whole or registers implicitly.
+constexpr std::array kNotPlainVex{Names("vldmxcsr"),   Names("vstmxcsr"),   Names("vmaskmovdqu"),
+                                  Names("vmaskmovps"), Names("vmaskmovpd"), Names("vpmaskmovd"),
+                                  Names("vpmaskmovq")};
+constexpr std::array kAlignedVex{Names("vmovaps"),  Names("vmovapd"),  Names("vmovdqa"),  Names("vmovntps"),
+                                 Names("vmovntpd"), Names("vmovntdq"), Names("vmovntdqa")};
 constexpr std::array kNothing{Names("nop"),        Names("prefetch"),   Names("prefetchnta"),
                               Names("prefetcht0"), Names("prefetcht1"), Names("prefetcht2"),
                               Names("endbr64"),    Names("endbr32")};
-constexpr std::array kReadOnly{Names("cmp"), Names("test"), Names("bt")};
-constexpr std::array kResultInRcx{Names("pcmpestri"), Names("pcmpistri")};
+constexpr std::array kReadOnly{Names("cmp"),      Names("test"),    Names("bt"),      Names("vptest"),
+                               Names("vtestps"),  Names("vtestpd"), Names("vcomiss"), Names("vcomisd"),
+                               Names("vucomiss"), Names("vucomisd")};
+constexpr std::array kResultInRcx{Names("pcmpestri"), Names("pcmpistri"), Names("vpcmpestri"),
+                                  Names("vpcmpistri")};
 constexpr std::array kGoOn{Names("sti"), Names("popf|popfd|popfq")};
 constexpr std::array kUnaligned{Names("pcmpestri"), Names("pcmpistri"), Names("movups"),
                                 Names("movupd"),    Names("movdqu"),    Names("lddqu"),
@@ -108,11 +95,16 @@ uint8_t immediate_size(ImmediateRule rule, bool& possible) {
 }
 
 // Bytes of a memory operand by the letters of its size; 0: not known here.
-uint8_t memory_size(Names size) {
+uint8_t memory_size(Names size, bool vex) {
   if (size == "b") return 1;
   if (size == "w") return 2;
   if (size == "d" || size == "ss") return 4;
   if (size == "q" || size == "sd" || size == "pi") return 8;
+  if (vex && size == "x") return kVector;
+  if (size == "xh") return kHalfVector;
+  if (size == "xf") return kFourthVector;
+  if (size == "xe") return kEighthVector;
+  if (size == "qq") return 32;
   if (size == "x" || size == "dq" || size == "ps" || size == "pd" || size == "o") return 16;
   if (size == "v" || size == "y" || size == "z") return kBySize;
   if (size == "m") return kPair;
@@ -140,7 +132,7 @@ Way special_way(const Row& row) {
   return Way::handler;
 }
 
-void add_operand(Plan& plan, const Operand& operand, bool first, bool& possible) {
+void add_operand(Plan& plan, const Operand& operand, bool first, bool vex, bool& possible) {
   switch (operand.kind) {
     case OperandKind::modrm_reg:
       plan.reg = Role::general;
@@ -157,13 +149,21 @@ void add_operand(Plan& plan, const Operand& operand, bool first, bool& possible)
     case OperandKind::memory:
       plan.rm = Role::general;
       plan.rm_first = first;
-      plan.memory_size = memory_size(operand.size);
+      plan.memory_size = memory_size(operand.size, vex);
       break;
     case OperandKind::xmm_rm:
     case OperandKind::xmm_rm_reg:
       plan.rm = Role::vector;
       plan.rm_first = first;
-      plan.memory_size = memory_size(operand.size);
+      plan.memory_size = memory_size(operand.size, vex);
+      break;
+    case OperandKind::xmm_vvvv:
+      plan.vvvv = Role::vector;
+      plan.vvvv_first = first;
+      break;
+    case OperandKind::vvvv:
+      plan.vvvv = Role::general;
+      plan.vvvv_first = first;
       break;
     case OperandKind::fixed:
       // The accumulator is where it is; CL, as a count, is not.
@@ -174,38 +174,53 @@ void add_operand(Plan& plan, const Operand& operand, bool first, bool& possible)
     case OperandKind::signed_byte:
     case OperandKind::one:
     case OperandKind::fixed_xmm:
+    case OperandKind::xmm_immediate:
       break;
     default:
       possible = false;
   }
 }
 
+// What the interpreter does without the host's help (cpuid.h), translated code may not.
+bool host_has_row(const Row& row) {
+  const auto features = cpu_features();
+  const auto found = std::ranges::find_if(features, [&row](const CpuFeature& feature) {
+    return row.feature && std::string_view(feature.name) == row.feature;
+  });
+  return found == features.end() || !found->of_host || host_has(found->name);
+}
+
 Plan make_plan(const CompiledRow& compiled) {
   const Row& row = *compiled.row;
   const Names name = row.mnemonic;
+  const bool vex = is_vex(compiled.pattern.map);
   Plan plan;
   plan.way = special_way(row);
   plan.kills = (row.effects.written | row.effects.undefined) & kArithmeticFlags;
   bool possible = true;
   plan.immediate = immediate_size(compiled.immediate, possible);
   for (size_t i = 0; i < compiled.operands.size(); ++i)
-    add_operand(plan, compiled.operands[i], i == 0, possible);
+    add_operand(plan, compiled.operands[i], i == 0, vex, possible);
   plan.goes_on = among(kGoOn, name);
   if (plan.way != Way::handler) return plan;
 
   constexpr uint32_t kNotPlain =
       kEndsBlock | kStops | kBranch | kRep | kPrivileged | kX87 | kMmx | kProtected;
   const bool plain = row.flags & kSse ? !among(kNotPlainSse, name) : among(kPlain, name);
-  if (!possible || !plain || (row.flags & kNotPlain)) return plan;
-  plan.way = Way::plain;
-  plan.map = static_cast<uint8_t>(compiled.pattern.map);
+  if (!possible || !host_has_row(row)) return plan;
+  if (vex ? among(kNotPlainVex, name) : !plain || (row.flags & kNotPlain)) return plan;
+  plan.way = vex ? Way::vex : Way::plain;
+  const OpcodeMap first = vex ? OpcodeMap::vex_0f : OpcodeMap::two_byte;
+  plan.map = static_cast<uint8_t>(static_cast<int>(compiled.pattern.map) - static_cast<int>(first) + 1);
   plan.mandatory = compiled.pattern.prefix == Prefix::f3   ? 0xf3
                    : compiled.pattern.prefix == Prefix::f2 ? 0xf2
                                                            : 0;
   plan.mandatory_operand_size = compiled.pattern.prefix == Prefix::operand_size;
   plan.writes_first = !among(kReadOnly, name);
-  plan.writes_second = name == "xchg" || name == "xadd";
-  plan.aligned = (row.flags & kSse) && plan.memory_size == 16 && !among(kUnaligned, name);
+  plan.writes_second = name == "xchg" || name == "xadd" || name == "mulx";
+  if (vex) plan.aligned = among(kAlignedVex, name);
+  plan.zeroes_upper = name == "vzeroupper" || name == "vzeroall";
+  if (!vex) plan.aligned = (row.flags & kSse) && plan.memory_size == 16 && !among(kUnaligned, name);
   plan.result_in_rcx = among(kResultInRcx, name);
   plan.exchanges_pair = name.starts_with("cmpxchg8b");
   plan.string_indexed = name.starts_with("bt") && Names(row.encoding).ends_with("/r");

@@ -11,6 +11,7 @@ namespace alcove::cpu::soft {
 enum class Way : uint8_t {
   handler,  // By the interpreter.
   plain,    // By the same instruction of the host with other registers and addresses.
+  vex,      // Likewise, with a VEX prefix (emit_vector.cpp).
   nothing,
   lea,
   push_register,
@@ -35,13 +36,18 @@ enum class Role : uint8_t { none, general, vector };
 // Sizes in a Plan that are the instruction's own: the operand size (of immediates at most 4), the operand
 // size whatever it is, and twice the operand size.
 inline constexpr uint8_t kBySize = 255, kWhole = 254, kPair = 253;
+// The size of the vector or a part of it.
+inline constexpr uint8_t kVector = 252, kHalfVector = 251, kFourthVector = 250, kEighthVector = 249;
 
 struct Plan {
   Way way = Way::handler;
   Role reg = Role::none;
   Role rm = Role::none;
+  Role vvvv = Role::none;
   bool opcode_register = false;  // `reg` is in the opcode's low bits.
   bool rm_first = false;         // ModRM.rm is the first operand, usually the destination.
+  bool vvvv_first = false;       // Or the register in VEX.vvvv is.
+  bool zeroes_upper = false;     // The upper halves of all vectors.
   bool writes_first = false;
   bool writes_second = false;
   bool count_in_cl = false;
@@ -54,7 +60,7 @@ struct Plan {
   uint8_t mandatory = 0;                // F2 or F3, if it selects the row.
   bool mandatory_operand_size = false;  // 66 does.
   uint8_t immediate = 0;                // Bytes, kBySize or kWhole.
-  uint8_t memory_size = 0;              // Bytes, kBySize or kPair.
+  uint8_t memory_size = 0;              // Bytes, or one of the above.
   uint16_t kills = 0;                   // Flags that are certainly other ones afterwards.
 };
 

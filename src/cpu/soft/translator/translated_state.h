@@ -26,7 +26,7 @@ struct TranslatedState {
   uint64_t sign = uint64_t{1} << 63;
   uint64_t direction = 1u << 10;             // RFLAGS.DF
   uint64_t beyond_page = ~uint64_t{0x1fff};  // More elements than a page can have.
-  uint64_t low_bits[4] = {1, 3, 7, 15};      // By log2 of the access's size, less one.
+  uint64_t low_bits[5] = {1, 3, 7, 15, 31};  // By log2 of the access's size, less one.
 };
 
 }  // namespace alcove::cpu::soft

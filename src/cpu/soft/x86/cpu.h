@@ -51,12 +51,14 @@ struct Segment : SegmentRegister {
   bool big() const { return access & 0x4000; }  // D/B
 };
 
-// x87, MMX and SSE state. MMX registers are the significands of the physical x87 registers.
+// x87, MMX, SSE and AVX state. MMX registers are the significands of the physical x87 registers.
 struct alignas(32) FpuState {
-  struct alignas(16) Vector256 {
+  struct alignas(32) Vector256 {
     std::array<uint64_t, 4> words;
   };
-  std::array<Vector256, 16> ymm{};  // The low halves are the XMM registers.
+  // The low halves are the XMM registers. The upper ones count only if `upper_in_use`, else they are zero
+  // (sse/upper_halves.h).
+  std::array<Vector256, 16> ymm{};
   struct alignas(16) Register {
     uint64_t significand;
     uint16_t exponent;  // With the sign in bit 15.
@@ -72,6 +74,7 @@ struct alignas(32) FpuState {
   uint16_t last_data_selector = 0;
   // Without the sticky flags that are still in the host's register: see sse/mxcsr.h.
   uint32_t mxcsr = 0x1f80;
+  bool upper_in_use = false;
   bool mxcsr_resident = false;  // The host's MXCSR holds the guest's rounding, DAZ, FTZ and sticky flags.
 };
 
@@ -84,6 +87,10 @@ struct Fault {
   uint64_t debug_bits = 0;  // For DR6 if it is a debug exception.
   bool is_trap = false;     // rip is behind the instruction that caused it: RF is not set.
 };
+
+// Bits of XCR0, and of the state components of XSAVE.
+inline constexpr uint64_t kXcr0X87 = 1, kXcr0Sse = 2, kXcr0Upper = 4;
+inline constexpr uint64_t kXcr0Avx = kXcr0Sse | kXcr0Upper;
 
 // What event is being delivered, so that a fault on the way is combined with it (Intel SDM vol. 3, table
 // 6-5).

@@ -1,12 +1,16 @@
 #include "cpu/soft/x86/cpuid.h"
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <cstring>
+#include <iterator>
 #include <string_view>
+#include <vector>
 
 #include "cpu/soft/apic/apic.h"
 #include "cpu/soft/apic/apic_bus.h"
+#include "cpu/soft/x86/host_features.h"
 
 namespace alcove::cpu::soft {
 namespace {
@@ -19,14 +23,19 @@ constexpr CpuFeature kFeatures[] = {
     {"sse3", 1, ecx, 0},
     {"pclmulqdq", 1, ecx, 1},
     {"ssse3", 1, ecx, 9},
+    {"fma", 1, ecx, 12, 0, true},
     {"cx16", 1, ecx, 13},
     {"pcid", 1, ecx, 17},
     {"sse4_1", 1, ecx, 19},
     {"sse4_2", 1, ecx, 20},
     {"x2apic", 1, ecx, 21},
+    {"movbe", 1, ecx, 22, 0, true},
     {"popcnt", 1, ecx, 23},
     {"tsc_deadline_timer", 1, ecx, 24},
     {"aes", 1, ecx, 25},
+    {"xsave", 1, ecx, 26},
+    {"avx", 1, ecx, 28, 0, true},
+    {"f16c", 1, ecx, 29, 0, true},
     {"rdrand", 1, ecx, 30},
     {"hypervisor", 1, ecx, 31},
 
@@ -57,16 +66,29 @@ constexpr CpuFeature kFeatures[] = {
 
     {"fsgsbase", 7, ebx, 0},
     {"tsc_adjust", 7, ebx, 1},
+    {"bmi1", 7, ebx, 3, 0, true},
+    {"avx2", 7, ebx, 5, 0, true},
     {"smep", 7, ebx, 7},
+    {"bmi2", 7, ebx, 8, 0, true},
     {"erms", 7, ebx, 9},
     {"invpcid", 7, ebx, 10},
     {"rdseed", 7, ebx, 18},
+    {"adx", 7, ebx, 19, 0, true},
     {"clflushopt", 7, ebx, 23},
+    {"clwb", 7, ebx, 24},
+    {"sha_ni", 7, ebx, 29, 0, true},
     {"umip", 7, ecx, 2},
+    {"rdpid", 7, ecx, 22},
     {"fsrm", 7, edx, 4},
     {"arch_capabilities", 7, edx, 29},
 
+    {"xsaveopt", 0xd, eax, 0, 1},
+    {"xsavec", 0xd, eax, 1, 1},
+    {"xgetbv1", 0xd, eax, 2, 1},
+
     {"lahf_lm", 0x80000001, ecx, 0},
+    {"abm", 0x80000001, ecx, 5, 0, true},
+    {"3dnowprefetch", 0x80000001, ecx, 8},
     {"syscall", 0x80000001, edx, 11},
     {"nx", 0x80000001, edx, 20},
     {"pdpe1gb", 0x80000001, edx, 26},
@@ -100,11 +122,41 @@ uint32_t& member(CpuidResult& result, CpuidRegister reg) {
   }
 }
 
-constexpr uint32_t kHighestLeaf = 0xb, kHighestKvmLeaf = 0x40000001, kHighestExtendedLeaf = 0x80000008;
+constexpr uint32_t kHighestLeaf = 0xd, kHighestKvmLeaf = 0x40000001, kHighestExtendedLeaf = 0x80000008;
 
-void add_features(CpuidResult& result, uint32_t leaf) {
-  for (const CpuFeature& feature : kFeatures)
-    if (feature.leaf == leaf) member(result, feature.reg) |= 1u << feature.bit;
+// Without the host's AVX nothing that works on the same registers.
+bool is_promised(const CpuFeature& feature) {
+  if (!feature.of_host) return true;
+  constexpr std::string_view kOfAvx[] = {"avx", "avx2", "f16c", "fma", "sha_ni"};
+  const bool of_avx = std::ranges::find(kOfAvx, feature.name) != std::end(kOfAvx);
+  return (!of_avx || host_runs_avx()) && host_has(feature.name);
+}
+
+void add_features(CpuidResult& result, uint32_t leaf, uint32_t subleaf) {
+  static const auto promised = [] {
+    std::vector<CpuFeature> features;
+    std::ranges::copy_if(kFeatures, std::back_inserter(features), is_promised);
+    return features;
+  }();
+  for (const CpuFeature& feature : promised)
+    if (feature.leaf == leaf && feature.subleaf == subleaf) member(result, feature.reg) |= 1u << feature.bit;
+}
+
+// Leaf 0DH: the components of XSAVE and their places (SDM vol. 1, 13.4).
+CpuidResult state_components(const Cpu& cpu, uint32_t subleaf) {
+  constexpr uint32_t kLegacySize = 576, kUpperSize = 256;
+  const auto size = [](uint64_t components) {
+    return components & kXcr0Upper ? kLegacySize + kUpperSize : kLegacySize;
+  };
+  CpuidResult result;
+  if (subleaf == 0)
+    result = {
+        .eax = static_cast<uint32_t>(supported_xcr0()), .ebx = size(cpu.xcr0), .ecx = size(supported_xcr0())};
+  else if (subleaf == 1)
+    result = {.ebx = size(cpu.xcr0)};
+  else if (subleaf == 2 && (supported_xcr0() & kXcr0Upper))
+    result = {.eax = kUpperSize, .ebx = kLegacySize};
+  return result;
 }
 
 CpuidResult words(const char (&text)[17]) {
@@ -163,6 +215,10 @@ std::span<const CpuFeature> cpu_features() {
   return kFeatures;
 }
 
+uint64_t supported_xcr0() {
+  return kXcr0X87 | kXcr0Sse | (host_runs_avx() ? kXcr0Upper : 0);
+}
+
 CpuidResult cpuid(const Cpu& cpu, uint32_t leaf, uint32_t subleaf) {
   // Beyond the highest: the data of the highest basic leaf, as Intel's processors do.
   const uint32_t highest = leaf >= 0x80000000   ? kHighestExtendedLeaf
@@ -179,7 +235,8 @@ CpuidResult cpuid(const Cpu& cpu, uint32_t leaf, uint32_t subleaf) {
     case 1:
       result.eax = kCpuSignature;
       result.ebx = (id & 0xff) << 24 | (std::bit_ceil(cpu_count) & 0xff) << 16 | 8 << 8;
-      if (cpu_count > 1) result.edx |= 1u << 28;  // HTT: EBX[23:16] counts.
+      if (cpu.cr4 >> 18 & 1) result.ecx |= 1u << 27;  // OSXSAVE
+      if (cpu_count > 1) result.edx |= 1u << 28;      // HTT: EBX[23:16] counts.
       break;
     case 2:
       result.eax = 0x00feff01;  // See leaf 4.
@@ -188,6 +245,9 @@ CpuidResult cpuid(const Cpu& cpu, uint32_t leaf, uint32_t subleaf) {
       return cache(subleaf, cpu_count);
     case 7:
       if (subleaf != 0) return {};
+      break;
+    case 0xd:
+      result = state_components(cpu, subleaf);
       break;
     case 0xb:
       return topology(subleaf, cpu_count, id);
@@ -211,7 +271,7 @@ CpuidResult cpuid(const Cpu& cpu, uint32_t leaf, uint32_t subleaf) {
     default:
       break;
   }
-  add_features(result, leaf);
+  add_features(result, leaf, leaf == 0xd ? subleaf : 0);
   // A disabled APIC is not there (SDM vol. 3, 11.4.3).
   if (leaf == 1 && !(cpu.apic->base() & 0x800)) result.edx &= ~(1u << 9);
   return result;

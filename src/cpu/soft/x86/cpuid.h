@@ -28,9 +28,14 @@ struct CpuFeature {
   uint32_t leaf;
   CpuidRegister reg;
   uint8_t bit;
+  uint8_t subleaf = 0;
+  bool of_host = false;  // Only where the host has it, too: it executes such instructions itself.
 };
 
-// All that the model has; a bit is set for nothing else.
+// What XSETBV accepts.
+uint64_t supported_xcr0();
+
+// All that the model may have; a bit is set for nothing else.
 std::span<const CpuFeature> cpu_features();
 
 }  // namespace alcove::cpu::soft

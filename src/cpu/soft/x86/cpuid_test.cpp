@@ -38,7 +38,7 @@ class CpuidTest : public ::testing::Test {
 
 std::set<std::string> row_features() {
   std::set<std::string> names;
-  for (const auto rows : {general_rows(), system_rows(), x87_rows(), sse_rows()})
+  for (const auto rows : {general_rows(), system_rows(), x87_rows(), sse_rows(), vex_rows()})
     for (const Row& row : rows)
       if (row.feature) names.insert(row.feature);
   return names;
@@ -53,9 +53,11 @@ TEST_F(CpuidTest, EveryFeatureOfARowIsPromised) {
 // Without those that a row has beside what needs no promise (CMPXCHG16B, LAHF in 64-bit mode).
 TEST_F(CpuidTest, EveryPromisedInstructionSetHasRows) {
   const std::set<std::string> rows = row_features();
-  for (const char* name : {"aes", "clflush",   "clflushopt", "cmov",   "fsgsbase", "fxsr",   "invpcid",
-                           "mmx", "pclmulqdq", "popcnt",     "rdrand", "rdseed",   "rdtscp", "sep",
-                           "sse", "sse2",      "sse3",       "sse4_1", "sse4_2",   "ssse3",  "syscall"}) {
+  for (const char* name :
+       {"abm",    "adx",      "avx",    "avx2",    "bmi1",   "bmi2",      "clwb",   "f16c",    "fma",
+        "movbe",  "rdpid",    "sha_ni", "xsave",   "xsavec", "xsaveopt",  "aes",    "clflush", "clflushopt",
+        "cmov",   "fsgsbase", "fxsr",   "invpcid", "mmx",    "pclmulqdq", "popcnt", "rdrand",  "rdseed",
+        "rdtscp", "sep",      "sse",    "sse2",    "sse3",   "sse4_1",    "sse4_2", "ssse3",   "syscall"}) {
     EXPECT_TRUE(rows.contains(name)) << name;
   }
 }

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 
@@ -16,17 +17,32 @@ bool covers(const CompiledRow& row, bool mode64, OpcodeMap map, unsigned opcode)
   return pattern.map == map && opcode >= pattern.opcode && opcode < pattern.opcode + pattern.opcode_count;
 }
 
-bool matches(const Pattern& pattern, unsigned prefix, bool is_register, unsigned reg, unsigned rm) {
-  if (pattern.prefix != Prefix::any && static_cast<unsigned>(pattern.prefix) != prefix) return false;
-  if (pattern.form != Form::any && (pattern.form == Form::reg) != is_register) return false;
-  if (pattern.digit >= 0 && static_cast<unsigned>(pattern.digit) != reg) return false;
-  return pattern.rm < 0 || static_cast<unsigned>(pattern.rm) == rm;
+// One way to write an opcode down.
+struct Point {
+  unsigned prefix;
+  bool is_register;
+  unsigned reg;
+  unsigned rm;
+  unsigned l;
+  unsigned w;
+};
+
+bool agrees(int8_t wanted, unsigned value) {
+  return wanted < 0 || static_cast<unsigned>(wanted) == value;
+}
+
+bool matches(const Pattern& pattern, const Point& point) {
+  if (pattern.prefix != Prefix::any && static_cast<unsigned>(pattern.prefix) != point.prefix) return false;
+  if (pattern.form != Form::any && (pattern.form == Form::reg) != point.is_register) return false;
+  return agrees(pattern.digit, point.reg) && agrees(pattern.rm, point.rm) && agrees(pattern.vex_l, point.l) &&
+         agrees(pattern.vex_w, point.w);
 }
 
 // Of two rows that match, the one that says more is meant: PAUSE (F3 90) before NOP (90) before XCHG (90+r).
 unsigned specificity(const Pattern& pattern) {
   return (pattern.rm >= 0 ? 64 : 0) + (pattern.digit >= 0 ? 32 : 0) + (pattern.form != Form::any ? 16 : 0) +
-         (pattern.prefix != Prefix::any ? 8 : 0) + (pattern.opcode_count == 1 ? 4 : 0);
+         (pattern.prefix != Prefix::any ? 8 : 0) + (pattern.opcode_count == 1 ? 4 : 0) +
+         (pattern.vex_l >= 0 ? 2 : 0) + (pattern.vex_w >= 0 ? 1 : 0);
 }
 
 std::string describe(const CompiledRow& row) {
@@ -45,13 +61,17 @@ std::expected<DecodeTable, std::string> DecodeTable::build(std::span<const Compi
                 .size = row.size,
                 .immediate = row.immediate,
                 .ignores_mod = row.ignores_mod,
-                .opcode_register = row.pattern.opcode_count == 8};
+                .opcode_register = row.pattern.opcode_count == 8,
+                .uses_vvvv = row.uses_vvvv,
+                .vector_index = std::ranges::any_of(row.operands, [](const Operand& operand) {
+                  return operand.kind == OperandKind::modrm_vector;
+                })};
     table.entries_.push_back(entry);
   }
 
-  for (unsigned key = 0; key < 2 * 4 * 256; ++key) {
-    const bool mode64 = key >= 1024;
-    const auto map = static_cast<OpcodeMap>(key >> 8 & 3);
+  for (unsigned key = 0; key < 2 * kOpcodeMaps * 256; ++key) {
+    const bool mode64 = key >= kOpcodeMaps * 256;
+    const auto map = static_cast<OpcodeMap>((key >> 8) % kOpcodeMaps);
     const unsigned opcode = key & 0xff;
     std::vector<size_t> candidates;
     bool modrm = false;
@@ -59,6 +79,8 @@ std::expected<DecodeTable, std::string> DecodeTable::build(std::span<const Compi
     bool by_form = false;
     bool by_reg = false;
     bool by_rm = false;
+    bool by_l = false;
+    bool by_w = false;
     for (size_t i = 0; i < rows.size(); ++i) {
       if (!covers(rows[i], mode64, map, opcode)) continue;
       const Pattern& pattern = rows[i].pattern;
@@ -70,6 +92,8 @@ std::expected<DecodeTable, std::string> DecodeTable::build(std::span<const Compi
       by_form |= pattern.form != Form::any;
       by_reg |= pattern.digit >= 0;
       by_rm |= pattern.rm >= 0;
+      by_l |= pattern.vex_l >= 0;
+      by_w |= pattern.vex_w >= 0;
       candidates.push_back(i);
     }
     if (candidates.empty()) continue;
@@ -84,6 +108,8 @@ std::expected<DecodeTable, std::string> DecodeTable::build(std::span<const Compi
     slot.rm_stride = add_dimension(by_rm, 8);
     slot.reg_stride = add_dimension(by_reg, 8);
     slot.form_stride = add_dimension(by_form, 2);
+    slot.l_stride = add_dimension(by_l, 2);
+    slot.w_stride = add_dimension(by_w, 2);
     slot.prefix_stride = add_dimension(by_prefix, kPrefixes);
 
     for (unsigned cell = 0; cell < count; ++cell) {
@@ -93,13 +119,16 @@ std::expected<DecodeTable, std::string> DecodeTable::build(std::span<const Compi
         rest /= wanted ? size : 1;
         return value;
       };
-      const unsigned rm = take_dimension(by_rm, 8);
-      const unsigned reg = take_dimension(by_reg, 8);
-      const bool is_register = take_dimension(by_form, 2);
-      const unsigned prefix = take_dimension(by_prefix, kPrefixes);
+      Point point{};
+      point.rm = take_dimension(by_rm, 8);
+      point.reg = take_dimension(by_reg, 8);
+      point.is_register = take_dimension(by_form, 2);
+      point.l = take_dimension(by_l, 2);
+      point.w = take_dimension(by_w, 2);
+      point.prefix = take_dimension(by_prefix, kPrefixes);
       size_t best = rows.size();
       for (const size_t i : candidates) {
-        if (!matches(rows[i].pattern, prefix, is_register, reg, rm)) continue;
+        if (!matches(rows[i].pattern, point)) continue;
         if (best != rows.size() && specificity(rows[i].pattern) == specificity(rows[best].pattern))
           return std::unexpected(
               fmt::format("{} and {} are the same", describe(rows[best]), describe(rows[i])));

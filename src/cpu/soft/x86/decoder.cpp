@@ -90,6 +90,8 @@ struct Prefixes {
   uint8_t rex = 0;
   bool address_size = false;
   int8_t segment = -1;
+  VexBits vex;
+  bool vvvv_named = false;  // VEX.vvvv is not the value that stands for no register.
 };
 
 uint8_t operand_size(const DecodeTable::Entry& entry, CodeMode mode, const Insn& insn, bool rex_w) {
@@ -124,14 +126,18 @@ void decode_address16(Reader& reader, Insn& insn) {
     insn.displacement = reader.read<int16_t>();
 }
 
-// 32- and 64-bit addresses (Intel SDM vol. 2, tables 2-2 and 2-3).
-void decode_address(Reader& reader, CodeMode mode, uint8_t rex, Insn& insn) {
+// 32- and 64-bit addresses (Intel SDM vol. 2, tables 2-2 and 2-3). If the index is a vector, `rm` is its
+// number.
+void decode_address(Reader& reader, CodeMode mode, uint8_t rex, bool vector_index, Insn& insn) {
   const unsigned mod = insn.modrm >> 6;
   unsigned base = insn.modrm & 7;
   if (base == 4) {
     const uint8_t sib = reader.byte();
     const unsigned index = (sib >> 3 & 7) | (rex & 2 ? 8 : 0);
-    if (index != 4) {
+    if (vector_index) {
+      insn.rm = static_cast<uint8_t>(index);
+      insn.scale = sib >> 6;
+    } else if (index != 4) {
       insn.index = static_cast<uint8_t>(index);
       insn.scale = sib >> 6;
     }
@@ -227,12 +233,56 @@ uint8_t decode_prefixes(Reader& reader, CodeMode mode, Prefixes& prefixes, Insn&
   }
 }
 
+bool is_vex_prefix(uint8_t opcode, CodeMode mode, Reader& reader) {
+  if (opcode != 0xc4 && opcode != 0xc5) return false;
+  if (mode == CodeMode::bits64) return true;
+  // Elsewhere these are LES and LDS, which have no register form.
+  const uint8_t next = reader.byte();
+  if (reader.exhausted()) return false;
+  reader.back();
+  return next >= 0xc0;
+}
+
+// The rest of a VEX prefix and the opcode (Intel SDM vol. 2, 2.3.5); false if there is no such prefix.
+bool decode_vex(Reader& reader, CodeMode mode, bool is_long, Prefixes& prefixes, OpcodeMap& map, Insn& insn) {
+  if (insn.lock || insn.rep || insn.repne || insn.operand_prefix || prefixes.rex) return false;
+  const uint8_t first = reader.byte();
+  uint8_t last = first;
+  unsigned extensions = ~first >> 5 & 4;
+  unsigned map_number = 1;
+  if (is_long) {
+    extensions = ~first >> 5 & 7;
+    map_number = first & 31;
+    last = reader.byte();
+    prefixes.vex.w = last & 0x80;
+  }
+  if (map_number == 0 || map_number > 3) return false;
+  map = static_cast<OpcodeMap>(static_cast<unsigned>(OpcodeMap::vex_0f) + map_number - 1);
+  prefixes.vex.l = last & 4;
+  constexpr Prefix kMandatory[] = {Prefix::none, Prefix::operand_size, Prefix::f3, Prefix::f2};
+  prefixes.mandatory = kMandatory[last & 3];
+  insn.vvvv = ~last >> 3 & 15;
+  prefixes.vvvv_named = insn.vvvv != 0;
+  insn.vector_size = prefixes.vex.l ? 32 : 16;
+  insn.wide = prefixes.vex.w;
+  if (mode == CodeMode::bits64)
+    prefixes.rex = static_cast<uint8_t>(0x40 | prefixes.vex.w << 3 | extensions);
+  else
+    insn.vvvv &= 7;
+  insn.opcode = reader.byte();
+  return true;
+}
+
 DecodeError decode_whole(Reader& reader, CodeMode mode, uint16_t offset, Insn& insn) {
   const DecodeTable& table = DecodeTable::instance();
   Prefixes prefixes;
   uint8_t opcode = decode_prefixes(reader, mode, prefixes, insn);
   OpcodeMap map = OpcodeMap::one_byte;
-  if (opcode == 0x0f) {
+  const bool vex = is_vex_prefix(opcode, mode, reader);
+  if (vex) {
+    if (!decode_vex(reader, mode, opcode == 0xc4, prefixes, map, insn)) return DecodeError::invalid;
+    opcode = insn.opcode;
+  } else if (opcode == 0x0f) {
     opcode = reader.byte();
     map = OpcodeMap::two_byte;
     if (opcode == 0x38 || opcode == 0x3a) {
@@ -243,17 +293,19 @@ DecodeError decode_whole(Reader& reader, CodeMode mode, uint16_t offset, Insn& i
   const uint8_t rex = prefixes.rex;
   insn.rex = rex != 0;
   insn.opcode = opcode;
-  prefixes.mandatory = insn.rep              ? Prefix::f3
-                       : insn.repne          ? Prefix::f2
-                       : insn.operand_prefix ? Prefix::operand_size
-                                             : Prefix::none;
+  if (!vex)
+    prefixes.mandatory = insn.rep              ? Prefix::f3
+                         : insn.repne          ? Prefix::f2
+                         : insn.operand_prefix ? Prefix::operand_size
+                                               : Prefix::none;
 
   const DecodeTable::Slot& slot = table.slot(mode == CodeMode::bits64, map, opcode);
   if (slot.first == 0) return DecodeError::invalid;
   if (slot.modrm) insn.modrm = reader.byte();
   if (reader.exhausted()) return DecodeError::needs_more_bytes;
-  const DecodeTable::Entry* entry = table.find(slot, prefixes.mandatory, insn.modrm);
+  const DecodeTable::Entry* entry = table.find(slot, prefixes.mandatory, insn.modrm, prefixes.vex);
   if (!entry) return DecodeError::invalid;
+  if (prefixes.vvvv_named && !entry->uses_vvvv) return DecodeError::invalid;
   insn.row = entry->row;
   insn.operand_size = operand_size(*entry, mode, insn, rex & 8);
   if (mode == CodeMode::bits64)
@@ -266,10 +318,12 @@ DecodeError decode_whole(Reader& reader, CodeMode mode, uint16_t offset, Insn& i
     insn.is_register = insn.modrm >= 0xc0 || entry->ignores_mod;
     if (insn.is_register)
       insn.rm = static_cast<uint8_t>((insn.modrm & 7) | (rex & 1 ? 8 : 0));
+    else if (entry->vector_index && (insn.address_size == 2 || (insn.modrm & 7) != 4))
+      return DecodeError::invalid;
     else if (insn.address_size == 2)
       decode_address16(reader, insn);
     else
-      decode_address(reader, mode, rex, insn);
+      decode_address(reader, mode, rex, entry->vector_index, insn);
   } else if (entry->opcode_register) {
     insn.reg = static_cast<uint8_t>((opcode & 7) | (rex & 1 ? 8 : 0));
   }

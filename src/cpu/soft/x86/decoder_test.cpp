@@ -54,7 +54,7 @@ TEST(Encoding, MalformedRowsAreRefused) {
   EXPECT_FALSE(compile(row("0G", "")));
   EXPECT_FALSE(compile(row("00 /8", "")));
   EXPECT_FALSE(compile(row("00", "Eb,Gb")));
-  EXPECT_FALSE(compile(row("00 /r", "Eb,Kb")));
+  EXPECT_FALSE(compile(row("00 /r", "Eb,Fb")));
   EXPECT_FALSE(compile(row("00 /r mem", "Rv,Gv")));
   EXPECT_FALSE(compile(row("51+r", "Zv")));
   EXPECT_FALSE(compile(row("00 /r", "Ib,Iz")));

@@ -41,20 +41,6 @@ std::string register_name(unsigned number, unsigned size, bool rex) {
   }
 }
 
-// In bytes; 0 if memory has no size worth a name.
-unsigned operand_size(const Operand& operand, const Insn& insn) {
-  const std::string& size = operand.size;
-  if (size == "b" || size == "h") return 1;
-  if (size == "w") return 2;
-  if (size == "d" || size == "ss") return 4;
-  if (size == "q" || size == "sd" || size == "pi") return 8;
-  if (size == "t") return 10;
-  if (size == "x" || size == "dq" || size == "ps" || size == "pd" || size == "o") return 16;
-  if (size == "v" || size == "y") return insn.operand_size;
-  if (size == "z") return std::min<unsigned>(insn.operand_size, 4);
-  return 0;
-}
-
 std::string_view size_name(unsigned size) {
   switch (size) {
     case 1:
@@ -69,6 +55,8 @@ std::string_view size_name(unsigned size) {
       return "tbyte ptr ";
     case 16:
       return "xmmword ptr ";
+    case 32:
+      return "ymmword ptr ";
     default:
       return "";
   }
@@ -79,15 +67,22 @@ std::string signed_hex(int64_t value, bool first) {
   return value < 0 ? fmt::format(" - {:#x}", -static_cast<uint64_t>(value)) : fmt::format(" + {:#x}", value);
 }
 
-std::string memory(const Insn& insn, uint64_t address, unsigned size, bool explicit_segment) {
+// Vectors of other sizes than a register's, such as halves, are in XMM registers.
+std::string vector_name(unsigned number, unsigned size) {
+  return fmt::format("{}mm{}", size == 32 ? 'y' : 'x', number);
+}
+
+std::string memory(const Insn& insn, uint64_t address, unsigned size, bool explicit_segment,
+                   bool vector_index = false) {
   std::string inside;
   if (insn.base == kRipRegister) {
     inside = fmt::format("rip = {:#x}", address - insn.offset + static_cast<uint64_t>(insn.displacement));
   } else {
     if (insn.base < 16) inside = register_name(insn.base, insn.address_size, false);
-    if (insn.index < 16) {
+    if (insn.index < 16 || vector_index) {
       inside += fmt::format("{}{}", inside.empty() ? "" : " + ",
-                            register_name(insn.index, insn.address_size, false));
+                            vector_index ? vector_name(insn.rm, insn.vector_size)
+                                         : register_name(insn.index, insn.address_size, false));
       if (insn.scale != 0) inside += fmt::format("*{}", 1 << insn.scale);
     }
     if (insn.displacement != 0 || inside.empty()) inside += signed_hex(insn.displacement, inside.empty());
@@ -97,7 +92,7 @@ std::string memory(const Insn& insn, uint64_t address, unsigned size, bool expli
 }
 
 std::string format_operand(const Operand& operand, const Insn& insn, uint64_t address) {
-  const unsigned size = operand_size(operand, insn);
+  const unsigned size = size_of(operand, insn);
   const unsigned register_size = size == 0 ? insn.operand_size : size;
   const bool default_segment = insn.segment == 3 || (insn.segment == 2 && (insn.base == 4 || insn.base == 5));
   const auto register_or_memory = [&](const auto& name) {
@@ -132,10 +127,18 @@ std::string format_operand(const Operand& operand, const Insn& insn, uint64_t ad
     case OperandKind::debug:
       return fmt::format("dr{}", insn.reg);
     case OperandKind::xmm_reg:
-      return fmt::format("xmm{}", insn.reg);
+      return vector_name(insn.reg, size);
     case OperandKind::xmm_rm:
     case OperandKind::xmm_rm_reg:
-      return register_or_memory(fmt::format("xmm{}", insn.rm));
+      return register_or_memory(vector_name(insn.rm, size));
+    case OperandKind::xmm_vvvv:
+      return vector_name(insn.vvvv, size);
+    case OperandKind::xmm_immediate:
+      return vector_name(insn.immediate >> 4 & 15, size);
+    case OperandKind::modrm_vector:
+      return memory(insn, address, 0, !default_segment, true);
+    case OperandKind::vvvv:
+      return register_name(insn.vvvv, register_size, insn.rex);
     case OperandKind::mmx_reg:
       return fmt::format("mm{}", insn.reg & 7);
     case OperandKind::mmx_rm:

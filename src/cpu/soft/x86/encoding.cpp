@@ -31,6 +31,34 @@ bool parse_hex_byte(std::string_view text, uint8_t& value) {
   return error == std::errc() && end == text.end();
 }
 
+// "VEX.128.66.0F38.W0", of which length and W may be missing.
+bool parse_vex(std::string_view text, Pattern& pattern) {
+  if (!text.starts_with("VEX.")) return false;
+  pattern.prefix = Prefix::none;
+  pattern.map = OpcodeMap::one_byte;
+  for (const std::string_view part : split(text.substr(4), '.')) {
+    if (part == "128" || part == "256")
+      pattern.vex_l = part == "256";
+    else if (part == "66")
+      pattern.prefix = Prefix::operand_size;
+    else if (part == "F3")
+      pattern.prefix = Prefix::f3;
+    else if (part == "F2")
+      pattern.prefix = Prefix::f2;
+    else if (part == "0F")
+      pattern.map = OpcodeMap::vex_0f;
+    else if (part == "0F38")
+      pattern.map = OpcodeMap::vex_0f38;
+    else if (part == "0F3A")
+      pattern.map = OpcodeMap::vex_0f3a;
+    else if (part == "W0" || part == "W1")
+      pattern.vex_w = part == "W1";
+    else
+      return false;
+  }
+  return is_vex(pattern.map);
+}
+
 std::expected<Pattern, std::string> parse_pattern(std::string_view encoding) {
   Pattern pattern;
   std::vector<std::string_view> tokens = split(encoding, ' ');
@@ -50,7 +78,9 @@ std::expected<Pattern, std::string> parse_pattern(std::string_view encoding) {
   else if (tokens.size() > 1 && take("F2"))
     pattern.prefix = Prefix::f2;
 
-  if (tokens.size() > next + 1 && take("0F")) {
+  if (!tokens.empty() && parse_vex(tokens[0], pattern)) {
+    ++next;
+  } else if (tokens.size() > next + 1 && take("0F")) {
     pattern.map = OpcodeMap::two_byte;
     if (tokens.size() > next + 1 && take("38"))
       pattern.map = OpcodeMap::three_byte_38;
@@ -120,18 +150,37 @@ struct OperandLetter {
 };
 
 constexpr OperandLetter kOperandLetters[] = {
-    {'G', OperandKind::modrm_reg},     {'E', OperandKind::modrm_rm},        {'M', OperandKind::memory},
-    {'R', OperandKind::modrm_rm_reg},  {'Z', OperandKind::opcode_register}, {'I', OperandKind::immediate},
-    {'J', OperandKind::relative},      {'A', OperandKind::far_pointer},     {'O', OperandKind::moffs},
-    {'S', OperandKind::segment},       {'C', OperandKind::control},         {'D', OperandKind::debug},
-    {'V', OperandKind::xmm_reg},       {'W', OperandKind::xmm_rm},          {'U', OperandKind::xmm_rm_reg},
-    {'P', OperandKind::mmx_reg},       {'Q', OperandKind::mmx_rm},          {'N', OperandKind::mmx_rm_reg},
-    {'X', OperandKind::string_source}, {'Y', OperandKind::string_target},
+    {'G', OperandKind::modrm_reg},
+    {'E', OperandKind::modrm_rm},
+    {'M', OperandKind::memory},
+    {'R', OperandKind::modrm_rm_reg},
+    {'Z', OperandKind::opcode_register},
+    {'I', OperandKind::immediate},
+    {'J', OperandKind::relative},
+    {'A', OperandKind::far_pointer},
+    {'O', OperandKind::moffs},
+    {'S', OperandKind::segment},
+    {'C', OperandKind::control},
+    {'D', OperandKind::debug},
+    {'V', OperandKind::xmm_reg},
+    {'W', OperandKind::xmm_rm},
+    {'U', OperandKind::xmm_rm_reg},
+    {'P', OperandKind::mmx_reg},
+    {'Q', OperandKind::mmx_rm},
+    {'N', OperandKind::mmx_rm_reg},
+    {'X', OperandKind::string_source},
+    {'Y', OperandKind::string_target},
+    {'H', OperandKind::xmm_vvvv},
+    {'L', OperandKind::xmm_immediate},
+    {'B', OperandKind::vvvv},
+    {'K', OperandKind::modrm_vector},
 };
 
-// SDM vol. 2, appendix A.2.2, and "t" for ten bytes, "m" for memory of a size of its own.
-constexpr std::string_view kSizes[] = {"",  "b",  "w",  "d",  "q",  "v",  "y",  "z",  "p",  "a", "s", "t",
-                                       "x", "dq", "qq", "pd", "ps", "sd", "ss", "si", "pi", "m", "o"};
+// SDM vol. 2, appendix A.2.2, "t" for ten bytes, "m" for memory of a size of its own; a half, a fourth and an
+// eighth of "x".
+constexpr std::string_view kSizes[] = {"",   "b",  "w",  "d", "q",  "v",  "y",  "z",  "p",
+                                       "a",  "s",  "t",  "x", "dq", "qq", "pd", "ps", "sd",
+                                       "ss", "si", "pi", "m", "o",  "xh", "xf", "xe"};
 
 std::expected<Operand, std::string> parse_operand(std::string_view text) {
   for (const FixedOperand& fixed : kFixedOperands)
@@ -158,6 +207,7 @@ bool uses_modrm(OperandKind kind) {
     case OperandKind::xmm_reg:
     case OperandKind::xmm_rm:
     case OperandKind::xmm_rm_reg:
+    case OperandKind::modrm_vector:
     case OperandKind::mmx_reg:
     case OperandKind::mmx_rm:
     case OperandKind::mmx_rm_reg:
@@ -207,6 +257,7 @@ SizeRule size_rule(const CompiledRow& compiled) {
     else
       other = true;
   }
+  if (is_vex(compiled.pattern.map)) return SizeRule::rex;
   if (v) return SizeRule::prefixes;
   if (y || compiled.pattern.prefix == Prefix::operand_size) return SizeRule::rex;
   if (z) return SizeRule::at_most_4;
@@ -224,6 +275,9 @@ std::expected<ImmediateRule, std::string> immediate_rule(const std::vector<Opera
                  : size == "w" ? ImmediateRule::word
                  : size == "z" ? ImmediateRule::z
                                : ImmediateRule::v;
+        break;
+      case OperandKind::xmm_immediate:
+        wanted = ImmediateRule::byte;
         break;
       case OperandKind::signed_byte:
         wanted = ImmediateRule::signed_byte;
@@ -270,6 +324,8 @@ std::expected<CompiledRow, std::string> compile(const Row& row) {
       return std::unexpected(fmt::format("operand '{}' without +r", text));
     if (operand->kind == OperandKind::control || operand->kind == OperandKind::debug)
       compiled.ignores_mod = true;
+    if (operand->kind == OperandKind::xmm_vvvv || operand->kind == OperandKind::vvvv)
+      compiled.uses_vvvv = true;
     compiled.operands.push_back(std::move(*operand));
   }
   for (const Operand& operand : compiled.operands) {
@@ -277,9 +333,8 @@ std::expected<CompiledRow, std::string> compile(const Row& row) {
                                operand.kind == OperandKind::mmx_rm_reg ||
                                operand.kind == OperandKind::x87_rm ||
                                (operand.kind == OperandKind::modrm_rm_reg && !compiled.ignores_mod);
-    const Form implied = register_only                         ? Form::reg
-                         : operand.kind == OperandKind::memory ? Form::memory
-                                                               : Form::any;
+    const bool memory_only = operand.kind == OperandKind::memory || operand.kind == OperandKind::modrm_vector;
+    const Form implied = register_only ? Form::reg : memory_only ? Form::memory : Form::any;
     if (implied == Form::any || compiled.pattern.form == implied) continue;
     if (compiled.pattern.form != Form::any) return std::unexpected("the operands contradict 'mem' or 'reg'");
     compiled.pattern.form = implied;
@@ -294,7 +349,7 @@ std::expected<CompiledRow, std::string> compile(const Row& row) {
 std::span<const CompiledRow> compiled_rows() {
   static const std::vector<CompiledRow> rows = [] {
     std::vector<CompiledRow> all;
-    for (const auto group : {general_rows(), system_rows(), x87_rows(), sse_rows()}) {
+    for (const auto group : {general_rows(), system_rows(), x87_rows(), sse_rows(), vex_rows()}) {
       for (const Row& row : group) {
         auto compiled = compile(row);
         if (!compiled) {
@@ -308,6 +363,25 @@ std::span<const CompiledRow> compiled_rows() {
     return all;
   }();
   return rows;
+}
+
+unsigned size_of(const Operand& operand, const Insn& insn) {
+  const std::string& size = operand.size;
+  const unsigned whole = insn.vector_size == 0 ? 16 : insn.vector_size;
+  if (size == "b" || size == "h") return 1;
+  if (size == "w") return 2;
+  if (size == "d" || size == "ss") return 4;
+  if (size == "q" || size == "sd" || size == "pi") return 8;
+  if (size == "t") return 10;
+  if (size == "dq" || size == "o") return 16;
+  if (size == "qq") return 32;
+  if (size == "x" || size == "ps" || size == "pd") return whole;
+  if (size == "xh") return whole / 2;
+  if (size == "xf") return whole / 4;
+  if (size == "xe") return whole / 8;
+  if (size == "v" || size == "y") return insn.operand_size;
+  if (size == "z") return std::min<unsigned>(insn.operand_size, 4);
+  return 0;
 }
 
 std::string mnemonic(const Insn& insn) {

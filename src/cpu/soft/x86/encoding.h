@@ -13,7 +13,19 @@ namespace alcove::cpu::soft {
 
 // A mandatory prefix: which prefix bytes select the row.
 enum class Prefix : uint8_t { none, operand_size, f3, f2, any };
-enum class OpcodeMap : uint8_t { one_byte, two_byte, three_byte_38, three_byte_3a };
+enum class OpcodeMap : uint8_t {
+  one_byte,
+  two_byte,
+  three_byte_38,
+  three_byte_3a,
+  vex_0f,
+  vex_0f38,
+  vex_0f3a,
+};
+inline constexpr size_t kOpcodeMaps = 7;
+constexpr bool is_vex(OpcodeMap map) {
+  return map >= OpcodeMap::vex_0f;
+}
 enum class Form : uint8_t { any, memory, reg };
 
 // Which bytes select a row.
@@ -25,6 +37,8 @@ struct Pattern {
   bool modrm = false;
   int8_t digit = -1;  // ModRM.reg, if it is part of the opcode.
   int8_t rm = -1;     // ModRM.rm, likewise.
+  int8_t vex_l = -1;  // VEX.L and VEX.W, likewise.
+  int8_t vex_w = -1;
   Form form = Form::any;
 };
 
@@ -45,6 +59,10 @@ enum class OperandKind : uint8_t {
   xmm_reg,          // V
   xmm_rm,           // W
   xmm_rm_reg,       // U
+  xmm_vvvv,         // H: in VEX.vvvv
+  xmm_immediate,    // L: in the upper half of an immediate byte
+  modrm_vector,     // K: vector of addresses, whose index is an XMM register
+  vvvv,             // B: general register in VEX.vvvv
   mmx_reg,          // P
   mmx_rm,           // Q
   mmx_rm_reg,       // N
@@ -91,6 +109,7 @@ struct CompiledRow {
   std::vector<Operand> operands;
   SizeRule size = SizeRule::prefixes;
   ImmediateRule immediate = ImmediateRule::none;
+  bool uses_vvvv = false;
   bool ignores_mod = false;  // ModRM.mod counts as 3 whatever it is: moves to and from control registers.
 };
 
@@ -99,6 +118,9 @@ std::expected<CompiledRow, std::string> compile(const Row& row);
 
 // All rows of all groups. A malformed row is a programming error and ends the process.
 std::span<const CompiledRow> compiled_rows();
+
+// In bytes; 0 if the operand has no size worth a name.
+unsigned size_of(const Operand& operand, const Insn& insn);
 
 // The mnemonic of the decoded form: rows whose name depends on the operand size list the names for 2, 4 and 8
 // bytes, separated by '|'.

@@ -27,6 +27,14 @@ TEST(HostCompare, Sse) {
   compare_group(sse_rows());
 }
 
+TEST(HostCompare, Vex) {
+  compare_group(vex_rows());
+}
+
+TEST(HostCompare, VexInCompatibilityMode) {
+  compare_group(vex_rows(), CodeMode::bits32);
+}
+
 TEST(HostCompare, X87) {
   compare_group(x87_rows());
 }

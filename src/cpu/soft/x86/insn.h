@@ -29,7 +29,7 @@ struct Insn {
   uint8_t scale = 0;             // A shift: 0 to 3.
   uint8_t segment = 3;           // SegmentIndex of the memory operand, overrides and defaults (SS) applied.
   uint8_t reg = 0;               // ModRM.reg, extended; or the register of "+r" encodings.
-  uint8_t rm = 0;                // ModRM.rm, extended, if is_register.
+  uint8_t rm = 0;                // ModRM.rm, extended, if is_register; of vector addresses their index.
   uint8_t operand_size = 4;      // In bytes: 1, 2, 4 or 8.
   uint8_t address_size = 8;      // In bytes: 2, 4 or 8.
   uint8_t length = 0;            // In bytes.
@@ -39,6 +39,7 @@ struct Insn {
   bool repne : 1 = false;           // F2
   bool rex : 1 = false;             // Any REX prefix: byte registers 4-7 are SPL, BPL, SIL, DIL.
   bool operand_prefix : 1 = false;  // 66
+  bool wide : 1 = false;            // VEX.W
   uint8_t opcode = 0;               // The last opcode byte.
   uint8_t modrm = 0;
   uint16_t offset = 0;    // From the block's first instruction.
@@ -46,6 +47,8 @@ struct Insn {
   // `reg` and `rm` as byte registers: where they are in Cpu::gpr, in bytes (AH is at 1 without REX).
   uint8_t reg_byte = 0;
   uint8_t rm_byte = 0;
+  uint8_t vector_size = 0;  // Of instructions with a VEX prefix, by VEX.L: 16 or 32 bytes.
+  uint8_t vvvv = 0;         // Their further register.
 };
 
 }  // namespace alcove::cpu::soft

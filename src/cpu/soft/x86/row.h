@@ -26,6 +26,7 @@ enum RowFlag : uint32_t {
   kMmx = 1u << 12,        // As kX87, and EM gives #UD.
   kNoTest = 1u << 13,     // Not compared with the host's CPU; tests/… lists why.
   kProtected = 1u << 14,  // #UD in real and virtual-8086 mode.
+  kAvx = 1u << 15,        // #UD by CR4.OSXSAVE, XCR0 and in real mode, #NM by CR0.TS, checked like kSse.
 };
 
 // Status flags an instruction writes, leaves undefined, or reads; CF PF AF ZF SF OF as their RFLAGS bits.
@@ -41,12 +42,13 @@ struct Row {
   // As the Intel SDM writes opcodes: prefixes (NP, 66, F3, F2) if they select the instruction, 0F, 0F 38 or
   // 0F 3A, opcode byte ("50+r" for eight registers, "70+cc" for sixteen conditions), then "/r", or "/0"…"/7",
   // then "mem" or "reg" if only that form exists; a full ModRM byte is written as one more opcode byte
-  // ("0F 01 D0").
+  // ("0F 01 D0"). VEX prefixes are written as in "VEX.128.66.0F38.W0", without the length or W where those
+  // say nothing, or say only how long operands are.
   const char* encoding;
   // Operands as in appendix A of the SDM (Eb, Ev, Gv, Iz, Ib, sIb (sign-extended byte), Jz, Jb, M, Mq, Ob,
   // Ov, Sw, Cd, Dd, Vx, Wx, Wss, Wsd, Wq, Pq, Qq, Rv, AL, eAX (at most 4 bytes), rAX, 1, CL, Xb, Yb, Ap…),
-  // comma- separated; Zb, Zv, Zq for the register in the opcode, ST(0) and ST(i) for x87. encoding.cpp has
-  // them all.
+  // comma- separated; with a half, a fourth or an eighth of the vector in memory: Wxh, Wxf, Wxe; Zb, Zv, Zq
+  // for the register in the opcode, ST(0) and ST(i) for x87. encoding.cpp has them all.
   const char* operands;
   // Picks the handler from the decoded fields (size, register or memory form…); null: such a form is #UD.
   Handler (*select)(const Insn&);
@@ -62,10 +64,11 @@ inline bool ends_block(const Insn& insn) {
          ((insn.row->flags & kRep) && (insn.rep || insn.repne));
 }
 
-// The groups. Defined in table_general.cpp, table_system.cpp, table_x87.cpp, table_sse.cpp.
+// The groups. Defined in table_general.cpp, table_system.cpp, table_x87.cpp, table_sse.cpp, table_vex.cpp.
 std::span<const Row> general_rows();
 std::span<const Row> system_rows();
 std::span<const Row> x87_rows();
 std::span<const Row> sse_rows();
+std::span<const Row> vex_rows();
 
 }  // namespace alcove::cpu::soft

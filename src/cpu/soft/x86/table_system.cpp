@@ -111,6 +111,7 @@ const Row kRows[] = {
     {"rdpmc", "0F 33", "", always<read_counter>, kNoTest},
     {"cpuid", "0F A2", "", always<identify>, kNoTest},
     {"rdtscp", "0F 01 F9", "", always<read_tsc_and_processor>, kNoTest, {}, "rdtscp"},
+    {"rdpid", "F3 0F C7 /7 reg", "Rq", always<read_processor>, kNoTest, {}, "rdpid"},
     {"vmcall", "0F 01 C1", "", always<hypervisor_call>, kNoTest},
     {"vmmcall", "0F 01 D9", "", always<hypervisor_call>, kNoTest},
 

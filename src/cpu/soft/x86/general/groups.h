@@ -13,6 +13,7 @@ std::span<const Row> alu_rows();
 std::span<const Row> shift_rows();
 std::span<const Row> multiply_rows();
 std::span<const Row> bit_rows();
+std::span<const Row> bit_field_rows();
 std::span<const Row> move_rows();
 std::span<const Row> exchange_rows();
 std::span<const Row> control_rows();

@@ -101,6 +101,7 @@ const Row kRows[] = {
     {"sfence", "NP 0F AE /7 reg", "", always<execute_nothing>, 0, {}, "sse"},
     {"clflush", "NP 0F AE /7 mem", "Mb", always<execute_cache_flush>, 0, {}, "clflush"},
     {"clflushopt", "66 0F AE /7 mem", "Mb", always<execute_cache_flush>, 0, {}, "clflushopt"},
+    {"clwb", "66 0F AE /6 mem", "Mb", always<execute_cache_flush>, 0, {}, "clwb"},
     {"rdrand", "0F C7 /6 reg", "Rv", pick_wide_size<Random>, kNoTest, kWritesAll, "rdrand"},
     {"rdseed", "0F C7 /7 reg", "Rv", pick_wide_size<Random>, kNoTest, kWritesAll, "rdseed"},
     {"bound", "62 /r", "Gv,Ma", pick_wide_size<Bound>, kNo64},

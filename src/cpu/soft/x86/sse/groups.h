@@ -13,6 +13,7 @@ std::span<const Row> sse_arithmetic_rows();
 std::span<const Row> sse_conversion_rows();
 std::span<const Row> sse_compare_rows();
 std::span<const Row> sse_state_rows();
+std::span<const Row> xsave_rows();
 std::span<const Row> sse_string_rows();
 std::span<const Row> sse_crypto_rows();
 std::span<const Row> packed_arithmetic_rows();

@@ -15,9 +15,10 @@ constexpr uint64_t kPe = 1u << 0, kTs = 1u << 3, kEt = 1u << 4, kWp = 1u << 16, 
 constexpr uint64_t kCr0Writable = 0xe005002f;
 // CR4
 constexpr uint64_t kDe = 1u << 3, kPse = 1u << 4, kPae = 1u << 5, kPge = 1u << 7, kUmip = 1u << 11,
-                   kPcide = 1u << 17, kSmep = 1u << 20;
-// TSD, DE, PSE, PAE, MCE, PGE, PCE, OSFXSR, OSXMMEXCPT, UMIP, FSGSBASE, PCIDE, SMEP. Not SMAP (cpuid.cpp).
-constexpr uint64_t kCr4Writable = 0x130ffc;
+                   kPcide = 1u << 17, kOsxsave = 1u << 18, kSmep = 1u << 20;
+// TSD, DE, PSE, PAE, MCE, PGE, PCE, OSFXSR, OSXMMEXCPT, UMIP, FSGSBASE, PCIDE, OSXSAVE, SMEP. Not SMAP
+// (cpuid.cpp).
+constexpr uint64_t kCr4Writable = 0x130ffc | kOsxsave;
 constexpr uint64_t kLme = 1u << 8, kLma = 1u << 10;  // EFER
 constexpr uint64_t kNoFlush = uint64_t{1} << 63;     // CR3
 

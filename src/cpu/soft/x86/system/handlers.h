@@ -122,6 +122,7 @@ void read_msr_instruction(Cpu& cpu, const Insn& insn);
 void write_msr_instruction(Cpu& cpu, const Insn& insn);
 void read_tsc(Cpu& cpu, const Insn& insn);
 void read_tsc_and_processor(Cpu& cpu, const Insn& insn);
+void read_processor(Cpu& cpu, const Insn& insn);
 void read_counter(Cpu& cpu, const Insn& insn);
 void identify(Cpu& cpu, const Insn& insn);
 void hypervisor_call(Cpu& cpu, const Insn& insn);

@@ -46,6 +46,11 @@ void read_tsc_and_processor(Cpu& cpu, const Insn&) {
   cpu.gpr[rcx] = static_cast<uint32_t>(cpu.tsc_aux);
 }
 
+// RDPID
+void read_processor(Cpu& cpu, const Insn& insn) {
+  cpu.gpr[insn.rm] = static_cast<uint32_t>(cpu.tsc_aux);
+}
+
 // The model has no performance counters.
 void read_counter(Cpu& cpu, const Insn&) {
   raise(cpu, kGeneralProtection, 0);

@@ -7,6 +7,7 @@
 
 #include "cpu/soft/x86/cpu.h"
 #include "cpu/soft/x86/decoder.h"
+#include "cpu/soft/x86/host_features.h"
 #include "cpu/soft/x86/testing/layout.h"
 
 namespace alcove::cpu::soft::testing {
@@ -118,30 +119,57 @@ void CaseGenerator::draw_memory_address(Case& drawn) {
     drawn.address = is_64bit() ? kNonCanonical + below(256) * 16 : kReadOnly + kPage;
 }
 
+// Now and then with a register where none is meant, which is no instruction.
+void CaseGenerator::draw_vex(const CompiledRow& row, std::vector<uint8_t>& code) {
+  const Pattern& pattern = row.pattern;
+  constexpr uint8_t kPrefixes[] = {0, 1, 2, 3, 0};
+  static_assert(static_cast<int>(Prefix::f3) == 2 && static_cast<int>(Prefix::f2) == 3);
+  const bool l = pattern.vex_l >= 0 ? pattern.vex_l : chance(50);
+  const bool w = pattern.vex_w >= 0 ? pattern.vex_w : chance(50);
+  const auto vvvv = static_cast<uint8_t>(row.uses_vvvv || chance(2) ? below(16) : 15);
+  const auto last = static_cast<uint8_t>(vvvv << 3 | l << 2 | kPrefixes[static_cast<size_t>(pattern.prefix)]);
+  const uint8_t extensions = is_64bit() ? static_cast<uint8_t>(below(8)) : 7;
+  if (pattern.map == OpcodeMap::vex_0f && !w && chance(50)) {
+    code.push_back(0xc5);
+    code.push_back(static_cast<uint8_t>((is_64bit() ? draw() & 0x80 : 0x80) | last));
+    if (!is_64bit()) code.back() |= 0x40;
+    return;
+  }
+  code.push_back(0xc4);
+  code.push_back(static_cast<uint8_t>(
+      extensions << 5 | (static_cast<unsigned>(pattern.map) - static_cast<unsigned>(OpcodeMap::vex_0f) + 1)));
+  code.push_back(static_cast<uint8_t>(w << 7 | last));
+}
+
 void CaseGenerator::draw_code(const CompiledRow& row, Case& drawn) {
   const Pattern& pattern = row.pattern;
   std::vector<uint8_t>& code = drawn.code;
   const bool memory = pattern.modrm && !row.ignores_mod && pattern.form != Form::reg &&
                       (pattern.form == Form::memory || chance(55));
-  if (pattern.prefix == Prefix::operand_size ||
-      (pattern.prefix != Prefix::none && !(row.row->flags & kForce64) && chance(20)))
+  const bool vex = is_vex(pattern.map);
+  if (!vex && (pattern.prefix == Prefix::operand_size ||
+               (pattern.prefix != Prefix::none && !(row.row->flags & kForce64) && chance(20))))
     code.push_back(0x66);
   // In 32-bit mode 16-bit addresses reach no memory.
   const bool address_prefix = memory && mode_ != CodeMode::bits32 && chance(is_64bit() ? 5 : 50);
   if (address_prefix) code.push_back(0x67);
   const bool short_address = mode_ == CodeMode::bits16 && !address_prefix;
-  if (pattern.prefix == Prefix::f3 || pattern.prefix == Prefix::f2)
+  if (!vex && (pattern.prefix == Prefix::f3 || pattern.prefix == Prefix::f2))
     code.push_back(pattern.prefix == Prefix::f3 ? 0xf3 : 0xf2);
   if ((row.row->flags & kRep) && chance(60)) code.push_back(chance(50) ? 0xf3 : 0xf2);
   if (memory && (row.row->flags & kLock) && chance(20)) code.push_back(0xf0);
-  if (is_64bit() && chance(60)) code.push_back(static_cast<uint8_t>(0x40 | below(16)));
-  if (pattern.map != OpcodeMap::one_byte) code.push_back(0x0f);
+  if (vex)
+    draw_vex(row, code);
+  else if (is_64bit() && chance(60))
+    code.push_back(static_cast<uint8_t>(0x40 | below(16)));
+  if (!vex && pattern.map != OpcodeMap::one_byte) code.push_back(0x0f);
   if (pattern.map == OpcodeMap::three_byte_38) code.push_back(0x38);
   if (pattern.map == OpcodeMap::three_byte_3a) code.push_back(0x3a);
   code.push_back(static_cast<uint8_t>(pattern.opcode + below(pattern.opcode_count)));
   if (pattern.modrm) {
     const auto reg = static_cast<uint8_t>(pattern.digit >= 0 ? pattern.digit : below(8));
     auto rm = static_cast<uint8_t>(pattern.rm >= 0 ? pattern.rm : below(8));
+    if (has_operand(row, OperandKind::modrm_vector)) rm = 4;
     uint8_t mod = memory ? static_cast<uint8_t>(below(3)) : 3;
     if (row.ignores_mod) mod = 3;
     code.push_back(static_cast<uint8_t>(mod << 6 | reg << 3 | rm));
@@ -199,7 +227,7 @@ void CaseGenerator::draw_fpu(const CompiledRow& row, Case& drawn) {
       fx.set<uint16_t>(FxArea::st(i) + 8, exponent);
     }
   }
-  if (row.row->flags & kSse) {
+  if (row.row->flags & (kSse | kAvx)) {
     uint32_t mxcsr = 0x1f80 | static_cast<uint32_t>(below(4) << 13 | (draw() & 0x3f));
     if (chance(15)) mxcsr |= 1 << 15;  // Flush to zero
     if (chance(15)) mxcsr |= 1 << 6;   // Denormals are zeros
@@ -213,6 +241,8 @@ void CaseGenerator::draw_fpu(const CompiledRow& row, Case& drawn) {
                        : floating_point(false) | floating_point(false) << 32;
   };
   for (unsigned i = 0; i < 32; ++i) fx.set<uint64_t>(FxArea::kXmm + 8 * i, value());
+  if (host_runs_avx() && chance(80))
+    for (auto& half : drawn.before.upper) half = {value(), value()};
   for (size_t i = 0; i < drawn.bytes.size(); i += 8) {
     const uint64_t word = value();
     std::memcpy(&drawn.bytes[i], &word, sizeof word);
@@ -236,13 +266,13 @@ void CaseGenerator::place_operands(const CompiledRow& row, Case& drawn) {
   const std::string_view name = row.row->mnemonic;
 
   // Most bits of MXCSR are reserved, and bit 17 is only on AMD's processors.
-  const size_t mxcsr = name == "ldmxcsr" ? 0 : FxArea::kMxcsr;
-  if (name == "ldmxcsr" || name.starts_with("fxrstor")) {
+  const size_t mxcsr = name.ends_with("ldmxcsr") ? 0 : FxArea::kMxcsr;
+  if (name.ends_with("ldmxcsr") || name.starts_with("fxrstor")) {
     drawn.bytes[mxcsr + 2] &= 0xfd;
     if (chance(70)) drawn.bytes[mxcsr + 2] = drawn.bytes[mxcsr + 3] = 0;
   }
   if (name == "xlatb") state.gpr[rbx] = offset(drawn.address);
-  if (name.starts_with("maskmov")) state.gpr[rdi] = offset(drawn.address);
+  if (name.starts_with("maskmov") || name == "vmaskmovdqu") state.gpr[rdi] = offset(drawn.address);
   if (name == "enter" || name == "leave")
     state.gpr[rbp] = chance(80) ? kStack + kPage / 2 + below(256) : drawn.address;
   if (has_operand(row, OperandKind::string_source)) state.gpr[rsi] = offset(drawn.address);
@@ -254,6 +284,15 @@ void CaseGenerator::place_operands(const CompiledRow& row, Case& drawn) {
   if (row.row->flags & kRep) state.gpr[rcx] = chance(80) ? below(20) : below(2500);
   if (name.starts_with("loop") && chance(50)) state.gpr[rcx] = below(3);
 
+  if (has_operand(row, OperandKind::modrm_vector)) {
+    // Near the base.
+    const bool dwords = name.find("gatherd") != name.npos;
+    const auto indices = [&] { return below(64) | (dwords ? below(64) << 32 : 0); };
+    for (size_t i = 0; i < 2; ++i) {
+      state.fx.set<uint64_t>(FxArea::xmm(insn.rm) + 8 * i, indices());
+      if (host_runs_avx()) state.upper[insn.rm][i] = indices();
+    }
+  }
   const bool memory = row.pattern.modrm && !insn.is_register;
   if (memory && is_bit_string(row))
     state.gpr[insn.reg] = (below(8192) - 4096) & (is_64bit() ? ~uint64_t{0} : 0xffffffff);
@@ -285,6 +324,9 @@ void CaseGenerator::place_operands(const CompiledRow& row, Case& drawn) {
 std::optional<Case> CaseGenerator::generate(const CompiledRow& row) {
   Case drawn;
   draw_memory_address(drawn);
+  // Intel's processors demand that of SHA's operands, AMD's do not.
+  if (std::string_view(row.row->mnemonic).starts_with("sha") && row.row->flags & kSse)
+    drawn.address &= ~uint64_t{15};
   draw_code(row, drawn);
   if (decode(drawn.code, mode_, 0, drawn.insn) != DecodeError::none || drawn.insn.row != row.row)
     return std::nullopt;

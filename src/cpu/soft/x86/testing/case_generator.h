@@ -37,6 +37,7 @@ class CaseGenerator {
   uint64_t number();
   uint64_t floating_point(bool is_double);
   void draw_memory_address(Case& drawn);
+  void draw_vex(const CompiledRow& row, std::vector<uint8_t>& code);
   void draw_code(const CompiledRow& row, Case& drawn);
   void draw_state(const CompiledRow& row, Case& drawn);
   void draw_fpu(const CompiledRow& row, Case& drawn);

@@ -75,6 +75,9 @@ void compare_states(const CpuState& before, const CpuState& host, const CpuState
   for (unsigned i = 0; i < 16; ++i) {
     compare_fx.template operator()<uint64_t>(fmt::format("xmm{} low", i), FxArea::xmm(i), ~uint64_t{0});
     compare_fx.template operator()<uint64_t>(fmt::format("xmm{} high", i), FxArea::xmm(i) + 8, ~uint64_t{0});
+    for (unsigned half = 0; half < 2; ++half)
+      differences.compare(fmt::format("ymm{} word {}", i, half + 2), before.upper[i][half],
+                          host.upper[i][half], soft.upper[i][half]);
   }
   if (!x87) return;
   compare_fx.template operator()<uint16_t>("x87 control", FxArea::kControl, 0x1f3f);

@@ -38,6 +38,7 @@ struct CpuState {
   uint32_t flags = 2;
   uint8_t code_size = 8;  // As Cpu::code_size: 8, or 4 or 2 for compatibility mode.
   FxArea fx;
+  std::array<std::array<uint64_t, 2>, 16> upper{};  // The upper halves of the YMM registers.
 };
 
 struct FaultKind {

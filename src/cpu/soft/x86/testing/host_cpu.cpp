@@ -22,7 +22,9 @@ namespace {
 constexpr size_t kSignalStackSize = 64 << 10;
 constexpr int kSignals[] = {SIGTRAP, SIGSEGV, SIGFPE, SIGILL, SIGBUS};
 constexpr size_t kXstateHeader = 512;  // XSTATE_BV follows the legacy area of XSAVE.
-constexpr size_t kSoftwareBytes = 464;
+constexpr size_t kUpperHalves = 576;
+constexpr uint64_t kUpperComponent = 4;
+constexpr size_t kSoftwareBytes = 464, kFeatures = kSoftwareBytes + 8;
 constexpr uint32_t kXsaveMagic = 0x46505853;  // FP_XSTATE_MAGIC1 of <asm/sigcontext.h>
 // Linux' selectors for 32-bit code and for data.
 constexpr uint16_t kCompatibilityCode = 0x23, kFlatData = 0x2b;
@@ -41,9 +43,21 @@ const CpuState* entry_state;
 Result* result;
 gregset_t own_registers;
 FxArea own_fx;
+std::array<std::array<uint64_t, 2>, 16> own_upper;
 struct sigaction old_actions[std::size(kSignals)];
 
-void write_fx(mcontext_t& context, const FxArea& area) {
+// Whether the frame has room for the upper halves (<asm/sigcontext.h>: _fpx_sw_bytes).
+bool has_upper(const std::byte* bytes) {
+  uint32_t magic;
+  uint64_t features;
+  std::memcpy(&magic, bytes + kSoftwareBytes, sizeof magic);
+  std::memcpy(&features, bytes + kFeatures, sizeof features);
+  return magic == kXsaveMagic && (features & kUpperComponent);
+}
+
+using Upper = std::array<std::array<uint64_t, 2>, 16>;
+
+void write_fx(mcontext_t& context, const FxArea& area, const Upper& upper) {
   auto* bytes = reinterpret_cast<std::byte*>(context.fpregs);
   std::copy_n(area.bytes.data(), kSoftwareBytes, bytes);
   uint32_t magic;
@@ -52,12 +66,22 @@ void write_fx(mcontext_t& context, const FxArea& area) {
     uint64_t present;
     std::memcpy(&present, bytes + kXstateHeader, sizeof present);
     present |= 3;  // x87 and SSE are to be loaded.
+    if (has_upper(bytes)) {
+      present |= kUpperComponent;
+      std::memcpy(bytes + kUpperHalves, &upper, sizeof upper);
+    }
     std::memcpy(bytes + kXstateHeader, &present, sizeof present);
   }
 }
 
-void read_fx(const mcontext_t& context, FxArea& area) {
-  std::copy_n(reinterpret_cast<const std::byte*>(context.fpregs), kSoftwareBytes, area.bytes.data());
+void read_fx(const mcontext_t& context, FxArea& area, Upper& upper) {
+  const auto* bytes = reinterpret_cast<const std::byte*>(context.fpregs);
+  std::copy_n(bytes, kSoftwareBytes, area.bytes.data());
+  upper = {};
+  if (!has_upper(bytes)) return;
+  uint64_t present;
+  std::memcpy(&present, bytes + kXstateHeader, sizeof present);
+  if (present & kUpperComponent) std::memcpy(&upper, bytes + kUpperHalves, sizeof upper);
 }
 
 void set_selectors(mcontext_t& context, uint16_t code) {
@@ -84,13 +108,13 @@ void handle(int number, siginfo_t* info, void* opaque) {
   }
   if (phase == Phase::entering) {
     std::memcpy(own_registers, context.gregs, sizeof own_registers);
-    read_fx(context, own_fx);
+    read_fx(context, own_fx, own_upper);
     for (unsigned i = 0; i < 16; ++i) context.gregs[kGregs[i]] = static_cast<greg_t>(entry_state->gpr[i]);
     context.gregs[REG_RIP] = static_cast<greg_t>(entry_state->rip);
     context.gregs[REG_EFL] = entry_state->flags;
     if (entry_state->code_size != 8)
       set_selectors(context, entry_state->code_size == 4 ? kCompatibilityCode : kCode16);
-    write_fx(context, entry_state->fx);
+    write_fx(context, entry_state->fx, entry_state->upper);
     phase = Phase::inside;
     return;
   }
@@ -98,7 +122,7 @@ void handle(int number, siginfo_t* info, void* opaque) {
   for (unsigned i = 0; i < 16; ++i) result->state.gpr[i] = static_cast<uint64_t>(context.gregs[kGregs[i]]);
   result->state.rip = static_cast<uint64_t>(context.gregs[REG_RIP]);
   result->state.flags = static_cast<uint32_t>(context.gregs[REG_EFL]);
-  read_fx(context, result->state.fx);
+  read_fx(context, result->state.fx, result->state.upper);
   const auto trap = context.gregs[REG_TRAPNO];
   const auto error = static_cast<uint32_t>(context.gregs[REG_ERR]);
   if (trap == kBreakpointTrap) {
@@ -111,7 +135,7 @@ void handle(int number, siginfo_t* info, void* opaque) {
                               .address = static_cast<uint64_t>(context.gregs[REG_CR2])};
   }
   std::memcpy(context.gregs, own_registers, sizeof own_registers);
-  write_fx(context, own_fx);
+  write_fx(context, own_fx, own_upper);
   phase = Phase::idle;
 }
 

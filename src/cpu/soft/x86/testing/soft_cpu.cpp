@@ -6,6 +6,8 @@
 #include "cpu/soft/x86/cpu.h"
 #include "cpu/soft/x86/decoder.h"
 #include "cpu/soft/x86/engine_services.h"
+#include "cpu/soft/x86/host_features.h"
+#include "cpu/soft/x86/sse/upper_halves.h"
 #include "cpu/soft/x86/testing/layout.h"
 
 namespace alcove::cpu::soft::testing {
@@ -13,7 +15,8 @@ namespace {
 
 constexpr uint64_t kPresent = 1, kWritable = 2, kUser = 4;
 constexpr uint8_t kInvalidInstruction = 0x06;  // In 64-bit mode.
-constexpr uint64_t kPaging = uint64_t{1} << 31, kWriteProtect = uint64_t{1} << 16;
+constexpr uint64_t kPaging = uint64_t{1} << 31, kWriteProtect = uint64_t{1} << 16,
+                   kOsxsave = uint64_t{1} << 18;
 
 // The two-bit tag of a register that the abridged tag calls used (Intel SDM vol. 1, 8.1.7).
 unsigned full_tag(uint64_t significand, uint16_t exponent) {
@@ -31,6 +34,10 @@ SoftCpu::SoftCpu(bool translated)
   Cpu& cpu = engine_.cpu();
   cpu.cr3 = kTables;
   cpu.cr0 |= kPaging | kWriteProtect;
+  if (host_runs_avx()) {
+    cpu.cr4 |= kOsxsave;
+    cpu.xcr0 |= kXcr0Avx;
+  }
   switch_address_space(cpu, false);
   set_code_size(8);
 }
@@ -87,6 +94,7 @@ void SoftCpu::load(const CpuState& state) {
   fpu.control = state.fx.get<uint16_t>(FxArea::kControl);
   fpu.status = state.fx.get<uint16_t>(FxArea::kStatus);
   fpu.last_instruction = fpu.last_data = 0;
+  fpu.upper_in_use = false;
   fpu.last_opcode = fpu.last_instruction_selector = fpu.last_data_selector = 0;
   fpu.mxcsr = state.fx.get<uint32_t>(FxArea::kMxcsr);
   const auto used = state.fx.get<uint8_t>(FxArea::kTag);
@@ -103,6 +111,9 @@ void SoftCpu::load(const CpuState& state) {
   for (unsigned i = 0; i < 16; ++i) {
     fpu.ymm[i].words[0] = state.fx.get<uint64_t>(FxArea::xmm(i));
     fpu.ymm[i].words[1] = state.fx.get<uint64_t>(FxArea::xmm(i) + 8);
+    fpu.ymm[i].words[2] = state.upper[i][0];
+    fpu.ymm[i].words[3] = state.upper[i][1];
+    fpu.upper_in_use |= (state.upper[i][0] | state.upper[i][1]) != 0;
   }
 }
 
@@ -129,6 +140,8 @@ CpuState SoftCpu::store() {
   for (unsigned i = 0; i < 16; ++i) {
     state.fx.set(FxArea::xmm(i), fpu.ymm[i].words[0]);
     state.fx.set(FxArea::xmm(i) + 8, fpu.ymm[i].words[1]);
+    const Ymm value = read_ymm(fpu, i);
+    state.upper[i] = {value.words[2], value.words[3]};
   }
   return state;
 }
