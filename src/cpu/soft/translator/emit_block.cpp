@@ -163,8 +163,7 @@ size_t BlockEmitter::finish_stubs() {
   }
   for (const ExitStub& stub : exits_) {
     a_.bind(stub.from);
-    swap_out();
-    links_.push_back({a_.jump(), stub.page_offset});
+    go_to(stub.page_offset, stub.poll);
   }
   for (const LinkStub& stub : links_) {
     a_.bind(stub.from);

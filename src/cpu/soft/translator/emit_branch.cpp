@@ -153,17 +153,15 @@ void BlockEmitter::jump_if(const Insn& insn) {
       a_.bind(jump, parts_[*target].begin);
     else
       parts_[*target].from.push_back(jump);
-  } else if (near && !back) {
-    (swaps_.empty() ? links_ : exits_).push_back({a_.jump_if(condition), taken});
-  } else {
+  } else if (target) {
     const Assembler::Fixup not_taken = a_.jump_if(condition ^ 1);
-    if (target) {
-      poll_inside(*target);
-      jump_to_part(*target);
-    } else {
-      go_to(taken, back);
-    }
+    poll_inside(*target);
+    jump_to_part(*target);
     a_.bind(not_taken);
+  } else if (near && !back && swaps_.empty()) {
+    links_.push_back({a_.jump_if(condition), taken});
+  } else {
+    exits_.push_back({a_.jump_if(condition), taken, back});
   }
   fall_through();
 }

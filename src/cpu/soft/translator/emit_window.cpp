@@ -38,8 +38,7 @@ HostMemory BlockEmitter::window_at(unsigned guest, int32_t displacement, Scratch
   // Frames keep RCX, as far as possible, and all else has RBP.
   const bool word = which == Scratch::word || (which == Scratch::either && (guest == rsp || guest == rbp));
   const HostRegister scratch = word ? kWord : kAddress;
-  const HostRegister from = host_or_load(guest, scratch);
-  a_.pext(scratch, from, ALCOVE_TRANSLATED(window).displacement);
+  load_into_window(scratch, guest, 0);
   reach_[scratch == kWord] = {.guest = static_cast<uint8_t>(guest), .moved = 0};
   return {.base = scratch, .displacement = Window::kOffset + displacement, .gs = true};
 }
@@ -49,6 +48,11 @@ HostMemory BlockEmitter::window_operand(const Insn& insn, bool word_needed) {
   if (insn.address_size == 8 && insn.segment < fs && insn.base < 16 && insn.index == kNoRegister &&
       is_small(displacement))
     return window_at(insn.base, static_cast<int32_t>(displacement),
+                     word_needed ? Scratch::address : Scratch::either);
+  // All code of a unit is of one page.
+  const int64_t from_page = page_offset(displacement);
+  if (insn.address_size == 8 && insn.segment < fs && insn.base == kRipRegister && is_small(from_page))
+    return window_at(kRipRegister, static_cast<int32_t>(from_page),
                      word_needed ? Scratch::address : Scratch::either);
   const HostRegister linear = address(insn);
   clobber(kAddress);
@@ -125,15 +129,24 @@ void BlockEmitter::update_reach(const Insn& insn, const Plan& plan) {
 void BlockEmitter::restore_reach(const std::array<Reach, 2>& reach) {
   for (const HostRegister scratch : {kAddress, kWord}) {
     const Reach& wanted = reach[scratch == kWord];
-    if (wanted.guest == kNoRegister) continue;
-    HostRegister from = host(wanted.guest);
-    if (from == kNoHostRegister) {
-      a_.load(scratch, gpr_slot(wanted.guest));
-      from = scratch;
-    }
-    if (wanted.moved != 0) a_.lea(scratch, {.base = from, .displacement = -wanted.moved});
-    a_.pext(scratch, wanted.moved != 0 ? scratch : from, ALCOVE_TRANSLATED(window).displacement);
+    if (wanted.guest != kNoRegister) load_into_window(scratch, wanted.guest, wanted.moved);
   }
+}
+
+// What the register was before it moved. kRipRegister stands for the page of the code.
+void BlockEmitter::load_into_window(HostRegister scratch, unsigned guest, int32_t moved) {
+  HostRegister from = scratch;
+  if (guest == kRipRegister)
+    a_.load(scratch, ALCOVE_TRANSLATED(page));
+  else if (host(guest) == kNoHostRegister)
+    a_.load(scratch, gpr_slot(guest));
+  else
+    from = host(guest);
+  if (moved != 0) {
+    a_.lea(scratch, {.base = from, .displacement = -moved});
+    from = scratch;
+  }
+  a_.pext(scratch, from, ALCOVE_TRANSLATED(window).displacement);
 }
 
 }  // namespace alcove::cpu::soft

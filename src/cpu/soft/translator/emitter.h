@@ -135,6 +135,7 @@ class BlockEmitter {
   // After an instruction.
   void update_reach(const Insn& insn, const Plan& plan);
   void restore_reach(const std::array<Reach, 2>& reach);
+  void load_into_window(HostRegister scratch, unsigned guest, int32_t moved);
 
   // emit_plain.cpp
   void plain(const Insn& insn, const Plan& plan);
@@ -247,7 +248,11 @@ class BlockEmitter {
     Assembler::Fixup from;
     int64_t page_offset;
   };
-  using ExitStub = LinkStub;  // Swaps registers on the way to a link.
+  struct ExitStub {  // Not only a link.
+    Assembler::Fixup from;
+    int64_t page_offset;
+    bool poll;
+  };
   struct Branch {
     Assembler::Fixup lea;
     const Block* block;
