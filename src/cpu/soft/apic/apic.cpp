@@ -138,6 +138,11 @@ uint8_t Apic::processor_priority() const {
   return (task_priority_ & 0xf0) >= in_service_class ? task_priority_ : in_service_class;
 }
 
+size_t Apic::has_requests_offset() {
+  static_assert(sizeof(has_requests_) == 1);
+  return offsetof(Apic, has_requests_);
+}
+
 std::optional<uint8_t> Apic::pending() const {
   if (!takes_fixed()) return std::nullopt;
   const int vector = highest(requests_);

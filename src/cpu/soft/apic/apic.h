@@ -60,6 +60,8 @@ class Apic {
   bool takes_fixed() const { return enabled() && software_enabled(); }
   // Any interrupt requested and not yet in service, whether or not it can be taken.
   bool has_requests() const { return has_requests_.load(std::memory_order_acquire); }
+  // For translated code: the byte that tells it.
+  static size_t has_requests_offset();
   void end_wait();
   uint8_t startup_vector() const { return startup_vector_.load(std::memory_order_acquire); }
   // The bus's timer thread: the deadline came. Returns the next, or 0.

@@ -126,15 +126,41 @@ void Assembler::move_immediate(HostRegister to, uint64_t value) {
   }
 }
 
-void Assembler::pext(HostRegister to, HostRegister from, int32_t mask) {
+// VEX prefixes (Intel SDM vol. 2, 2.3.5) of 64-bit operations; `prefix`: 2 for F3, 3 for F2.
+void Assembler::gather_or_scatter(uint8_t prefix, HostRegister to, HostRegister from, int32_t mask) {
   byte(kGsPrefix);
   byte(0xc4);
   byte(static_cast<uint8_t>((to & 8 ? 0 : 0x80) | 0x60 | 2));
-  byte(static_cast<uint8_t>(0x80 | (~from & 15) << 3 | 2));
+  byte(static_cast<uint8_t>(0x80 | (~from & 15) << 3 | prefix));
   byte(0xf5);
   byte(modrm(0, to, 4));
   byte(0x25);
   word32(static_cast<uint32_t>(mask));
+}
+
+void Assembler::pext(HostRegister to, HostRegister from, int32_t mask) {
+  gather_or_scatter(2, to, from, mask);
+}
+
+void Assembler::pdep(HostRegister to, HostRegister from, int32_t mask) {
+  gather_or_scatter(3, to, from, mask);
+}
+
+void Assembler::sarx(HostRegister to, HostRegister from, HostRegister count) {
+  byte(0xc4);
+  byte(static_cast<uint8_t>((to & 8 ? 0 : 0x80) | 0x40 | (from & 8 ? 0 : 0x20) | 2));
+  byte(static_cast<uint8_t>(0x80 | (~count & 15) << 3 | 2));
+  byte(0xf7);
+  byte(modrm(3, to, from));
+}
+
+void Assembler::rorx(HostRegister to, HostRegister from, uint8_t count) {
+  byte(0xc4);
+  byte(static_cast<uint8_t>((to & 8 ? 0 : 0x80) | 0x40 | (from & 8 ? 0 : 0x20) | 3));
+  byte(0xfb);
+  byte(0xf0);
+  byte(modrm(3, to, from));
+  byte(count);
 }
 
 void Assembler::test_low(HostRegister reg, uint8_t bits) {

@@ -95,6 +95,11 @@ class Assembler {
   }
   // to = the bits of `from` that the mask at gs:[displacement] has, brought together. Changes no flags.
   void pext(HostRegister to, HostRegister from, int32_t mask);
+  // The reverse: to = the low bits of `from` spread to where the mask has bits.
+  void pdep(HostRegister to, HostRegister from, int32_t mask);
+  // Shifts that change no flags.
+  void sarx(HostRegister to, HostRegister from, HostRegister count);
+  void rorx(HostRegister to, HostRegister from, uint8_t count);
   void test_low(HostRegister reg, uint8_t bits);
 
   // Jumps. The versions with offsets go to places in this buffer; `fixup`s are resolved by bind().
@@ -119,6 +124,7 @@ class Assembler {
  private:
   void prefixes(const HostOpcode& opcode, bool gs);
   void vex_and_opcode(const HostOpcode& opcode, unsigned reg, unsigned index, unsigned base);
+  void gather_or_scatter(uint8_t prefix, HostRegister to, HostRegister from, int32_t mask);
   void rex_and_opcode(const HostOpcode& opcode, unsigned reg, unsigned index, unsigned base, bool needs_rex);
 
   uint8_t* begin_;

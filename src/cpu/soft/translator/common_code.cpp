@@ -41,16 +41,18 @@ void move_vectors(Assembler& a, uint8_t opcode) {
 void save_guest(Assembler& a) {
   for (unsigned i = 0; i < kHostOf.size(); ++i)
     if (kHostOf[i] != kNoHostRegister) a.store(gpr_slot(i), kHostOf[i]);
-  a.byte(0x9c);  // PUSHFQ
-  pop(a, kHostRax);
+  a.byte(0x9f);                                   // LAHF
+  a.op({.opcode = 0x90, .map = 1}, 0, kHostRax);  // SETO AL
   a.store(ALCOVE_TRANSLATED(flags), kHostRax);
   move_vectors(a, kStoreAligned);
 }
 
 void load_guest(Assembler& a) {
   move_vectors(a, kLoadAligned);
-  a.op({.opcode = 0xff}, 6, ALCOVE_TRANSLATED(flags));  // PUSH
-  a.byte(0x9d);                                         // POPFQ
+  a.load(kHostRax, ALCOVE_TRANSLATED(flags));
+  a.byte(0x04);  // ADD AL, 127 gives OF,
+  a.byte(127);
+  a.byte(0x9e);  // SAHF the others.
   for (unsigned i = 0; i < kHostOf.size(); ++i)
     if (kHostOf[i] != kNoHostRegister) a.load(kHostOf[i], gpr_slot(i));
 }

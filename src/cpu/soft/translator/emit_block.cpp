@@ -110,6 +110,8 @@ void BlockEmitter::instruction(const Insn& insn) {
       return jump_indirect(insn);
     case Way::near_return:
       return near_return(insn);
+    default:
+      return system(insn, plan.way);
   }
 }
 
@@ -186,9 +188,13 @@ size_t BlockEmitter::finish_stubs() {
     if (item.handler) {
       const size_t site = a_.size();
       Block* const block = const_cast<Block*>(item.handler->block);
-      const size_t resume = goes_on(block->instructions()[item.handler->insn]) ? item.resume : site;
+      const Insn& insn = block->instructions()[item.handler->insn];
+      const Plan& plan = plan_of(*insn.row);
+      const size_t resume = goes_on(insn) ? item.resume : site;
       a_.word64(reinterpret_cast<uint64_t>(block));
-      a_.word32(static_cast<uint32_t>(item.handler->insn));
+      a_.word32(static_cast<uint32_t>(item.handler->insn) |
+                static_cast<uint32_t>(operand_use(plan, insn)) << 16 |
+                static_cast<uint32_t>(stack_use(plan)) << 24);
       a_.word32(static_cast<uint32_t>(resume - site));
     } else {
       a_.word64(reinterpret_cast<uint64_t>(&block()));

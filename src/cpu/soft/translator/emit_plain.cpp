@@ -55,7 +55,7 @@ void BlockEmitter::plain(const Insn& insn, const Plan& plan) {
   const bool in_memory = plan.rm != Role::none && !insn.is_register;
   const unsigned size = in_memory ? memory_size(plan, insn) : 0;
   if (in_memory && (size == 0 || size > 16)) return by_handler(insn);
-  if (in_memory && plan.string_indexed) return by_handler(insn);
+  if (in_memory && plan.string_indexed) return bit_in_memory(insn);
 
   // What registers stand for bytes depends on the REX prefix: AH to BH are there only without one.
   HostOpcode opcode = host_opcode(insn, plan);

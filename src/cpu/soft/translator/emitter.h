@@ -16,8 +16,10 @@ namespace alcove::cpu::soft {
 // Lies in code memory, aligned; the routines at CommonCode::run_handler get its address in RCX.
 struct HandlerSite {
   const Block* block;
-  uint32_t insn;   // Its index.
-  int32_t resume;  // Distance of the code of what follows; 0 if where that is depends on the instruction.
+  uint16_t insn;       // Its index.
+  OperandUse operand;  // What it accesses in memory,
+  StackUse stack;      // and on the stack: the map is to know these pages afterwards.
+  int32_t resume;      // Distance of the code of what follows; 0 if where that is depends on the instruction.
 };
 
 // Likewise, where a block leads to another of its page that is not translated yet. The jump's displacement
@@ -160,6 +162,21 @@ class BlockEmitter {
   // emit_string.cpp
   void repeat_string(const Insn& insn, bool moves);
   void string_address(HostRegister address, bool write);
+
+  // emit_system.cpp
+  void system(const Insn& insn, Way way);
+  void clear_system_flag(const HostMemory& kept, uint32_t flag);
+  void set_interrupt_flag(const Insn& insn);
+  void push_flags(const Insn& insn);
+  void swap_gs();
+  void read_base(const Insn& insn, unsigned segment);
+  void write_base(const Insn& insn, unsigned segment);
+  void require(const HostMemory& word, const HostMemory& bits);
+  void read_time(bool processor_too);
+  void read_control(const Insn& insn);
+  void read_selector(const Insn& insn);
+  void bit_in_memory(const Insn& insn);
+  void write_general(unsigned guest);
 
   // emit_branch.cpp
   void call_relative(const Insn& insn);

@@ -30,6 +30,10 @@ inline constexpr HostRegister kGuestRsp = kHostR11, kGuestRbp = kHostR10, kGuest
 inline HostMemory gpr_slot(unsigned number) {
   return gs_memory(static_cast<int32_t>(offsetof(Cpu, gpr) + 8 * number));
 }
+// Of RFLAGS, what is not arithmetic.
+inline HostMemory system_flags() {
+  return gs_memory(static_cast<int32_t>(offsetof(Cpu, flags) + Flags::system_offset()));
+}
 inline HostMemory translated_slot(size_t member) {
   return gs_memory(static_cast<int32_t>(offsetof(Cpu, translated) + member));
 }

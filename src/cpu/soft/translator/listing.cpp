@@ -38,7 +38,30 @@ std::optional<std::string> name_of(uint64_t displacement) {
     add(ALCOVE_TRANSLATED(upper_jump), "upper jump");
     add(ALCOVE_TRANSLATED(in_page), "in page");
     add(ALCOVE_TRANSLATED(sign), "sign");
-    for (unsigned i = 0; i < 5; ++i)
+    add(ALCOVE_TRANSLATED(shadow), "shadow");
+    add(ALCOVE_TRANSLATED(not_canonical), "not canonical");
+    add(ALCOVE_TRANSLATED(arithmetic), "arithmetic");
+    add(ALCOVE_TRANSLATED(interrupts), "interrupts");
+    add(ALCOVE_TRANSLATED(no_interrupts), "no interrupts");
+    add(ALCOVE_TRANSLATED(upwards), "upwards");
+    add(ALCOVE_TRANSLATED(cr4_tsd), "CR4.TSD");
+    add(ALCOVE_TRANSLATED(cr4_fsgsbase), "CR4.FSGSBASE");
+    add(system_flags(), "guest's system flags");
+    add(ALCOVE_CPU_MEMBER(apic), "APIC");
+    add(ALCOVE_CPU_MEMBER(cr0), "guest's cr0");
+    add(ALCOVE_CPU_MEMBER(cr2), "guest's cr2");
+    add(ALCOVE_CPU_MEMBER(cr3), "guest's cr3");
+    add(ALCOVE_CPU_MEMBER(cr4), "guest's cr4");
+    add(ALCOVE_CPU_MEMBER(tsc_offset), "TSC offset");
+    add(ALCOVE_CPU_MEMBER(tsc_aux), "guest's tsc_aux");
+    add(ALCOVE_CPU_MEMBER(kernel_gs_base), "guest's kernel_gs_base");
+    add(ALCOVE_CPU_MEMBER(interrupt_shadow), "interrupt shadow");
+    for (unsigned i = 0; i < 6; ++i) {
+      map[offsetof(Cpu, segments) + sizeof(Segment) * i] = fmt::format("guest's {}", kSegments[i]);
+      map[offsetof(Cpu, segments) + sizeof(Segment) * i + offsetof(SegmentRegister, base)] =
+          fmt::format("guest's {} descriptor base", kSegments[i]);
+    }
+    for (unsigned i = 0; i < 6; ++i)
       map[offsetof(Cpu, translated) + offsetof(TranslatedState, low_bits) + 8 * i] =
           fmt::format("{} low bits", i + 1);
     return map;

@@ -73,6 +73,24 @@ constexpr std::array kGoOn{Names("sti"), Names("popf|popfd|popfq")};
 constexpr std::array kUnaligned{Names("pcmpestri"), Names("pcmpistri"), Names("movups"),
                                 Names("movupd"),    Names("movdqu"),    Names("lddqu"),
                                 Names("pcmpestrm"), Names("pcmpistrm")};
+struct SystemWay {
+  Names mnemonic;
+  Names encoding;
+  Way way;
+};
+constexpr std::array kSystem{SystemWay{"cli", "FA", Way::clear_interrupt_flag},
+                             SystemWay{"sti", "FB", Way::set_interrupt_flag},
+                             SystemWay{"cld", "FC", Way::clear_direction_flag},
+                             SystemWay{"pushf|pushfd|pushfq", "9C", Way::push_flags},
+                             SystemWay{"swapgs", "0F 01 F8", Way::swap_gs},
+                             SystemWay{"rdfsbase", "F3 0F AE /0 reg", Way::read_fs_base},
+                             SystemWay{"rdgsbase", "F3 0F AE /1 reg", Way::read_gs_base},
+                             SystemWay{"wrfsbase", "F3 0F AE /2 reg", Way::write_fs_base},
+                             SystemWay{"wrgsbase", "F3 0F AE /3 reg", Way::write_gs_base},
+                             SystemWay{"rdtsc", "0F 31", Way::read_time},
+                             SystemWay{"rdtscp", "0F 01 F9", Way::read_time_and_processor},
+                             SystemWay{"mov", "0F 20 /r", Way::read_control},
+                             SystemWay{"mov", "8C /r", Way::read_selector}};
 constexpr std::array kShifts{Names("shl"), Names("shr"), Names("sar"), Names("shld"), Names("shrd")};
 
 uint8_t immediate_size(ImmediateRule rule, bool& possible) {
@@ -129,6 +147,8 @@ Way special_way(const Row& row) {
   if (name == "j") return Way::jump_if;
   if (name == "ret" && (encoding == "C3" || encoding == "C2")) return Way::near_return;
   if (among(kNothing, name)) return Way::nothing;
+  for (const auto& [mnemonic, opcode, way] : kSystem)
+    if (name == mnemonic && encoding == opcode) return way;
   return Way::handler;
 }
 
@@ -242,6 +262,34 @@ const Plan& plan_of(const Row& row) {
 
 bool goes_on(const Insn& insn) {
   return !(insn.row->flags & (kEndsBlock | kStops | kBranch)) || plan_of(*insn.row).goes_on;
+}
+
+StackUse stack_use(const Plan& plan) {
+  switch (plan.way) {
+    case Way::push_register:
+    case Way::push_immediate:
+    case Way::push_memory:
+    case Way::push_flags:
+    case Way::call_relative:
+    case Way::call_indirect:
+      return StackUse::push;
+    case Way::pop_register:
+    case Way::near_return:
+      return StackUse::pop;
+    case Way::leave:
+      return StackUse::frame;
+    case Way::repeat_movs:
+    case Way::repeat_stos:
+      return StackUse::destination;
+    default:
+      return StackUse::none;
+  }
+}
+
+OperandUse operand_use(const Plan& plan, const Insn& insn) {
+  if (plan.way == Way::repeat_movs) return OperandUse::source;
+  if (insn.is_register || (plan.rm == Role::none && insn.modrm == 0)) return OperandUse::none;
+  return plan.string_indexed ? OperandUse::bit_string : OperandUse::plain;
 }
 
 uint16_t killed_flags(const Plan& plan, const Insn& insn) {

@@ -28,7 +28,27 @@ enum class Way : uint8_t {
   jump_if,
   jump_indirect,
   near_return,
+  // emit_system.cpp
+  clear_interrupt_flag,
+  set_interrupt_flag,
+  clear_direction_flag,
+  push_flags,
+  swap_gs,
+  read_fs_base,
+  read_gs_base,
+  write_fs_base,
+  write_gs_base,
+  read_time,
+  read_time_and_processor,
+  read_control,
+  read_selector,
 };
+
+// What an instruction accesses on the stack: below RSP, at RSP, or at RBP; or a string at RDI.
+enum class StackUse : uint8_t { none, push, pop, frame, destination };
+// What its memory operand is. The address of a bit string's word depends on the number of the bit, too; a
+// string's source is at RSI.
+enum class OperandUse : uint8_t { none, plain, bit_string, source };
 
 // What ModRM.reg, or the register in the opcode, or ModRM.rm stands for.
 enum class Role : uint8_t { none, general, vector };
@@ -65,6 +85,8 @@ struct Plan {
 };
 
 const Plan& plan_of(const Row& row);
+StackUse stack_use(const Plan& plan);
+OperandUse operand_use(const Plan& plan, const Insn& insn);
 
 // Whether control may go on with what is next in memory without a branch having been decided. (Repeated
 // string instructions that are interrupted leave by themselves.)

@@ -9,11 +9,12 @@ namespace alcove::cpu::soft {
 
 struct TranslatedState {
   uint64_t host_rsp = 0;  // Of the C++ code that entered.
-  uint64_t flags = 0;     // The host's RFLAGS while they are not in the register.
+  uint64_t flags = 0;     // The arithmetic flags while they are not in the host's register: see below.
   uint64_t page = 0;      // Linear address of the page that is executed.
   uint64_t target = 0;    // Where the guest goes on, when translated code was left.
   uint64_t result = 0;    // What it leaves with, or where it is entered.
   uint64_t saved = 0;     // A value kept over one instruction's steps.
+  uint64_t shadow = 0;    // Cpu::interrupt_shadow was set for the instruction at this address.
   void* cpu = nullptr;    // The Cpu's address in C++.
 
   // Masks for PEXT: pages of the address space that code may reach, and parts of addresses.
@@ -24,9 +25,19 @@ struct TranslatedState {
   uint64_t upper_jump = (uint64_t{1} << JumpCache::kUpperBits) - 1;
   uint64_t in_page = 0xfff;
   uint64_t sign = uint64_t{1} << 63;
-  uint64_t direction = 1u << 10;             // RFLAGS.DF
-  uint64_t beyond_page = ~uint64_t{0x1fff};  // More elements than a page can have.
-  uint64_t low_bits[5] = {1, 3, 7, 15, 31};  // By log2 of the access's size, less one.
+  uint64_t direction = 1u << 10;                 // RFLAGS.DF
+  uint64_t beyond_page = ~uint64_t{0x1fff};      // More elements than a page can have.
+  uint64_t low_bits[6] = {1, 3, 7, 15, 31, 63};  // The first five by log2 of the access's size, less one.
+  uint64_t not_canonical = ~uint64_t{0} << 47;   // Bits that are equal in a canonical address.
+  uint64_t arithmetic = 0x8d5;                   // In RFLAGS.
+  uint64_t interrupts = 1 << 9, no_interrupts = ~interrupts, upwards = ~uint64_t{1 << 10};
+  uint64_t cr4_tsd = 1 << 2, cr4_fsgsbase = 1 << 16;
+
+  // As LAHF and SETO leave them in AX, which is quicker than PUSHF and POPF.
+  void set_flags(uint32_t arithmetic_flags) {
+    flags = (arithmetic_flags & 0xff) << 8 | (arithmetic_flags >> 11 & 1);
+  }
+  uint32_t arithmetic_flags() const { return static_cast<uint32_t>((flags >> 8 & 0xd5) | (flags & 1) << 11); }
 };
 
 }  // namespace alcove::cpu::soft

@@ -21,7 +21,6 @@ namespace {
 constexpr size_t kCodeSize = 48u << 20;  // With what the code cache has, at most 88 MiB a processor.
 constexpr size_t kLargestAccess = 32;    // Of translated instructions, in bytes.
 constexpr uint64_t kCr4Smap = 1u << 21;
-constexpr uint64_t kFixedFlags = 0x202;  // Bit 1 and IF are set whatever the guest's are.
 
 // Each processor has as many address spaces as there is room for in the host's with 64 of them.
 unsigned address_spaces(unsigned index) {
@@ -33,6 +32,14 @@ bool host_fits() {
   return (getauxval(AT_HWCAP2) & kFsgsbaseEnabled) && __builtin_cpu_supports("bmi2") &&
          __builtin_cpu_supports("sse4.2") && __builtin_cpu_supports("popcnt") &&
          __builtin_cpu_supports("aes") && __builtin_cpu_supports("pclmul");
+}
+
+// Where the word of a bit string is that holds the bit which the register tells.
+uint64_t bit_string_offset(const Cpu& cpu, const Insn& insn) {
+  const auto number = static_cast<int64_t>(cpu.gpr[insn.reg]);
+  if (insn.operand_size == 8) return static_cast<uint64_t>(number >> 6) * 8;
+  if (insn.operand_size == 4) return static_cast<uint64_t>(static_cast<int32_t>(number) >> 5) * 4;
+  return static_cast<uint64_t>(static_cast<int16_t>(number) >> 4) * 2;
 }
 
 [[gnu::target("fsgsbase")]] void set_gs_base(uint64_t base) {
@@ -158,34 +165,43 @@ void Translator::prepare() {
   Cpu& cpu = engine_.cpu();
   if (!cpu.fpu.mxcsr_resident) detail::begin_operation(cpu);
   set_gs_base(in_window_ ? map_->window()->base() : map_->base());
-  cpu.translated.flags = cpu.flags.arithmetic_bits() | kFixedFlags;
+  cpu.translated.set_flags(cpu.flags.arithmetic_bits());
+}
+
+// Code of another mode must not be found in the cache that this mode's uses.
+void Translator::enter_mode(BlockMode mode) {
+  in_window_ = mode.window;
+  BlockMode& jump_mode = jump_modes_[in_window_ ? 2 : !mode.user];
+  if (mode != jump_mode) {
+    map_->clear_jumps();
+    jump_mode = mode;
+  }
+  if (mode.user) map_->enter_user();
+}
+
+const uint8_t* Translator::way_in(const Block& block) {
+  prepare();
+  if (block.mode.user && user_since_ == 0) user_since_ = __rdtsc();
+  Cpu& cpu = engine_.cpu();
+  cpu.translated.page = cpu.rip & kPageMask;
+  return block.translation->near_entry;
 }
 
 void Translator::run(Block& block) {
   Cpu& cpu = engine_.cpu();
-  // Code of another mode must not be found in the cache that this mode's uses.
-  const bool upper = !block.mode.user;
-  in_window_ = block.mode.window;
-  BlockMode& jump_mode = jump_modes_[in_window_ ? 2 : upper];
-  if (block.mode != jump_mode) {
-    map_->clear_jumps();
-    jump_mode = block.mode;
-  }
-  link(block);
-  if (!upper) map_->enter_user();
   TranslatedState& state = cpu.translated;
-  prepare();
-  state.page = cpu.rip & kPageMask;
-  state.result = reinterpret_cast<uint64_t>(block.translation->near_entry);
+  enter_mode(block.mode);
+  link(block);
+  state.result = reinterpret_cast<uint64_t>(way_in(block));
   left_by_handler_ = false;
   if (log_) ++log_->counters.entries;
   expect_faults(*this);
-  const uint64_t begin = upper ? 0 : __rdtsc();
   reinterpret_cast<void (*)()>(reinterpret_cast<uintptr_t>(common_.enter))();
-  if (!upper) account(__rdtsc() - begin);
+  account();
   if (left_by_handler_) return;
   cpu.rip = state.target;
-  cpu.flags.set_arithmetic_bits(static_cast<uint32_t>(state.flags));
+  cpu.flags.set_arithmetic_bits(state.arithmetic_flags());
+  if (cpu.rip != state.shadow) cpu.interrupt_shadow = false;
   open_target_ = state.target;
   if (state.result & kFarMiss) {
     far_miss_ = true;
@@ -197,7 +213,9 @@ void Translator::run(Block& block) {
   }
 }
 
-void Translator::account(uint64_t ticks) {
+void Translator::account() {
+  if (user_since_ == 0) return;
+  const uint64_t ticks = __rdtsc() - std::exchange(user_since_, 0);
   Windows* const windows = map_->windows();
   if (!windows || !windows->ran(ticks) || !map_->open_window()) return;
   if (log_) ++log_->counters.windows;
@@ -231,40 +249,27 @@ const uint8_t* Translator::run_handler(Cpu* cpu, const HandlerSite* site) {
 const uint8_t* Translator::execute(const HandlerSite& site) {
   Cpu& cpu = engine_.cpu();
   const Insn& insn = const_cast<Block*>(site.block)->instructions()[site.insn];
-  cpu.flags.set_arithmetic_bits(static_cast<uint32_t>(cpu.translated.flags));
+  cpu.flags.set_arithmetic_bits(cpu.translated.arithmetic_flags());
   const uint64_t begin = cpu.translated.page + (site.block->physical & 0xfff);
   cpu.gpr[kRipRegister] = begin;
   cpu.rip = begin + insn.offset + insn.length;
 
   // The accesses' addresses, while the registers are as they were.
-  const Plan& plan = plan_of(*insn.row);
   uint64_t operand = 0, stack = 0;
-  if (!insn.is_register && (plan.rm != Role::none || insn.modrm != 0))
+  if (site.operand == OperandUse::source) {
+    operand = cpu.gpr[rsi];
+  } else if (site.operand != OperandUse::none) {
     operand = cpu.segment_base[insn.segment] + effective_offset(cpu, insn);
-  switch (plan.way) {
-    case Way::push_register:
-    case Way::push_immediate:
-    case Way::push_memory:
-    case Way::call_relative:
-    case Way::call_indirect:
-      stack = cpu.gpr[rsp] - 8;
-      break;
-    case Way::pop_register:
-    case Way::near_return:
-      stack = cpu.gpr[rsp];
-      break;
-    case Way::leave:
-      stack = cpu.gpr[rbp];
-      break;
-    case Way::repeat_movs:
-      operand = cpu.gpr[rsi];
-      [[fallthrough]];
-    case Way::repeat_stos:
-      stack = cpu.gpr[rdi];
-      break;
-    default:
-      break;
+    if (site.operand == OperandUse::bit_string) operand += bit_string_offset(cpu, insn);
   }
+  if (site.stack == StackUse::push)
+    stack = cpu.gpr[rsp] - 8;
+  else if (site.stack == StackUse::pop)
+    stack = cpu.gpr[rsp];
+  else if (site.stack == StackUse::frame)
+    stack = cpu.gpr[rbp];
+  else if (site.stack == StackUse::destination)
+    stack = cpu.gpr[rdi];
 
   if (log_) log_->handled(insn);
   const bool refused = std::exchange(refused_, false);
@@ -276,13 +281,20 @@ const uint8_t* Translator::execute(const HandlerSite& site) {
     if (operand) map_->fill(cpu, operand);
     if (stack) map_->fill(cpu, stack);
   }
-  // STI's shadow may stay set over translated code: then an interrupt is taken one instruction later.
-  const bool calm = cpu.attention.load(std::memory_order_relaxed) == 0 && !cpu.single_step &&
-                    !(cpu.interrupt_shadow && cpu.debug_shadow);
-  const bool goes_on = site.resume != 0 && cpu.rip == begin + insn.offset + insn.length;
-  if (!goes_on || !calm || !fits()) return nullptr;
-  prepare();
-  return reinterpret_cast<const uint8_t*>(&site) + site.resume;
+  const bool calm = cpu.attention.load(std::memory_order_relaxed) == 0 && !cpu.single_step && !cpu.halted &&
+                    !cpu.wait_for_startup && !(cpu.interrupt_shadow && cpu.debug_shadow);
+  if (!calm || !fits()) return nullptr;
+  if (site.resume != 0 && cpu.rip == begin + insn.offset + insn.length) {
+    if (cpu.interrupt_shadow) cpu.translated.shadow = cpu.rip;
+    prepare();
+    return reinterpret_cast<const uint8_t*>(&site) + site.resume;
+  }
+  if (cpu.interrupt_shadow) return nullptr;
+  if (cpu.cpl == 0) account();
+  const Block& next = *engine_.code().find(cpu);
+  if (!next.translation) return nullptr;
+  enter_mode(next.mode);
+  return way_in(next);
 }
 
 bool Translator::fill_window(uint64_t operand, size_t size, uint64_t stack) {

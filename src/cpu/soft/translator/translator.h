@@ -96,11 +96,15 @@ class Translator {
   // False if the blocks can't be kept.
   bool make_room(std::span<const BlockEmitter::Source> sources);
   void emit(std::span<const BlockEmitter::Source> sources);
+  void enter_mode(BlockMode mode);
+  // The code to go on with at Cpu::rip, which is the block's, once the registers are ready.
+  const uint8_t* way_in(const Block& block);
   // Forgets all translations of blocks that stay in use.
   void forget_all();
   // Makes the host's registers fit for the guest's code.
   void prepare();
-  void account(uint64_t ticks);
+  // For the time that code of CPL 3 ran until now.
+  void account();
   // After the host refused an access in a window: false if the address space has none any more.
   bool fill_window(uint64_t operand, size_t size, uint64_t stack);
   void map_in_window(uint64_t address);
@@ -118,8 +122,9 @@ class Translator {
   bool far_miss_ = false;
   uint64_t open_target_ = 0;
   bool left_by_handler_ = false;
-  bool in_window_ = false;  // The code that runs uses the address space's window.
-  bool refused_ = false;    // The host has refused an access, and the handler is to make it.
+  uint64_t user_since_ = 0;  // The host's TSC when code of CPL 3 began to run; 0: none runs.
+  bool in_window_ = false;   // The code that runs uses the address space's window.
+  bool refused_ = false;     // The host has refused an access, and the handler is to make it.
   std::array<BlockMode, 3>
       jump_modes_;             // That the jump caches are for: the lower half's, the upper's, windows'.
   std::array<Insn, 2> alone_;  // The instruction that a handler executes, and an end behind it.
