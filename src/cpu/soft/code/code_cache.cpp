@@ -68,18 +68,27 @@ void CodeCache::link(Block& from, int64_t distance, Block& to) {
   from.followers[slot] = &to;
 }
 
-void CodeCache::update_mode(const Cpu& cpu) {
+BlockMode CodeCache::mode_at(const Cpu& cpu, uint8_t cpl) const {
   BlockMode mode;
-  mode.code_size = cpu.code_size;
-  mode.real_mode = cpu.real_mode() || cpu.virtual_8086();
-  mode.privileged = cpu.cpl == 0;
-  mode.user = cpu.cpl == 3;
-  mode.limited = cpu.code_size != 8 && cpu.segments[cs].limit != ~0u;
+  mode.code_size = 8;
+  mode.privileged = cpl == 0;
+  mode.user = cpl == 3;
   mode.no_fpu = cpu.cr0 >> 2 & 1;
   mode.fpu_away = cpu.cr0 >> 3 & 1;
   mode.sse = cpu.cr4 >> 9 & 1;
-  mode.window = mode.user && mode.code_size == 8 && engine_.translator() && engine_.translator()->window();
+  mode.window = mode.user && engine_.translator() && engine_.translator()->window();
   mode.avx = (cpu.cr4 >> 18 & 1) && (cpu.xcr0 & kXcr0Avx) == kXcr0Avx;
+  return mode;
+}
+
+void CodeCache::update_mode(const Cpu& cpu) {
+  BlockMode mode = mode_at(cpu, cpu.cpl);
+  if (cpu.code_size != 8) {
+    mode.code_size = cpu.code_size;
+    mode.real_mode = cpu.real_mode() || cpu.virtual_8086();
+    mode.limited = cpu.segments[cs].limit != ~0u;
+    mode.window = false;
+  }
   code_limit_ = cpu.segments[cs].limit;
   if (mode == mode_ && mode_count_ != 0) return;
   mode_ = mode;

@@ -39,6 +39,8 @@ class CodeCache {
 
   // Cpu::code_size, CPL, control registers or CS changed.
   void update_mode(const Cpu& cpu);
+  // The mode of 64-bit code at that privilege level.
+  BlockMode mode_at(const Cpu& cpu, uint8_t cpl) const;
 
   // The translation of this page must be looked up again.
   void forget_page(uint64_t linear);

@@ -84,6 +84,8 @@ class FlatMap {
   void clear_page(uint64_t address);
   // Code of CPL 3 is going to run: what only supervisors may use must not be found.
   void enter_user();
+  // Whether there is any such.
+  bool supervisor_pages() const { return spaces_[current_].supervisor_pages; }
 
   // Takes over what the processor's TLB knows of the page.
   void fill(const Cpu& cpu, uint64_t address);

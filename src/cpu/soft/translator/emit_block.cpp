@@ -110,6 +110,10 @@ void BlockEmitter::instruction(const Insn& insn) {
       return jump_indirect(insn);
     case Way::near_return:
       return near_return(insn);
+    case Way::system_call:
+      return system_call(insn);
+    case Way::system_return:
+      return system_return(insn);
     default:
       return system(insn, plan.way);
   }

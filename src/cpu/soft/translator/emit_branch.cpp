@@ -63,9 +63,9 @@ void BlockEmitter::poll_far() {
 }
 
 // RCX: where the jump cache would have the linear address in RBP.
-void BlockEmitter::jump_index() {
+void BlockEmitter::jump_index(bool user) {
   static_assert(JumpCache::kLowerBits == 16);
-  if (block().mode.user)
+  if (user)
     a_.op(kMovzx, kWord, kAddress);
   else
     a_.pext(kWord, kAddress, ALCOVE_TRANSLATED(upper_jump).displacement);
@@ -73,11 +73,7 @@ void BlockEmitter::jump_index() {
 
 // Leaves unless the jump cache knows the linear address in RBP.
 void BlockEmitter::look_up_jump(bool indirect, bool swapped) {
-  const int32_t tags = block().mode.user ? FlatMap::kLowerJumps : FlatMap::kUpperJumps;
-  jump_index();
-  a_.load(kWord, {.index = kWord, .scale = 3, .displacement = tags, .gs = true});
-  a_.lea(kWord, {.base = kWord, .index = kAddress});
-  const Assembler::Fixup found = a_.jump_rcx_zero();
+  const Assembler::Fixup found = find_jump(block().mode.user);
   if (swapped) swap_out();
   if (indirect)
     branches_.push_back({a_.lea_rip(kWord), part().block, &insn_at(current_)});
@@ -87,11 +83,33 @@ void BlockEmitter::look_up_jump(bool indirect, bool swapped) {
   a_.bind(found);
 }
 
+// Goes on where that jump cache knows the linear address in RBP.
+Assembler::Fixup BlockEmitter::find_jump(bool user) {
+  const int32_t tags = user ? FlatMap::kLowerJumps : FlatMap::kUpperJumps;
+  jump_index(user);
+  a_.load(kWord, {.index = kWord, .scale = 3, .displacement = tags, .gs = true});
+  a_.lea(kWord, {.base = kWord, .index = kAddress});
+  return a_.jump_rcx_zero();
+}
+
 // Where look_up_jump() has found the way to.
 void BlockEmitter::jump_far() {
-  const int32_t codes = block().mode.user ? FlatMap::kLowerJumps + JumpCache::codes(JumpCache::kLowerBits)
-                                          : FlatMap::kUpperJumps + JumpCache::codes(JumpCache::kUpperBits);
-  jump_index();
+  jump_found(block().mode.user);
+}
+
+// To the linear address in RBP, with another CPL.
+void BlockEmitter::jump_to_level(bool user) {
+  const Assembler::Fixup found = find_jump(user);
+  a_.move_immediate(kWord, kFarMiss);
+  a_.jump(common_.leave);
+  a_.bind(found);
+  jump_found(user);
+}
+
+void BlockEmitter::jump_found(bool user) {
+  const int32_t codes = user ? FlatMap::kLowerJumps + JumpCache::codes(JumpCache::kLowerBits)
+                             : FlatMap::kUpperJumps + JumpCache::codes(JumpCache::kUpperBits);
+  jump_index(user);
   a_.jump_memory({.index = kWord, .scale = 3, .displacement = codes, .gs = true});
 }
 

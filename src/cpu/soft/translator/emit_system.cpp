@@ -90,15 +90,19 @@ void BlockEmitter::set_interrupt_flag(const Insn& insn) {
   a_.bind(done);
 }
 
-// RF and VM are clear while translated code runs.
-void BlockEmitter::push_flags(const Insn& insn) {
-  if (insn.operand_size != 8 || in_window()) return by_handler(insn);
+// RFLAGS into RCX. RF and VM are clear while translated code runs.
+void BlockEmitter::read_flags() {
   a_.byte(0x9c);  // PUSHFQ, POP RCX
   a_.op_plus({.opcode = 0x58}, kWord);
   a_.pext(kWord, kWord, ALCOVE_TRANSLATED(arithmetic).displacement);
   a_.pdep(kWord, kWord, ALCOVE_TRANSLATED(arithmetic).displacement);
   a_.load32(kAddress, system_flags());
   a_.lea(kWord, {.base = kWord, .index = kAddress, .displacement = 2});
+}
+
+void BlockEmitter::push_flags(const Insn& insn) {
+  if (insn.operand_size != 8 || in_window()) return by_handler(insn);
+  read_flags();
   a_.store(ALCOVE_TRANSLATED(saved), kWord);
   a_.lea(kAddress, {.base = kGuestRsp, .displacement = -8});
   a_.lea(kAddress, look_up(kAddress, 8, true));

@@ -168,6 +168,7 @@ class BlockEmitter {
   void clear_system_flag(const HostMemory& kept, uint32_t flag);
   void set_interrupt_flag(const Insn& insn);
   void push_flags(const Insn& insn);
+  void read_flags();
   void swap_gs();
   void read_base(const Insn& insn, unsigned segment);
   void write_base(const Insn& insn, unsigned segment);
@@ -177,6 +178,11 @@ class BlockEmitter {
   void read_selector(const Insn& insn);
   void bit_in_memory(const Insn& insn);
   void write_general(unsigned guest);
+
+  // emit_calls.cpp
+  void system_call(const Insn& insn);
+  void system_return(const Insn& insn);
+  void change_level(size_t level, uint8_t cpl);
 
   // emit_branch.cpp
   void call_relative(const Insn& insn);
@@ -193,8 +199,11 @@ class BlockEmitter {
   void go_far(bool poll, bool indirect = false);
   void poll_far();
   void look_up_jump(bool indirect, bool swapped);
-  void jump_index();
+  Assembler::Fixup find_jump(bool user);
+  void jump_to_level(bool user);
+  void jump_index(bool user);
   void jump_far();
+  void jump_found(bool user);
   void set_target(int64_t page_offset);
   void fall_through();
 

@@ -46,6 +46,12 @@ std::optional<std::string> name_of(uint64_t displacement) {
     add(ALCOVE_TRANSLATED(upwards), "upwards");
     add(ALCOVE_TRANSLATED(cr4_tsd), "CR4.TSD");
     add(ALCOVE_TRANSLATED(cr4_fsgsbase), "CR4.FSGSBASE");
+    add(ALCOVE_TRANSLATED(fast_calls), "fast calls");
+    add(ALCOVE_TRANSLATED(changed_level), "changed level");
+    add(ALCOVE_CPU_MEMBER(tlb), "TLB");
+    add(ALCOVE_CPU_MEMBER(cpl), "guest's CPL");
+    add(ALCOVE_CPU_MEMBER(lstar), "guest's lstar");
+    add(ALCOVE_CPU_MEMBER(sfmask), "guest's sfmask");
     add(system_flags(), "guest's system flags");
     add(ALCOVE_CPU_MEMBER(apic), "APIC");
     add(ALCOVE_CPU_MEMBER(cr0), "guest's cr0");

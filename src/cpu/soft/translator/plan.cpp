@@ -90,7 +90,9 @@ constexpr std::array kSystem{SystemWay{"cli", "FA", Way::clear_interrupt_flag},
                              SystemWay{"rdtsc", "0F 31", Way::read_time},
                              SystemWay{"rdtscp", "0F 01 F9", Way::read_time_and_processor},
                              SystemWay{"mov", "0F 20 /r", Way::read_control},
-                             SystemWay{"mov", "8C /r", Way::read_selector}};
+                             SystemWay{"mov", "8C /r", Way::read_selector},
+                             SystemWay{"syscall", "0F 05", Way::system_call},
+                             SystemWay{"sysret", "0F 07", Way::system_return}};
 constexpr std::array kShifts{Names("shl"), Names("shr"), Names("sar"), Names("shld"), Names("shrd")};
 
 uint8_t immediate_size(ImmediateRule rule, bool& possible) {
@@ -217,6 +219,7 @@ Plan make_plan(const CompiledRow& compiled) {
   Plan plan;
   plan.way = special_way(row);
   plan.kills = (row.effects.written | row.effects.undefined) & kArithmeticFlags;
+  if (plan.way == Way::system_call) plan.kills = 0;  // R11 gets the flags before they change.
   bool possible = true;
   plan.immediate = immediate_size(compiled.immediate, possible);
   for (size_t i = 0; i < compiled.operands.size(); ++i)

@@ -42,6 +42,9 @@ enum class Way : uint8_t {
   read_time_and_processor,
   read_control,
   read_selector,
+  // emit_calls.cpp
+  system_call,
+  system_return,
 };
 
 // What an instruction accesses on the stack: below RSP, at RSP, or at RBP; or a string at RDI.

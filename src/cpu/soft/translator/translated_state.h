@@ -1,11 +1,14 @@
 // What translated code keeps beside the processor's registers; part of Cpu.
 #pragma once
 
+#include <array>
 #include <cstdint>
 
 #include "cpu/soft/mmu/window.h"
 
 namespace alcove::cpu::soft {
+
+struct Tlb;
 
 struct TranslatedState {
   uint64_t host_rsp = 0;  // Of the C++ code that entered.
@@ -16,6 +19,17 @@ struct TranslatedState {
   uint64_t saved = 0;     // A value kept over one instruction's steps.
   uint64_t shadow = 0;    // Cpu::interrupt_shadow was set for the instruction at this address.
   void* cpu = nullptr;    // The Cpu's address in C++.
+
+  // SYSCALL and SYSRET between 64-bit code of CPL 3 and CPL 0 (emit_calls.cpp). Not 0 if nothing but what
+  // follows here is to be done.
+  uint64_t fast_calls = 0;
+  uint64_t changed_level = 0;  // Not 0: what update_mode() computes beside Cpu::tlb is out of date.
+  struct Level {
+    uint64_t gs_base = 0;  // Of the host.
+    Tlb* tlb = nullptr;
+    std::array<uint64_t, 4> segments{};  // CS and SS, as they are in Cpu::segments.
+  };
+  Level kernel, user;
 
   // Masks for PEXT: pages of the address space that code may reach, and parts of addresses.
   static constexpr uint64_t kLowerPages = 0x7fff'ffff'f000, kAllPages = 0xffff'ffff'f000;

@@ -4,6 +4,7 @@
 #include <sys/auxv.h>
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 
 #include "cpu/soft/engine.h"
@@ -12,7 +13,9 @@
 #include "cpu/soft/translator/fault_handler.h"
 #include "cpu/soft/translator/listing.h"
 #include "cpu/soft/translator/unit.h"
+#include "cpu/soft/x86/engine_services.h"
 #include "cpu/soft/x86/sse/mxcsr.h"
+#include "cpu/soft/x86/system/handlers.h"
 #include "cpu/soft/x86/threading.h"
 
 namespace alcove::cpu::soft {
@@ -166,6 +169,47 @@ void Translator::prepare() {
   if (!cpu.fpu.mxcsr_resident) detail::begin_operation(cpu);
   set_gs_base(in_window_ ? map_->window()->base() : map_->base());
   cpu.translated.set_flags(cpu.flags.arithmetic_bits());
+  const CallInputs inputs{.cr0 = cpu.cr0,
+                          .cr4 = cpu.cr4,
+                          .xcr0 = cpu.xcr0,
+                          .efer = cpu.efer,
+                          .star = cpu.star,
+                          .lstar = cpu.lstar,
+                          .sfmask = cpu.sfmask,
+                          .base = map_->base(),
+                          .window = map_->window(),
+                          .supervisor_pages = map_->supervisor_pages(),
+                          .modes = jump_modes_};
+  if (inputs != call_inputs_) {
+    call_inputs_ = inputs;
+    prepare_calls();
+  }
+}
+
+void Translator::prepare_calls() {
+  Cpu& cpu = engine_.cpu();
+  const CodeCache& code = engine_.code();
+  TranslatedState& state = cpu.translated;
+  const auto level = [&](Privilege privilege, uint64_t gs_base, const std::array<Segment, 2>& segments) {
+    return TranslatedState::Level{
+        .gs_base = gs_base,
+        .tlb = &engine_.mmu().tlb(privilege),
+        .segments = std::bit_cast<std::array<uint64_t, 4>>(segments),
+    };
+  };
+  const Window* const window = call_inputs_.window;
+  state.kernel = level(Privilege::supervisor_user_pages, map_->base(), system_call_segments(cpu));
+  state.user = level(Privilege::user, window ? window->base() : map_->base(), system_return_segments(cpu));
+  constexpr uint64_t kSyscallEnable = 1;  // EFER.SCE
+  state.fast_calls = (cpu.efer & kSyscallEnable) && is_canonical(cpu.lstar) &&
+                     (cpu.sfmask & kArithmeticFlags) == kArithmeticFlags && !call_inputs_.supervisor_pages &&
+                     jump_modes_[1] == code.mode_at(cpu, 0) &&
+                     jump_modes_[window ? 2 : 0] == code.mode_at(cpu, 3);
+}
+
+void Translator::see_level() {
+  Cpu& cpu = engine_.cpu();
+  if (std::exchange(cpu.translated.changed_level, 0) != 0) update_mode(cpu);
 }
 
 // Code of another mode must not be found in the cache that this mode's uses.
@@ -199,6 +243,7 @@ void Translator::run(Block& block) {
   reinterpret_cast<void (*)()>(reinterpret_cast<uintptr_t>(common_.enter))();
   account();
   if (left_by_handler_) return;
+  see_level();
   cpu.rip = state.target;
   cpu.flags.set_arithmetic_bits(state.arithmetic_flags());
   if (cpu.rip != state.shadow) cpu.interrupt_shadow = false;
@@ -253,6 +298,8 @@ const uint8_t* Translator::execute(const HandlerSite& site) {
   const uint64_t begin = cpu.translated.page + (site.block->physical & 0xfff);
   cpu.gpr[kRipRegister] = begin;
   cpu.rip = begin + insn.offset + insn.length;
+  see_level();
+  in_window_ = site.block->mode.window;
 
   // The accesses' addresses, while the registers are as they were.
   uint64_t operand = 0, stack = 0;

@@ -103,6 +103,9 @@ class Translator {
   void forget_all();
   // Makes the host's registers fit for the guest's code.
   void prepare();
+  void prepare_calls();
+  // Translated code may have changed the privilege level.
+  void see_level();
   // For the time that code of CPL 3 ran until now.
   void account();
   // After the host refused an access in a window: false if the address space has none any more.
@@ -126,7 +129,17 @@ class Translator {
   bool in_window_ = false;   // The code that runs uses the address space's window.
   bool refused_ = false;     // The host has refused an access, and the handler is to make it.
   std::array<BlockMode, 3>
-      jump_modes_;             // That the jump caches are for: the lower half's, the upper's, windows'.
+      jump_modes_;  // That the jump caches are for: the lower half's, the upper's, windows'.
+  // What TranslatedState::fast_calls depends on.
+  struct CallInputs {
+    uint64_t cr0 = 0, cr4 = 0, xcr0 = 0, efer = 0, star = 0, lstar = 0, sfmask = 0;
+    uint64_t base = 0;
+    const Window* window = nullptr;
+    bool supervisor_pages = false;
+    std::array<BlockMode, 3> modes;
+    bool operator==(const CallInputs&) const = default;
+  };
+  CallInputs call_inputs_;
   std::array<Insn, 2> alone_;  // The instruction that a handler executes, and an end behind it.
 
   std::unique_ptr<TranslatorLog> log_;  // Null but for developers.

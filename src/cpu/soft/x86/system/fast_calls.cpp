@@ -22,10 +22,15 @@ Segment flat_segment(uint16_t selector, uint16_t access, unsigned dpl) {
 }
 
 // CS and SS of these instructions come from no table.
-void enter(Cpu& cpu, uint16_t code, uint16_t stack, unsigned cpl, bool is_64bit, uint64_t rip) {
+std::array<Segment, 2> segments_for(unsigned code, unsigned stack, unsigned cpl, bool is_64bit) {
   const uint16_t mode = is_64bit ? 0x2000 : 0x4000;  // L or D
-  cpu.segments[cs] = flat_segment(static_cast<uint16_t>((code & ~3u) | cpl), kCodeAccess | mode, cpl);
-  cpu.segments[ss] = flat_segment(static_cast<uint16_t>((stack & ~3u) | cpl), kStackAccess, cpl);
+  return {flat_segment(static_cast<uint16_t>((code & ~3u) | cpl), kCodeAccess | mode, cpl),
+          flat_segment(static_cast<uint16_t>((stack & ~3u) | cpl), kStackAccess, cpl)};
+}
+
+void enter(Cpu& cpu, const std::array<Segment, 2>& segments, unsigned cpl, uint64_t rip) {
+  cpu.segments[cs] = segments[0];
+  cpu.segments[ss] = segments[1];
   cpu.cpl = static_cast<uint8_t>(cpl);
   cpu.rip = rip;
   update_mode(cpu);
@@ -50,6 +55,16 @@ void write_base(Cpu& cpu, const Insn& insn, SegmentIndex index) {
 
 }  // namespace
 
+std::array<Segment, 2> system_call_segments(const Cpu& cpu) {
+  const auto selector = static_cast<uint16_t>(cpu.star >> 32);
+  return segments_for(selector, (selector & ~3u) + 8, 0, true);
+}
+
+std::array<Segment, 2> system_return_segments(const Cpu& cpu) {
+  const auto selector = static_cast<uint16_t>(cpu.star >> 48);
+  return segments_for(selector + 16u, selector + 8u, 3, true);
+}
+
 void system_call(Cpu& cpu, const Insn&) {
   if (!(cpu.efer & kSyscallEnable) || !cpu.in_64bit()) raise(cpu, kInvalidOpcode);
   cpu.gpr[rcx] = cpu.next_rip();
@@ -58,8 +73,7 @@ void system_call(Cpu& cpu, const Insn&) {
   cpu.flags.set_value(flags & ~static_cast<uint32_t>(cpu.sfmask));
   // TF counts as SFMASK leaves it.
   if (cpu.single_step && !cpu.flags.test(kTf)) cpu.pending_debug |= kNoSingleStep;
-  const auto selector = static_cast<uint16_t>(cpu.star >> 32);
-  enter(cpu, selector, static_cast<uint16_t>((selector & ~3u) + 8), 0, true, cpu.lstar);
+  enter(cpu, system_call_segments(cpu), 0, cpu.lstar);
   update_debug_mode(cpu);
 }
 
@@ -72,8 +86,8 @@ void system_return(Cpu& cpu, const Insn& insn) {
   if (!is_canonical(rip)) raise(cpu, kGeneralProtection, 0);
   cpu.flags.set_value(static_cast<uint32_t>(cpu.gpr[r11]) & 0x3c7fd7);
   const auto selector = static_cast<uint16_t>(cpu.star >> 48);
-  enter(cpu, static_cast<uint16_t>(to_64bit ? selector + 16 : selector), static_cast<uint16_t>(selector + 8),
-        3, to_64bit, rip);
+  enter(cpu, to_64bit ? system_return_segments(cpu) : segments_for(selector, selector + 8u, 3, false), 3,
+        rip);
   update_debug_mode(cpu);
   if (cpu.flags.test(kIf)) recheck_interrupts(cpu);
 }
@@ -84,7 +98,7 @@ void system_enter(Cpu& cpu, const Insn&) {
   const bool to_64bit = cpu.long_mode();
   for (const Flag flag : {kVm, kIf, kRf}) cpu.flags.set(flag, false);
   cpu.gpr[rsp] = to_64bit ? cpu.sysenter_esp : static_cast<uint32_t>(cpu.sysenter_esp);
-  enter(cpu, selector, static_cast<uint16_t>(selector + 8), 0, to_64bit,
+  enter(cpu, segments_for(selector, selector + 8u, 0, to_64bit), 0,
         to_64bit ? cpu.sysenter_eip : static_cast<uint32_t>(cpu.sysenter_eip));
 }
 
@@ -97,8 +111,8 @@ void system_exit(Cpu& cpu, const Insn& insn) {
   const uint64_t stack = to_64bit ? cpu.gpr[rcx] : static_cast<uint32_t>(cpu.gpr[rcx]);
   if (!is_canonical(rip) || !is_canonical(stack)) raise(cpu, kGeneralProtection, 0);
   cpu.gpr[rsp] = stack;
-  enter(cpu, static_cast<uint16_t>(selector + (to_64bit ? 32 : 16)),
-        static_cast<uint16_t>(selector + (to_64bit ? 40 : 24)), 3, to_64bit, rip);
+  enter(cpu, segments_for(selector + (to_64bit ? 32u : 16u), selector + (to_64bit ? 40u : 24u), 3, to_64bit),
+        3, rip);
 }
 
 void swap_gs(Cpu& cpu, const Insn&) {

@@ -18,6 +18,10 @@ inline void finish(Cpu& cpu) {
   cpu.rip = truncate_rip(cpu, cpu.next_rip());
 }
 
+// CS and SS as SYSCALL and SYSRET to 64-bit code set them.
+std::array<Segment, 2> system_call_segments(const Cpu& cpu);
+std::array<Segment, 2> system_return_segments(const Cpu& cpu);
+
 inline void require_cpl0(Cpu& cpu) {
   if (cpu.cpl != 0) raise(cpu, kGeneralProtection, 0);
 }

@@ -188,6 +188,95 @@ TEST(LongMode, SyscallAndSysret) {
   EXPECT_THAT(machine.run_to_end(), ElementsAre(0x33, 8, 0x202, 8, 0x2b, 8, 8, 8, 8));
 }
 
+// Calls until they are translated: flags and registers that they carry, and the level that others see.
+ALCOVE_GUEST(many_calls, R"(
+  .code64
+  mov $0xc0000080, %ecx           # EFER.SCE
+  rdmsr
+  or $1, %eax
+  wrmsr
+  mov $0xc0000081, %ecx           # STAR: kernel 0x08/0x10, user 0x20+16/0x20+8
+  xor %eax, %eax
+  mov $0x00200008, %edx
+  wrmsr
+  mov $0xc0000082, %ecx           # LSTAR
+  lea many_entry(%rip), %rax
+  xor %edx, %edx
+  wrmsr
+  mov $0xc0000084, %ecx           # SFMASK
+  mov $0x47fd5, %eax
+  xor %edx, %edx
+  wrmsr
+  lea many_user(%rip), %rcx
+  mov $0x3002, %r11d              # IOPL 3, for ports
+  mov $0x90000, %rsp
+  xor %r12d, %r12d                # What is wrong.
+  xor %r13d, %r13d                # Selectors that the kernel saw.
+  mov $3000, %ebp
+  sysretq
+many_user:
+  mov %ebp, %eax
+  and $7, %eax
+  add $0x7ffffffc, %eax           # Flags that differ.
+  pushfq
+  pop %r14
+  lea many_back(%rip), %r15
+  add $0, %rbx
+  push %r14
+  popfq
+  syscall
+many_back:
+  pushfq
+  pop %rdx
+  xor %r14, %rdx                  # SYSRET brings all back.
+  or %rdx, %r12
+  mov %r11, %rdx
+  xor %r14, %rdx                  # R11 has them, too.
+  or %rdx, %r12
+  mov %rcx, %rdx
+  xor %r15, %rdx
+  or %rdx, %r12
+  mov %cs, %edx
+  xor $0x33, %edx
+  or %rdx, %r12
+  mov %ss, %edx
+  xor $0x2b, %edx
+  or %rdx, %r12
+  dec %ebp
+  jnz many_user
+  mov $0x600d, %eax
+  test %r12, %r12
+  jz 1f
+  mov %r12d, %eax
+1:out %eax, $0xe9
+  mov %r13d, %eax
+  out %eax, $0xe9
+  hlt
+many_entry:
+  pushfq
+  pop %rdx
+  and $0x47fd5, %edx
+  or %rdx, %r12
+  mov %cs, %edx
+  shl $16, %edx
+  mov %ss, %r13d
+  or %edx, %r13d
+  test $0x3f, %ebp                # Now and then through the interpreter.
+  jnz 1f
+  sldt %edx
+1:sysretq
+  .org many_calls + 0x200         # #GP of the HLT
+  mov 16(%rsp), %rax              # CS
+  out %eax, $0xe9
+  done
+)");
+
+TEST(LongMode, SyscallAndSysretManyTimes) {
+  GuestMachine machine;
+  machine.start_long(many_calls(), {{13, 0x200}});
+  EXPECT_THAT(machine.run_to_end(), ElementsAre(0x600d, 0x80010, 0x33));
+}
+
 ALCOVE_GUEST(compatibility, R"(
   .code64
   pushq $0x18
