@@ -327,6 +327,7 @@ void Apic::write_lvt(Lvt entry, uint32_t value) {
   value &= kWritable[entry];
   if (!software_enabled()) value |= kMasked;
   const unsigned mode_before = timer_mode();
+  const bool counting = current_count() != 0;  // Its end may be yet to be noticed by the timer thread.
   lvt_[entry].store(value, std::memory_order_relaxed);
   if (entry != kTimer || timer_mode() == mode_before) return;
   // Between one-shot and periodic a count goes on; TSC-deadline mode, or leaving it, disarms (SDM vol. 3,
@@ -334,7 +335,7 @@ void Apic::write_lvt(Lvt entry, uint32_t value) {
   if ((timer_mode() | mode_before) & 2)
     stop_timer();
   else
-    period_ = timer_mode() == 1 && deadline_ ? timer_period() : 0;
+    period_ = timer_mode() == 1 && counting ? timer_period() : 0;
 }
 
 void Apic::write_command(uint32_t low, uint32_t destination) {
