@@ -101,6 +101,8 @@ class Engine {
   bool run_translated(Block& block);
   std::optional<Exit> serve_attention();
   void step();
+  // Behind STI: false if the block is not translated.
+  bool run_shadowed();
   void wait();
   // Looks for a while whether the wait is over already: the host's way to sleep and back takes longer.
   bool poll();

@@ -36,7 +36,7 @@ Exit Engine::run() {
       }
     }
     if (cpu.interrupt_shadow || cpu.single_step) {
-      step();
+      if (!run_shadowed()) step();
     } else {
       execute(UINT64_MAX);
     }
@@ -64,6 +64,19 @@ std::optional<Exit> Engine::serve_attention() {
   }
   if (cpu_.pending_debug && !holds_debug_back(cpu_)) after_instruction(cpu_, false);
   return {};
+}
+
+// Translated code takes no interrupt before its first instruction either.
+bool Engine::run_shadowed() {
+  Cpu& cpu = cpu_;
+  if (!translator_ || cpu.single_step || cpu.debug_shadow) return false;
+  cpu.insn = nullptr;
+  block_ = nullptr;
+  Block& block = *code_.find(cpu);
+  cpu.interrupt_shadow = false;
+  if (run_translated(block)) return true;
+  cpu.interrupt_shadow = true;
+  return false;
 }
 
 void Engine::step() {

@@ -66,12 +66,13 @@ void BlockEmitter::plain(const Insn& insn, const Plan& plan) {
   const bool high_reg = byte_reg && is_high_byte(insn.reg_byte);
   const bool high_rm = byte_rm && is_high_byte(insn.rm_byte);
 
+  // Guest RCX, of which CH is a part, comes into RCX for the moment.
+  const bool ch_reg = high_reg && insn.reg == 5, ch_rm = high_rm && insn.rm == 5;
+
   HostRegister reg = kNoHostRegister, rm = kNoHostRegister;
   if (high_reg || high_rm) {
-    // The others have to do without REX, too. CH is elsewhere.
+    // The others have to do without REX, too.
     if (opcode.wide) return by_handler(insn);
-    if (high_reg && insn.reg == 5) return by_handler(insn);
-    if (high_rm && insn.rm == 5) return by_handler(insn);
     const auto fits = [&](unsigned guest, bool is_byte) {
       return host(guest) < kHostR8 && (!is_byte || host(guest) < kHostRsp);
     };
@@ -94,7 +95,7 @@ void BlockEmitter::plain(const Insn& insn, const Plan& plan) {
         plan.aligned || insn.lock || plan.exchanges_pair || insn.row->mnemonic == std::string_view("xchg")
             ? Unaligned::refuse
             : Unaligned::check_page;
-    const bool needs_word = plan.count_in_cl || plan.exchanges_pair ||
+    const bool needs_word = plan.count_in_cl || plan.exchanges_pair || ch_reg ||
                             (plan.reg == Role::general && !high_reg && host(insn.reg) == kNoHostRegister);
     operand = memory_operand(insn, size, write, unaligned, needs_word);
   }
@@ -137,8 +138,12 @@ void BlockEmitter::plain(const Insn& insn, const Plan& plan) {
   } else if (plan.rm == Role::vector && insn.is_register) {
     rm = static_cast<HostRegister>(insn.rm);
   }
-  if (plan.count_in_cl || plan.exchanges_pair || plan.result_in_rcx) clobber(kWord);
-  if (plan.count_in_cl || plan.exchanges_pair) a_.move(kHostRcx, kGuestRcx);
+  const bool rcx_read = plan.count_in_cl || plan.exchanges_pair || ch_reg || ch_rm;
+  const bool rcx_written = plan.result_in_rcx ||
+                           (ch_reg && (plan.rm_first ? plan.writes_second : plan.writes_first)) ||
+                           (ch_rm && (plan.rm_first ? plan.writes_first : plan.writes_second));
+  if (rcx_read || rcx_written) clobber(kWord);
+  if (rcx_read) a_.move(kHostRcx, kGuestRcx);
 
   if (in_memory) {
     note_access();
@@ -153,7 +158,7 @@ void BlockEmitter::plain(const Insn& insn, const Plan& plan) {
     if (insn.modrm != 0) a_.byte(insn.modrm);
   }
   immediate(insn, plan);
-  if (plan.result_in_rcx) a_.move(kGuestRcx, kHostRcx);
+  if (rcx_written) a_.move(kGuestRcx, kHostRcx);
   if (store_reg) a_.store(gpr_slot(insn.reg), reg);
   if (store_rm) a_.store(gpr_slot(insn.rm), rm);
 }
