@@ -1,0 +1,67 @@
+#include "cpu/soft/mmu/jump_cache.h"
+
+#include <gtest/gtest.h>
+
+namespace alcove::cpu::soft {
+namespace {
+
+constexpr unsigned kBits = 16;
+constexpr size_t kCount = size_t{1} << kBits;
+
+class JumpCacheTest : public ::testing::Test {
+ protected:
+  // As translated code looks it up.
+  const uint8_t* find(uint64_t address) const {
+    const size_t index = address % kCount;
+    if (words_[index] + address != 0) return nullptr;
+    return reinterpret_cast<const uint8_t*>(words_[kCount + index]);
+  }
+  static const uint8_t* code(uint64_t address) { return reinterpret_cast<const uint8_t*>(address); }
+
+  std::vector<uint64_t> words_ = std::vector<uint64_t>(JumpCache::size(kBits) / sizeof(uint64_t));
+  JumpCache cache_{reinterpret_cast<uint64_t>(words_.data()), kBits};
+};
+
+TEST_F(JumpCacheTest, FindsWhatWasAddedLast) {
+  EXPECT_EQ(find(0), nullptr);
+  cache_.add(0x40'1234, code(1));
+  EXPECT_EQ(find(0x40'1234), code(1));
+  EXPECT_EQ(find(0x50'1234), nullptr);
+  cache_.add(0x50'1234, code(2));
+  EXPECT_EQ(find(0x40'1234), nullptr);
+  EXPECT_EQ(find(0x50'1234), code(2));
+  cache_.clear();
+  EXPECT_EQ(find(0x50'1234), nullptr);
+  EXPECT_EQ(find(0), nullptr);
+}
+
+TEST_F(JumpCacheTest, ForgetsCode) {
+  cache_.add(0x1234, code(1));
+  cache_.add(0x5234, code(1));
+  cache_.add(0x6234, code(2));
+  cache_.remove(0x234, code(1));
+  EXPECT_EQ(find(0x1234), nullptr);
+  EXPECT_EQ(find(0x5234), nullptr);
+  EXPECT_EQ(find(0x6234), code(2));
+}
+
+TEST_F(JumpCacheTest, ForgetsAPageAndWhatCrossesIntoIt) {
+  for (const uint64_t address : {0x1ff0, 0x1ff1, 0x1fff, 0x2000, 0x2fff, 0x3000})
+    cache_.add(address, code(address));
+  cache_.clear_page(0x2000);
+  EXPECT_EQ(find(0x2000), nullptr);
+  EXPECT_EQ(find(0x2fff), nullptr);
+  EXPECT_EQ(find(0x1ff1), nullptr);
+  EXPECT_EQ(find(0x1fff), nullptr);
+  EXPECT_EQ(find(0x3000), code(0x3000));
+}
+
+TEST_F(JumpCacheTest, ClearsAlsoWhatItCannotList) {
+  for (uint64_t i = 1; i < kCount; ++i) cache_.add(i, code(i));
+  EXPECT_EQ(find(kCount - 1), code(kCount - 1));
+  cache_.clear();
+  for (uint64_t i = 0; i < kCount; ++i) ASSERT_EQ(find(i), nullptr) << i;
+}
+
+}  // namespace
+}  // namespace alcove::cpu::soft

@@ -1,0 +1,177 @@
+#include "cpu/soft/mmu/window.h"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <array>
+#include <cstring>
+
+#include "cpu/soft/mmu/flat_map.h"
+#include "cpu/soft/mmu/windows.h"
+
+namespace alcove::cpu::soft {
+namespace {
+
+constexpr uint64_t kPage = memory::kPageSize, kSize = 4 * Window::kLargeSize;
+constexpr uint64_t kHigh = 0x7f12'3456'7000;
+
+// What the host's kernel says of an access, which raises no signal.
+class Probe {
+ public:
+  Probe() { EXPECT_EQ(pipe(ends_.data()), 0); }
+  ~Probe() {
+    for (const int end : ends_) close(end);
+  }
+  bool reads(const uint8_t* address) {
+    uint8_t byte;
+    return ::write(ends_[1], address, 1) == 1 && ::read(ends_[0], &byte, 1) == 1;
+  }
+  bool writes(uint8_t* address) {
+    const uint8_t byte = 1;
+    if (::write(ends_[1], &byte, 1) != 1) return false;
+    if (::read(ends_[0], address, 1) == 1) return true;
+    uint8_t rest;
+    EXPECT_EQ(::read(ends_[0], &rest, 1), 1);
+    return false;
+  }
+
+ private:
+  std::array<int, 2> ends_{};
+};
+
+class WindowTest : public ::testing::Test {
+ protected:
+  WindowTest() {
+    const memory::RegionSpec region{.guest_address = 0, .size = kSize};
+    memory_.emplace(memory::GuestMemory::create({&region, 1}).value());
+    window_ = Window::create(cpu_, *memory_);
+  }
+  void SetUp() override {
+    if (!window_) GTEST_SKIP() << "this host has no room for windows";
+  }
+  uint8_t* at(uint64_t address) {
+    return reinterpret_cast<uint8_t*>(window_->base() + Window::kOffset + (address & Window::kMask));
+  }
+  std::byte* host(uint64_t physical) { return memory_->host_range(physical, kPage); }
+  Window::Page page(uint64_t address, uint64_t physical, bool writable) {
+    return {.address = address, .host = host(physical), .writable = writable, .size = kPage};
+  }
+
+  CpuMemory cpu_;
+  std::optional<memory::GuestMemory> memory_;
+  std::unique_ptr<Window> window_;
+  Probe probe_;
+};
+
+TEST_F(WindowTest, ShowsTheGuestsPages) {
+  EXPECT_FALSE(probe_.reads(at(kHigh)));
+  window_->map(page(kHigh, 2 * kPage, true));
+  *at(kHigh + 5) = 7;
+  EXPECT_EQ(std::to_integer<int>(host(2 * kPage)[5]), 7);
+  EXPECT_FALSE(probe_.reads(at(kHigh + kPage)));
+  EXPECT_FALSE(probe_.reads(at(kHigh - 1)));
+}
+
+TEST_F(WindowTest, NothingElseIsWithinReach) {
+  window_->map(page(0, 0, true));
+  window_->map(page(Window::kSize - kPage, 0, true));
+  EXPECT_TRUE(probe_.reads(at(0)));
+  EXPECT_TRUE(probe_.reads(at(Window::kSize - 1)));
+  for (const int64_t distance : {int64_t{1}, int64_t{Window::kReach}}) {
+    EXPECT_FALSE(probe_.reads(at(0) - distance));
+    EXPECT_FALSE(probe_.reads(at(Window::kSize - 1) + distance));
+  }
+}
+
+TEST_F(WindowTest, KeepsStoresFromPages) {
+  window_->map(page(kHigh, 0, false));
+  EXPECT_TRUE(probe_.reads(at(kHigh)));
+  EXPECT_FALSE(probe_.writes(at(kHigh)));
+  window_->map(page(kHigh, 0, true));
+  EXPECT_TRUE(probe_.writes(at(kHigh)));
+  window_->forbid_writes(host(kPage));
+  EXPECT_TRUE(probe_.writes(at(kHigh)));
+  window_->forbid_writes(host(0));
+  EXPECT_FALSE(probe_.writes(at(kHigh)));
+  EXPECT_TRUE(probe_.reads(at(kHigh)));
+}
+
+TEST_F(WindowTest, APlaceIsTheLastOnes) {
+  const uint64_t alias = kHigh - Window::kSize;
+  window_->map(page(kHigh, 0, true));
+  *at(kHigh) = 1;
+  window_->map(page(alias, kPage, true));
+  EXPECT_EQ(*at(alias), 0);
+  // The one that has lost its place has nothing to lose any more.
+  window_->forget_page(kHigh);
+  EXPECT_TRUE(probe_.reads(at(alias)));
+  window_->forget_page(alias);
+  EXPECT_FALSE(probe_.reads(at(alias)));
+}
+
+TEST_F(WindowTest, LargePagesComeAndGoAsOne) {
+  const uint64_t address = kHigh & ~(Window::kLargeSize - 1);
+  window_->map(page(address + kPage, kPage, false));
+  window_->map({.address = address + 3 * kPage,
+                .host = host(Window::kLargeSize + 3 * kPage),
+                .writable = true,
+                .size = Window::kLargeSize});
+  *at(address) = 1;
+  *at(address + Window::kLargeSize - 1) = 2;
+  EXPECT_EQ(std::to_integer<int>(host(Window::kLargeSize)[0]), 1);
+  // Code was found in a part of it.
+  window_->forbid_writes(host(Window::kLargeSize + kPage));
+  EXPECT_FALSE(probe_.writes(at(address + kPage)));
+  EXPECT_TRUE(probe_.writes(at(address + 2 * kPage)));
+  window_->forget_page(address + 9 * kPage);
+  EXPECT_FALSE(probe_.reads(at(address)));
+  EXPECT_FALSE(probe_.reads(at(address + kPage)));
+}
+
+TEST_F(WindowTest, MapsManyAndForgetsAll) {
+  std::vector<Window::Page> pages;
+  for (uint64_t i = 0; i < 64; ++i) pages.push_back(page(kHigh + i * kPage, i * kPage, i % 8 != 0));
+  window_->map(pages);
+  EXPECT_FALSE(probe_.writes(at(kHigh)));
+  EXPECT_TRUE(probe_.writes(at(kHigh + 63 * kPage)));
+  window_->forget_page(kHigh + kPage);
+  EXPECT_FALSE(probe_.reads(at(kHigh + kPage)));
+  EXPECT_TRUE(probe_.reads(at(kHigh + 2 * kPage)));
+  window_->clear();
+  for (const Window::Page& gone : pages) EXPECT_FALSE(probe_.reads(at(gone.address)));
+}
+
+TEST_F(WindowTest, AddressSpacesEarnTheirs) {
+  window_.reset();
+  Windows windows(cpu_, *memory_);
+  windows.open_after(100);
+  windows.select(0x1000, 1);
+  EXPECT_FALSE(windows.ran(60));
+  windows.select(0x2000, 2);
+  EXPECT_FALSE(windows.ran(60));
+  windows.select(0x1000, 1);
+  EXPECT_TRUE(windows.ran(60));
+  const std::array pages{page(kHigh, 0, true)};
+  ASSERT_TRUE(windows.open(pages));
+  ASSERT_TRUE(windows.current());
+  const auto* const place =
+      reinterpret_cast<const uint8_t*>(windows.current()->base() + Window::kOffset + (kHigh & Window::kMask));
+  EXPECT_TRUE(probe_.reads(place));
+  windows.select(0x2000, 2);
+  EXPECT_FALSE(windows.current());
+  windows.select(0x1000, 1);
+  EXPECT_TRUE(probe_.reads(place));
+  // Its translations are forgotten: what it was is to be looked up anew.
+  windows.select(0x1000, 3);
+  EXPECT_TRUE(windows.current());
+  EXPECT_FALSE(probe_.reads(place));
+  // Too many pages are missing for so little work.
+  unsigned misses = 0;
+  while (windows.missed()) ASSERT_LT(++misses, 10'000u);
+  EXPECT_FALSE(windows.current());
+  EXPECT_FALSE(windows.ran(150));
+  EXPECT_TRUE(windows.ran(100));
+}
+
+}  // namespace
+}  // namespace alcove::cpu::soft
