@@ -148,7 +148,7 @@ public class Threads {
 
     // Many classes made and called: inline caches of each kind.
     Function[] functions = new Function[16];
-    for (int i = 0; i < functions.length; ++i) { final int k = i; functions[i] = i % 2 == 0 ? x -> x + k : new Function() { public long apply(long x) { return x ^ k; } }; }
+    for (int i = 0; i < functions.length; ++i) { final int k = i; functions[i] = i % 2 == 0 ? x -> x * 31 + k : new Function() { public long apply(long x) { return x ^ k; } }; }
     long value = 0;
     for (int i = 0; i < 5_000_000; ++i) value = functions[i % (i < 1_000_000 ? 1 : i < 2_000_000 ? 2 : 16)].apply(value);
     System.out.println("calls " + value);
