@@ -104,6 +104,8 @@ void BlockEmitter::instruction(const Insn& insn) {
       return call_indirect(insn);
     case Way::jump_relative:
       return lead_to(page_offset(insn.displacement), insn.displacement <= insn.offset);
+    case Way::jump_if_counted:
+      return jump_if_counted(insn);
     case Way::jump_if:
       return jump_if(insn);
     case Way::jump_indirect:

@@ -184,6 +184,33 @@ void BlockEmitter::jump_if(const Insn& insn) {
   fall_through();
 }
 
+void BlockEmitter::jump_if_counted(const Insn& insn) {
+  const bool wide = insn.address_size == 8, loops = insn.opcode == 0xe2;
+  if (loops) a_.lea(kGuestRcx, {.base = kGuestRcx, .displacement = -1}, wide);
+  a_.op({.opcode = 0x8b, .wide = wide}, kWord, kGuestRcx);
+  clobber_both();
+  const int64_t taken = page_offset(insn.displacement);
+  // JRCXZ does not reach far.
+  const Assembler::Fixup zero = a_.jump_rcx_zero();
+  Assembler::Fixup not_taken = a_.jump();
+  a_.bind(zero);
+  if (loops) {
+    const Assembler::Fixup counted = not_taken;
+    not_taken = a_.jump();
+    a_.bind(counted);
+  }
+  const auto target = part_at(taken);
+  const bool back = insn.displacement <= insn.offset;
+  if (target) {
+    if (back) poll_inside(*target);
+    jump_to_part(*target);
+  } else {
+    go_to(taken, back);
+  }
+  a_.bind(not_taken);
+  fall_through();
+}
+
 void BlockEmitter::call_relative(const Insn& insn) {
   push_return_address(insn);
   go_to(page_offset(insn.displacement), insn.displacement <= insn.offset);

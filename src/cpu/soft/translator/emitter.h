@@ -188,6 +188,7 @@ class BlockEmitter {
   void call_relative(const Insn& insn);
   void call_indirect(const Insn& insn);
   void jump_indirect(const Insn& insn);
+  void jump_if_counted(const Insn& insn);
   void near_return(const Insn& insn);
   void jump_if(const Insn& insn);
   void indirect_target(const Insn& insn);

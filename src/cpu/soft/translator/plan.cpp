@@ -147,6 +147,7 @@ Way special_way(const Row& row) {
   if (name == "jmp" && (encoding == "EB" || encoding == "E9")) return Way::jump_relative;
   if (name == "jmp" && encoding == "FF /4") return Way::jump_indirect;
   if (name == "j") return Way::jump_if;
+  if (name == "jcxz" || name == "loop") return Way::jump_if_counted;
   if (name == "ret" && (encoding == "C3" || encoding == "C2")) return Way::near_return;
   if (among(kNothing, name)) return Way::nothing;
   for (const auto& [mnemonic, opcode, way] : kSystem)

@@ -26,6 +26,7 @@ enum class Way : uint8_t {
   call_indirect,
   jump_relative,
   jump_if,
+  jump_if_counted,  // By RCX, which LOOP counts down.
   jump_indirect,
   near_return,
   // emit_system.cpp

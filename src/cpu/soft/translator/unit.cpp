@@ -45,6 +45,7 @@ Successors successors_of(Block& block) {
   const Insn& last = block.instructions()[block.count - 1u];
   switch (plan_of(*last.row).way) {
     case Way::jump_if:
+    case Way::jump_if_counted:
       return {.next = block.length, .jump = last.displacement};
     case Way::jump_relative:
       return {.next = {}, .jump = last.displacement};
