@@ -35,7 +35,8 @@ void BlockEmitter::mark_upper_halves(bool in_use) {
 
 void BlockEmitter::vex(const Insn& insn, const Plan& plan) {
   const bool in_memory = plan.rm != Role::none && !insn.is_register;
-  // Registers without one of the host's get RCX and RBP for the moment; a memory operand leaves them RCX.
+  // Registers without one of the host's get RCX and RBP for the moment; a memory operand leaves them RCX, and
+  // RBP for a result.
   struct Operand {
     bool used;
     unsigned guest;
@@ -52,7 +53,7 @@ void BlockEmitter::vex(const Insn& insn, const Plan& plan) {
   for (const Operand& operand : operands) {
     if (!operand.used || host(operand.guest) != kNoHostRegister) continue;
     if (operand.guest == held[0] || operand.guest == held[1]) continue;
-    if (count == (in_memory ? 1 : 2)) return by_handler(insn);
+    if (count == (in_memory && !plan.writes_second ? 1 : 2)) return by_handler(insn);
     held[count++] = operand.guest;
   }
 
@@ -64,7 +65,8 @@ void BlockEmitter::vex(const Insn& insn, const Plan& plan) {
   constexpr HostRegister kScratch[] = {kWord, kAddress};
   for (unsigned i = 0; i < count; ++i) {
     clobber(kScratch[i]);
-    a_.load(kScratch[i], gpr_slot(held[i]));
+    // MULX, which has two results, reads neither's register.
+    if (!plan.writes_second || (rm_used && held[i] == insn.rm)) a_.load(kScratch[i], gpr_slot(held[i]));
   }
   const auto general = [&](unsigned guest) {
     if (host(guest) != kNoHostRegister) return host(guest);
