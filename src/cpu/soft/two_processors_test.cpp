@@ -280,7 +280,7 @@ ALCOVE_GUEST(shoot_downs, R"(
   lea 7(%rbx), %rax
   mov %rax, 0xb2000
   movl $1, (%rbx)
-  cmp $50, %esi
+  cmp $25, %esi
   jb 1b
   say %esi
   done
@@ -330,7 +330,7 @@ TEST(TwoProcessors, FlushedTranslationsAreNotUsed) {
   GuestMachine machine(2);
   machine.store<uint32_t>(0x100000, 1);
   machine.start_long(shoot_downs(), {{0x42, 0x3000}, {14, 0x3100}});
-  EXPECT_THAT(machine.run_to_end(), ElementsAre(50));
+  EXPECT_THAT(machine.run_to_end(), ElementsAre(25));
 }
 
 // Locked instructions on operands that lie in two pages, against others that lie in either.
