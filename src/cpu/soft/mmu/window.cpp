@@ -11,7 +11,8 @@ namespace alcove::cpu::soft {
 namespace {
 
 constexpr uint64_t kPage = memory::kPageSize;
-constexpr size_t kReserved = Window::kOffset + Window::kSize + Window::kReach;
+// The farthest access begins at the end of what is within reach.
+constexpr size_t kReserved = Window::kOffset + Window::kSize + Window::kReach + kPage;
 // Of the host's 128 TiB, beside what the FlatMaps need.
 constexpr size_t kWindows = 3;
 std::atomic<size_t> windows{0};
