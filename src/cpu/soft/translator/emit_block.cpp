@@ -17,8 +17,7 @@ Emitted BlockEmitter::emit() {
   choose_swaps();
   Emitted result;
   result.entries.push_back({.near = 0, .far = a_.size()});
-  a_.lea(kWord, {.base = kAddress, .displacement = static_cast<int32_t>(-page_offset(0))});
-  a_.store(ALCOVE_TRANSLATED(page), kWord);
+  enter_page(part());
   result.entries[0].near = a_.size();
   swap_in();
   for (part_ = 0; part_ < parts_.size(); ++part_) {
@@ -44,6 +43,12 @@ Emitted BlockEmitter::emit() {
   return result;
 }
 
+// At a far entry: RBP has the linear address of the part.
+void BlockEmitter::enter_page(const Part& part) {
+  a_.lea(kWord, {.base = kAddress, .displacement = static_cast<int32_t>(-part.page_offset(0))});
+  a_.store(ALCOVE_TRANSLATED(page), kWord);
+}
+
 void BlockEmitter::begin_part() {
   Part& part = parts_[part_];
   // Only the part before leads here without a jump, if any does: then what it has in RBP and RCX is right.
@@ -58,8 +63,7 @@ Emitted::Entry BlockEmitter::make_entry(size_t number) {
   const Part& part = parts_[number];
   Emitted::Entry entry;
   entry.far = a_.size();
-  a_.lea(kWord, {.base = kAddress, .displacement = static_cast<int32_t>(-part.page_offset(0))});
-  a_.store(ALCOVE_TRANSLATED(page), kWord);
+  enter_page(part);
   entry.near = a_.size();
   swap_in();
   restore_reach(part.reach);

@@ -37,12 +37,7 @@ void BlockEmitter::go_to(int64_t page_offset, bool poll) {
     return;
   }
   swap_out();
-  if (poll) {
-    a_.load32(kWord, ALCOVE_CPU_MEMBER(attention));
-    const Assembler::Fixup calm = a_.jump_rcx_zero();
-    polls_.push_back({a_.jump(), page_offset, false, false});
-    a_.bind(calm);
-  }
+  if (poll) poll_attention({.from = {}, .page_offset = page_offset, .target_known = false, .swapped = false});
   links_.push_back({a_.jump(), page_offset});
 }
 
@@ -56,9 +51,15 @@ void BlockEmitter::go_far(bool poll, bool indirect) {
 
 // The linear address in RBP is where to go on if something wants attention.
 void BlockEmitter::poll_far() {
+  poll_attention({.from = {}, .page_offset = 0, .target_known = true, .swapped = false});
+}
+
+// By RCX, so that the flags stay. `stub`: where to leave.
+void BlockEmitter::poll_attention(PollStub stub) {
   a_.load32(kWord, ALCOVE_CPU_MEMBER(attention));
   const Assembler::Fixup calm = a_.jump_rcx_zero();
-  polls_.push_back({a_.jump(), 0, true, false});
+  stub.from = a_.jump();
+  polls_.push_back(stub);
   a_.bind(calm);
 }
 
@@ -120,20 +121,21 @@ std::optional<size_t> BlockEmitter::part_at(int64_t page_offset) const {
 }
 
 void BlockEmitter::jump_to_part(size_t target) {
+  bind_to_part(a_.jump(), target);
+}
+
+void BlockEmitter::bind_to_part(Assembler::Fixup jump, size_t target) {
   if (parts_[target].begin != Part::kNowhere)
-    a_.jump_back(parts_[target].begin);
+    a_.bind(jump, parts_[target].begin);
   else
-    parts_[target].from.push_back(a_.jump());
+    parts_[target].from.push_back(jump);
 }
 
 // As part of a jump back to a part of the unit: RBP and RCX hold nothing there.
 void BlockEmitter::poll_inside(size_t target) {
   const int64_t offset = parts_[target].page_offset(0);
   if (parts_[target].flags_live[0]) {
-    a_.load32(kWord, ALCOVE_CPU_MEMBER(attention));
-    const Assembler::Fixup calm = a_.jump_rcx_zero();
-    polls_.push_back({a_.jump(), offset, false, true});
-    a_.bind(calm);
+    poll_attention({.from = {}, .page_offset = offset, .target_known = false, .swapped = true});
   } else {
     a_.op({.opcode = 0x83}, 7, ALCOVE_CPU_MEMBER(attention));  // CMP
     a_.byte(0);
@@ -166,11 +168,7 @@ void BlockEmitter::jump_if(const Insn& insn) {
     polls_.push_back({a_.jump(), taken, false, true});
     a_.bind(not_taken);
   } else if (target && !back) {
-    const Assembler::Fixup jump = a_.jump_if(condition);
-    if (parts_[*target].begin != Part::kNowhere)
-      a_.bind(jump, parts_[*target].begin);
-    else
-      parts_[*target].from.push_back(jump);
+    bind_to_part(a_.jump_if(condition), *target);
   } else if (target) {
     const Assembler::Fixup not_taken = a_.jump_if(condition ^ 1);
     poll_inside(*target);

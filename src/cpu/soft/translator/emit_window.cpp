@@ -1,7 +1,6 @@
 // Memory accesses by the host's MMU, in code for an address space with a window (mmu/window.h). An address is
 // brought into the window by PEXT, which takes the low bits; the displacement may be added afterwards, as
 // what it can reach around the window is not mapped.
-#include <cstdlib>
 #include <string_view>
 
 #include "cpu/soft/translator/emitter.h"

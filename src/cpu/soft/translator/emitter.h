@@ -196,6 +196,7 @@ class BlockEmitter {
   void go_to(int64_t page_offset, bool poll);
   std::optional<size_t> part_at(int64_t page_offset) const;
   void jump_to_part(size_t target);
+  void bind_to_part(Assembler::Fixup jump, size_t target);
   void poll_inside(size_t target);
   void go_far(bool poll, bool indirect = false);
   void poll_far();
@@ -291,6 +292,8 @@ class BlockEmitter {
     bool target_known;  // In RBP already.
     bool swapped;
   };
+  void enter_page(const Part& part);
+  void poll_attention(PollStub stub);
   HandlerStub& handler_stub();
   std::vector<HandlerStub> handlers_;
   std::vector<UnalignedStub> unaligned_;
