@@ -49,6 +49,11 @@ void BlockEmitter::push_memory(const Insn& insn) {
     return;
   }
   a_.store(ALCOVE_TRANSLATED(saved), kAddress);
+  push_saved();
+}
+
+// Pushes TranslatedState::saved; not in a window.
+void BlockEmitter::push_saved() {
   a_.lea(kAddress, {.base = kGuestRsp, .displacement = -8});
   a_.lea(kAddress, look_up(kAddress, 8, true));
   a_.load(kWord, ALCOVE_TRANSLATED(saved));

@@ -104,12 +104,7 @@ void BlockEmitter::push_flags(const Insn& insn) {
   if (insn.operand_size != 8 || in_window()) return by_handler(insn);
   read_flags();
   a_.store(ALCOVE_TRANSLATED(saved), kWord);
-  a_.lea(kAddress, {.base = kGuestRsp, .displacement = -8});
-  a_.lea(kAddress, look_up(kAddress, 8, true));
-  a_.load(kWord, ALCOVE_TRANSLATED(saved));
-  note_access();
-  a_.store({.base = kAddress}, kWord);
-  a_.lea(kGuestRsp, {.base = kGuestRsp, .displacement = -8});
+  push_saved();
 }
 
 void BlockEmitter::swap_gs() {

@@ -155,6 +155,7 @@ class BlockEmitter {
   void push_register_operand(unsigned guest);
   void push_immediate(const Insn& insn);
   void push_memory(const Insn& insn);
+  void push_saved();
   void pop_register(const Insn& insn);
   void leave_frame();
   void push_return_address(const Insn& insn);
