@@ -38,7 +38,7 @@ _alcove() {
     key=${previous##*,}
   fi
   if [ "$COMP_CWORD" -eq 1 ]; then
-    _alcove_add "$current" < <(printf '%s\n' run create start stop pause resume console list info delete doctor --help --version)
+    _alcove_add "$current" < <(printf '%s\n' run create start stop pause resume console screenshot list info delete doctor --help --version)
     return
   fi
   case $key in
@@ -52,15 +52,16 @@ _alcove() {
     --net) _alcove_list "$current" forward= mac= || _alcove_add "$current" < <(printf '%s\n' nat none); return ;;
     --hypervisor) _alcove_add "$current" < <(printf '%s\n' auto kvm soft); return ;;
     --cpu) _alcove_add "$current" < <(printf '%s\n' host x86-64-v1 x86-64-v2 x86-64-v3); return ;;
-    --cpus|--memory|--cmdline|--label|--new-disk|--timeout) return ;;
+    --cpus|--memory|--cmdline|--label|--size|--display|--new-disk|--timeout) return ;;
   esac
-  local machine="--cpus --cpu --memory --kernel --initrd --cmdline --disk --net --hypervisor --label"
+  local machine="--cpus --cpu --memory --kernel --initrd --cmdline --disk --net --size --hypervisor --label"
   local options="--help"
   case $command in
     run) options+=" --print $machine" ;;
     create) options+=" --new-disk $machine" ;;
     stop) options+=" --force --timeout" ;;
     delete) options+=" --yes" ;;
+    screenshot) options+=" --display" ;;
     info|list|doctor) options+=" --json" ;;
   esac
   case $current in
@@ -70,6 +71,10 @@ _alcove() {
     create|list|doctor) return ;;
     run) _alcove_files -f -X '!*.toml' -- "$current"; _alcove_files -d -- "$current" ;;
   esac
+  if [ "$command" = screenshot ] && [ "$COMP_CWORD" -gt 2 ]; then
+    _alcove_files -f -X '!*.png' -- "$current"
+    return
+  fi
   _alcove_add "$current" < <(_alcove_machines)
 }
 complete -F _alcove alcove

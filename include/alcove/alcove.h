@@ -6,6 +6,7 @@
 #include <alcove/entropy.h>
 #include <alcove/error.h>
 #include <alcove/executor.h>
+#include <alcove/graphics.h>
 #include <alcove/literals.h>
 #include <alcove/mac_address.h>
 #include <alcove/memory_balloon.h>

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <alcove/error.h>
+#include <alcove/graphics.h>
 #include <alcove/network.h>
 
 #include <cstdint>

@@ -38,6 +38,10 @@ struct VirtualMachineObserver {
   std::function<void(const Error&)> did_stop_with_error;  // The state is `error`.
   std::function<void()> guest_did_reboot;                 // The state stays `running`.
   std::function<void(NetworkDevice&)> network_addresses_changed;
+  // Another size was asked of a display with reconfigure(), and the guest told.
+  std::function<void(GraphicsDisplay&)> display_did_begin_reconfiguration;
+  // Frames of another size arrive: what was asked for, or what the guest chose itself.
+  std::function<void(GraphicsDisplay&)> display_did_end_reconfiguration;
   // The host side of a network device failed; the guest sees an unplugged cable.
   std::function<void(NetworkDevice&, const Error&)> network_attachment_was_disconnected;
 };
@@ -146,6 +150,7 @@ class VirtualMachine {
   // In the order of the configuration's lists.
   const std::vector<NetworkDevice*>& network_devices() const;
   const std::vector<MemoryBalloonDevice*>& memory_balloon_devices() const;
+  const std::vector<GraphicsDevice*>& graphics_devices() const;
   const std::vector<SerialPort*>& serial_ports() const;
 
   // The machine's process; 0 while there is none.

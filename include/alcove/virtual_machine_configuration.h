@@ -5,6 +5,7 @@
 #include <alcove/boot_loader.h>
 #include <alcove/entropy.h>
 #include <alcove/error.h>
+#include <alcove/graphics.h>
 #include <alcove/memory_balloon.h>
 #include <alcove/network.h>
 #include <alcove/platform.h>
@@ -41,6 +42,7 @@ struct VirtualMachineConfiguration {
   std::optional<BootLoader> boot_loader;  // Required.
   std::vector<StorageDeviceConfiguration> storage_devices;
   std::vector<NetworkDeviceConfiguration> network_devices;
+  std::vector<GraphicsDeviceConfiguration> graphics_devices;  // At most one.
   std::vector<SerialPortConfiguration> serial_ports;
   std::vector<EntropyDeviceConfiguration> entropy_devices;
   std::vector<MemoryBalloonDeviceConfiguration> memory_balloon_devices;  // At most one.

@@ -208,6 +208,35 @@ int console(const Bundle& bundle) {
   return 0;
 }
 
+int screenshot(const Bundle& bundle, const std::string& file, unsigned display) {
+  auto socket = bundle.connect();
+  if (!socket) return report(socket.error());
+  std::string png;
+  if (auto reply = ask(socket->get(), {{"command", "screenshot"}, {"display", display}}, png); !reply)
+    return report(reply.error());
+  std::array<char, 65536> buffer{};
+  for (ssize_t count = 1; count > 0;) {
+    count = ::read(socket->get(), buffer.data(), buffer.size());
+    if (count > 0) png.append(buffer.data(), static_cast<size_t>(count));
+    if (count < 0 && errno == EINTR) count = 1;  // Once more.
+  }
+  constexpr std::string_view kEnd = "IEND";  // Of the last chunk, before its checksum.
+  if (png.size() < 8 || png.substr(png.size() - 8, 4) != kEnd)
+    return report({ErrorCode::internal, bundle.name(), "the picture did not come whole", "try again"});
+  const std::string name = file.empty() ? bundle.name() + ".png" : file;
+  const UniqueFd out(name == "-" ? dup(STDOUT_FILENO)
+                                 : open(name.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666));
+  for (size_t done = 0; done < png.size();) {
+    const ssize_t count = out ? ::write(out.get(), png.data() + done, png.size() - done) : -1;
+    if (count < 0 && errno == EINTR) continue;
+    if (count <= 0)
+      return report({ErrorCode::internal, name, fmt::format("can't be written: {}", strerror(errno)), ""});
+    done += static_cast<size_t>(count);
+  }
+  if (name != "-") fmt::print("{}\n", name);
+  return 0;
+}
+
 int list(bool json) {
   nlohmann::json machines = nlohmann::json::array();
   const auto bundles = Bundle::all();

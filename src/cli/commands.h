@@ -22,6 +22,8 @@ int stop(const Bundle& bundle, bool force, unsigned timeout_seconds);
 int pause(const Bundle& bundle);
 int resume(const Bundle& bundle);
 int console(const Bundle& bundle);
+// The display as a PNG file, by default NAME.png in this folder; "-": standard output.
+int screenshot(const Bundle& bundle, const std::string& file, unsigned display);
 int list(bool json);
 int info(const Bundle& bundle, bool json);
 int remove(const Bundle& bundle, bool yes);

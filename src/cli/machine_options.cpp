@@ -76,6 +76,9 @@ void MachineOptions::add_to(CLI::App& command) {
       ->group(group)
       ->type_name("nat[,OPTION]...|none")
       ->take_all();
+  command.add_option("--size", display_size, "A display of this size, e.g. 1280x800 (default: no display)")
+      ->group(group)
+      ->type_name("WIDTHxHEIGHT");
   command
       .add_option("--hypervisor", hypervisor, "What executes the guest: auto, kvm or soft (default: auto)")
       ->group(group)
@@ -105,6 +108,16 @@ Result<uint64_t> parse_size_option(const std::string& option, const std::string&
   auto size = parse_size(text);
   if (!size) return usage(option, fmt::format("'{}' {}", text, size.error().what), size.error().hint);
   return *size;
+}
+
+Result<VirtioGraphicsScanoutConfiguration> parse_display_size(const std::string& text) {
+  const size_t cross = text.find('x');
+  const std::string width = text.substr(0, cross);
+  const std::string height = cross == std::string::npos ? "" : text.substr(cross + 1);
+  if (!whole_number(width).empty() || !whole_number(height).empty())
+    return usage("--size", fmt::format("'{}' is not a size", text), "give WIDTHxHEIGHT, like 1280x800");
+  return VirtioGraphicsScanoutConfiguration{.width = static_cast<uint32_t>(std::stoul(width)),
+                                            .height = static_cast<uint32_t>(std::stoul(height))};
 }
 
 Result<StorageDeviceConfiguration> parse_disk(const std::string& text) {
@@ -189,6 +202,11 @@ Result<> MachineOptions::apply(VirtualMachineConfiguration& configuration) const
     auto device = parse_network(network);
     if (!device) return std::unexpected(device.error());
     if (*device) configuration.network_devices.push_back(**device);
+  }
+  if (display_size) {
+    const auto scanout = parse_display_size(*display_size);
+    if (!scanout) return std::unexpected(scanout.error());
+    configuration.graphics_devices = {VirtioGraphicsDeviceConfiguration{.scanouts = {*scanout}}};
   }
   if (hypervisor) {
     const auto choice = from_string<HypervisorChoice>(*hypervisor);

@@ -21,8 +21,9 @@ struct MachineOptions {
   std::optional<std::string> kernel;
   std::optional<std::string> initrd;
   std::optional<std::string> command_line;
-  std::vector<std::string> disks;     // FILE[,readonly][,caching=…][,sync=…][,id=…]
-  std::vector<std::string> networks;  // nat[,forward=tcp:2222:22]…[,mac=…] or none
+  std::vector<std::string> disks;           // FILE[,readonly][,caching=…][,sync=…][,id=…]
+  std::vector<std::string> networks;        // nat[,forward=tcp:2222:22]…[,mac=…] or none
+  std::optional<std::string> display_size;  // WIDTHxHEIGHT
   std::optional<std::string> hypervisor;
   std::optional<std::string> label;
 
@@ -42,6 +43,8 @@ std::string whole_number(const std::string& text);
 Error no_kernel();
 // A size that an option was given; errors name the option and what it was given.
 Result<uint64_t> parse_size_option(const std::string& option, const std::string& text);
+// "1280x800".
+Result<VirtioGraphicsScanoutConfiguration> parse_display_size(const std::string& text);
 Result<StorageDeviceConfiguration> parse_disk(const std::string& text);
 // Nothing for "none".
 Result<std::optional<NetworkDeviceConfiguration>> parse_network(const std::string& text);

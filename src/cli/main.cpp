@@ -56,7 +56,8 @@ int main(int argc, char** argv) {
   std::string name;
   bool json = false, force = false, yes = false, print = false;
   unsigned timeout = 90;
-  std::string new_disk;
+  std::string new_disk, file;
+  unsigned display = 0;
 
   CLI::App* run_command = app.add_subcommand(
       "run", "Run a machine until it stops, its console on this terminal (Ctrl-] for the monitor)");
@@ -102,6 +103,15 @@ int main(int argc, char** argv) {
   add("resume", "Let a paused machine go on", [](const Bundle& bundle) { return resume(bundle); });
   add("console", "Attach this terminal to a running machine's console (Ctrl-] q leaves it)",
       [](const Bundle& bundle) { return console(bundle); });
+  CLI::App* screenshot_command =
+      add("screenshot", "Take what a running machine's display shows as a PNG file",
+          [&](const Bundle& bundle) { return screenshot(bundle, file, display); });
+  screenshot_command
+      ->add_option("FILE", file, "The file, - for standard output (default: the machine's name and .png)")
+      ->type_name("");
+  screenshot_command->add_option("--display", display, "Which one, if it has several (default: 0)")
+      ->type_name("N")
+      ->check(whole_number);
   add("info", "Show a kept machine", [&](const Bundle& bundle) {
     return info(bundle, json);
   })->add_flag("--json", json, "For programs");

@@ -12,6 +12,18 @@ int report(const Error& error) {
   return 1;
 }
 
+Result<std::string> take_screenshot(VirtualMachine& machine, size_t display) {
+  for (const GraphicsDevice* device : machine.graphics_devices()) {
+    if (display < device->displays().size()) {
+      const auto frame = device->displays()[display]->frame();
+      return frame ? frame->to_png() : std::unexpected(frame.error());
+    }
+    display -= device->displays().size();
+  }
+  return fail(ErrorCode::not_supported, "graphics_devices", "the machine has no such display",
+              "give it one with --size WIDTHxHEIGHT");
+}
+
 nlohmann::json to_json(const Error& error) {
   return {{"code", to_string(error.code)},
           {"number", static_cast<int>(error.code)},

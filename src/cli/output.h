@@ -11,6 +11,9 @@ namespace alcove::cli {
 // On stderr: "alcove: where: what", and the hint on a line of its own. Gives the exit status 1.
 int report(const Error& error);
 
+// A display's PNG file; displays are counted through all graphics devices.
+Result<std::string> take_screenshot(VirtualMachine& machine, size_t display);
+
 nlohmann::json to_json(const Error& error);
 Error error_from_json(const nlohmann::json& json);
 

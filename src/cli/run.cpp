@@ -1,3 +1,4 @@
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <poll.h>
 #include <sys/signalfd.h>
@@ -55,6 +56,7 @@ class Session {
   void type(std::string_view keys);
   void command(char key);
   void ask_to_stop();
+  void capture();
   void receive(int signal);
   int milliseconds_left() const;
 
@@ -72,8 +74,8 @@ void Session::type(std::string_view keys) {
   console_.write(escapes_.feed(
       keys,
       [] {
-        say("s shut down, q stop at once, p pause or resume, i information, Ctrl-] send Ctrl-], other keys "
-            "go on");
+        say("s shut down, q stop at once, p pause or resume, i information, c capture the display, "
+            "Ctrl-] send Ctrl-], other keys go on");
       },
       [this](char key) { command(key); }));
 }
@@ -98,8 +100,24 @@ void Session::command(char key) {
       say(text);
       break;
     }
+    case 'c':
+      return capture();
     default:
       break;
+  }
+}
+
+// Into the first of alcove-1.png, alcove-2.png… that does not exist.
+void Session::capture() {
+  const auto png = take_screenshot(running_.machine(), 0);
+  if (!png) return say(png.error().message());
+  for (unsigned number = 1; number < 10000; ++number) {
+    const std::string name = fmt::format("alcove-{}.png", number);
+    const UniqueFd file(::open(name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
+    if (!file && errno == EEXIST) continue;
+    if (!file) return say(fmt::format("{}: {}", name, std::strerror(errno)));
+    write_all(file.get(), *png);
+    return say(fmt::format("the display is in {}", name));
   }
 }
 

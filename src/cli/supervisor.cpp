@@ -42,6 +42,7 @@ class Supervisor {
   void reply(Client& client, const Result<>& result);
   RunningMachine::Done reply_later(const Client& client);
   void open_console(Client& client);
+  void send_screenshot(Client& client, const nlohmann::json& request);
   void show(std::string_view text);
   void end(int signals);
 
@@ -134,6 +135,8 @@ void Supervisor::answer(Client& client, const nlohmann::json& request) {
     running_.stop(reply_later(client));
   } else if (command == "request_stop") {
     reply(client, running_.request_stop());
+  } else if (command == "screenshot") {
+    send_screenshot(client, request);
   } else if (command == "console") {
     open_console(client);
   } else {
@@ -168,6 +171,21 @@ void Supervisor::open_console(Client& client) {
   if (send(client.socket.get(), log.data(), log.size(), MSG_NOSIGNAL) < 0) client.gone = true;
   console_.write(client.received);
   client.received.clear();
+}
+
+// The reply, then the file's bytes, then the end of the connection.
+void Supervisor::send_screenshot(Client& client, const nlohmann::json& request) {
+  const auto number = request.find("display");
+  const size_t index = number != request.end() && number->is_number_unsigned() ? number->get<size_t>() : 0;
+  const auto png = take_screenshot(running_.machine(), index);
+  if (!png) return reply(client, std::unexpected(png.error()));
+  reply(client, {});
+  for (size_t done = 0; done < png->size() && !client.gone;) {
+    const ssize_t count = send(client.socket.get(), png->data() + done, png->size() - done, MSG_NOSIGNAL);
+    if (count <= 0 && errno != EINTR) break;
+    if (count > 0) done += static_cast<size_t>(count);
+  }
+  client.gone = true;
 }
 
 void Supervisor::show(std::string_view text) {

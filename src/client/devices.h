@@ -6,18 +6,11 @@
 
 #include <mutex>
 
+#include "client/device_requests.h"
 #include "client/host_files.h"
 #include "control/messages.h"
 
 namespace alcove::client {
-
-// How devices reach their machine's process: the request's reply, or why there is none, on the executor.
-class DeviceRequests {
- public:
-  using Handler = std::move_only_function<void(Result<control::Json>)>;
-  virtual ~DeviceRequests() = default;
-  virtual void request_for_device(control::Json request, Handler handler) = 0;
-};
 
 class NetworkDeviceProxy final : public NetworkDevice {
  public:

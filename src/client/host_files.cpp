@@ -177,7 +177,8 @@ Result<std::vector<SerialPortFiles>> open_serial_ports(const VirtualMachineConfi
 }
 
 Result<machine::Descriptors> open_host_files(const VirtualMachineConfiguration& configuration,
-                                             const std::vector<SerialPortFiles>& serial_ports) {
+                                             const std::vector<SerialPortFiles>& serial_ports,
+                                             const GraphicsFiles& displays) {
   machine::Descriptors descriptors;
   Opener opener(descriptors);
   Result<> opened;
@@ -199,6 +200,13 @@ Result<machine::Descriptors> open_host_files(const VirtualMachineConfiguration& 
     opened = std::visit(
         [&](const auto& backing) { return opener.open(backing, serial_ports[index], where + ".attachment"); },
         *attachment);
+  }
+  for (size_t device = 0; device < displays.size(); ++device) {
+    for (size_t index = 0; opened && index < displays[device].size(); ++index) {
+      const std::string where = fmt::format("graphics_devices[{}].scanouts[{}]", device, index);
+      opened = opener.add_copy(displays[device][index]->memory().descriptor(), where + ".frames");
+      if (opened) opened = opener.add_copy(displays[device][index]->changed(), where + ".changed");
+    }
   }
   if (!opened) return std::unexpected(std::move(opened.error()));
   return descriptors;

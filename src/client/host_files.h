@@ -7,6 +7,7 @@
 #include <optional>
 #include <vector>
 
+#include "client/display.h"
 #include "client/pseudo_terminal.h"
 #include "machine/descriptors.h"
 #include "support/log_ring.h"
@@ -27,6 +28,7 @@ Result<std::vector<SerialPortFiles>> open_serial_ports(const VirtualMachineConfi
 // The files for one start, as src/machine/descriptors.h lists them. Images are locked. Empties files of
 // serial ports that are not appended to.
 Result<machine::Descriptors> open_host_files(const VirtualMachineConfiguration& configuration,
-                                             const std::vector<SerialPortFiles>& serial_ports);
+                                             const std::vector<SerialPortFiles>& serial_ports,
+                                             const GraphicsFiles& displays = {});
 
 }  // namespace alcove::client

@@ -1,6 +1,7 @@
 #include "client/implementation.h"
 
 #include <fmt/format.h>
+#include <sys/epoll.h>
 
 #include <fstream>
 #include <utility>
@@ -37,7 +38,8 @@ VirtualMachineConfiguration with_own_handles(VirtualMachineConfiguration configu
 
 VirtualMachine::Implementation::Implementation(VirtualMachineConfiguration configuration,
                                                VirtualMachineOptions options,
-                                               std::vector<client::SerialPortFiles> serial_port_files)
+                                               std::vector<client::SerialPortFiles> serial_port_files,
+                                               const client::GraphicsFiles& graphics_files)
     : configuration_(std::move(configuration)),
       options_(std::move(options)),
       serial_port_files_(std::move(serial_port_files)),
@@ -46,10 +48,10 @@ VirtualMachine::Implementation::Implementation(VirtualMachineConfiguration confi
       executor_(own_executor_ ? own_executor_ : options_.executor) {
   const client::BlockedSignals blocked;
   io_ = std::make_unique<exec::LoopThread>("alcove-machine");
-  make_devices();
+  make_devices(graphics_files);
 }
 
-void VirtualMachine::Implementation::make_devices() {
+void VirtualMachine::Implementation::make_devices(const client::GraphicsFiles& graphics_files) {
   for (const auto& device : configuration_.network_devices) {
     const MACAddress address = std::visit([](const auto& kind) { return kind.mac_address; }, device);
     networks.push_back(std::make_unique<client::NetworkDeviceProxy>(*this, networks.size(), address));
@@ -59,9 +61,40 @@ void VirtualMachine::Implementation::make_devices() {
     balloons.push_back(std::make_unique<client::MemoryBalloonProxy>(*this, configuration_.memory_size));
     memory_balloon_devices.push_back(balloons.back().get());
   }
+  make_displays(graphics_files);
   for (const client::SerialPortFiles& files : serial_port_files_) {
     serials.push_back(std::make_unique<client::SerialPortProxy>(files));
     serial_ports.push_back(serials.back().get());
+  }
+}
+
+void VirtualMachine::Implementation::make_displays(const client::GraphicsFiles& graphics_files) {
+  for (size_t device = 0; device < graphics_files.size(); ++device) {
+    const auto& scanouts =
+        std::get<VirtioGraphicsDeviceConfiguration>(configuration_.graphics_devices[device]).scanouts;
+    graphics.push_back(std::make_unique<client::GraphicsDeviceProxy>());
+    graphics_devices.push_back(graphics.back().get());
+    for (size_t index = 0; index < scanouts.size(); ++index) {
+      const auto& files = graphics_files[device][index];
+      auto display = std::make_unique<client::GraphicsDisplayProxy>(
+          *this, client::GraphicsDisplayProxy::Place{device, index}, scanouts[index], files,
+          [this](GraphicsDisplay& reconfigured) {
+            notify([&reconfigured](const VirtualMachineObserver& observer) {
+              if (observer.display_did_begin_reconfiguration)
+                observer.display_did_begin_reconfiguration(reconfigured);
+            });
+          });
+      // The loop ends before the devices do.
+      io_->loop().call([&, proxy = display.get()] {
+        io_->loop().watch(files->changed(), EPOLLIN, [this, proxy](uint32_t) {
+          if (!proxy->changed()) return;
+          notify([proxy](const VirtualMachineObserver& observer) {
+            if (observer.display_did_end_reconfiguration) observer.display_did_end_reconfiguration(*proxy);
+          });
+        });
+      });
+      graphics.back()->add(std::move(display));
+    }
   }
 }
 

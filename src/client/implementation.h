@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "client/devices.h"
+#include "client/display.h"
 #include "client/host_files.h"
 #include "client/machine_process.h"
 #include "client/observation.h"
@@ -30,7 +31,8 @@ class VirtualMachine::Implementation final : public client::DeviceRequests,
   using State = VirtualMachineState;
 
   Implementation(VirtualMachineConfiguration configuration, VirtualMachineOptions options,
-                 std::vector<client::SerialPortFiles> serial_port_files);
+                 std::vector<client::SerialPortFiles> serial_port_files,
+                 const client::GraphicsFiles& graphics_files);
 
   void start(VirtualMachineStartOptions options, Completion<> completion);
   void pause(Completion<> completion);
@@ -61,9 +63,11 @@ class VirtualMachine::Implementation final : public client::DeviceRequests,
 
   std::vector<std::unique_ptr<client::NetworkDeviceProxy>> networks;
   std::vector<std::unique_ptr<client::MemoryBalloonProxy>> balloons;
+  std::vector<std::unique_ptr<client::GraphicsDeviceProxy>> graphics;
   std::vector<std::unique_ptr<client::SerialPortProxy>> serials;
   std::vector<NetworkDevice*> network_devices;
   std::vector<MemoryBalloonDevice*> memory_balloon_devices;
+  std::vector<GraphicsDevice*> graphics_devices;
   std::vector<SerialPort*> serial_ports;
 
  private:
@@ -74,7 +78,8 @@ class VirtualMachine::Implementation final : public client::DeviceRequests,
   };
   using Handlers = std::map<uint64_t, Handler>;
 
-  void make_devices();
+  void make_devices(const client::GraphicsFiles& graphics_files);
+  void make_displays(const client::GraphicsFiles& graphics_files);
   void post(std::move_only_function<void()> task) { executor_->post(std::move(task)); }
   // Calls function(observer) for each, later, on the executor.
   template <class Function>

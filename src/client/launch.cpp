@@ -27,9 +27,17 @@ Result<> VirtualMachine::Implementation::spawn(const VirtualMachineConfiguration
   }
   auto program = client::find_machine_program(options_.machine_program);
   if (!program) return std::unexpected(std::move(program.error()));
-  auto files = client::open_host_files(configuration, serial_port_files_);
+  client::GraphicsFiles displays;
+  for (const auto& device : graphics) {
+    auto& of_device = displays.emplace_back();
+    for (const auto& display : device->proxies()) of_device.push_back(display->files());
+  }
+  auto files = client::open_host_files(configuration, serial_port_files_, displays);
   if (!files) return std::unexpected(std::move(files.error()));
   for (client::SerialPortFiles& port : serial_port_files_) port.log.clear();
+  for (const auto& device : graphics) {
+    for (const auto& display : device->proxies()) display->reset();
+  }
 
   // The loop runs no longer than this object lives, so that `this` is there whenever it calls.
   auto process = client::MachineProcess::spawn(

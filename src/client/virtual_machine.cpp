@@ -39,8 +39,10 @@ Result<std::unique_ptr<VirtualMachine>> VirtualMachine::create(VirtualMachineCon
   }
   auto serial_ports = client::open_serial_ports(configuration);
   if (!serial_ports) return std::unexpected(std::move(serial_ports.error()));
+  const auto displays = client::open_displays(configuration);
+  if (!displays) return std::unexpected(displays.error());
   return std::unique_ptr<VirtualMachine>(new VirtualMachine(std::make_shared<Implementation>(
-      std::move(configuration), std::move(options), *std::move(serial_ports))));
+      std::move(configuration), std::move(options), *std::move(serial_ports), *displays)));
 }
 
 VirtualMachine::VirtualMachine(std::shared_ptr<Implementation> implementation)
@@ -122,6 +124,10 @@ const std::vector<NetworkDevice*>& VirtualMachine::network_devices() const {
 
 const std::vector<MemoryBalloonDevice*>& VirtualMachine::memory_balloon_devices() const {
   return implementation_->memory_balloon_devices;
+}
+
+const std::vector<GraphicsDevice*>& VirtualMachine::graphics_devices() const {
+  return implementation_->graphics_devices;
 }
 
 const std::vector<SerialPort*>& VirtualMachine::serial_ports() const {

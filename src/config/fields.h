@@ -103,6 +103,18 @@ void fields(V& visit, T& value) {
   visit("deflate_on_out_of_memory", value.deflate_on_out_of_memory);
 }
 
+template <class V, Is<VirtioGraphicsScanoutConfiguration> T>
+void fields(V& visit, T& value) {
+  visit("width", value.width);
+  visit("height", value.height);
+  visit("pixels_per_inch", value.pixels_per_inch);
+}
+
+template <class V, Is<VirtioGraphicsDeviceConfiguration> T>
+void fields(V& visit, T& value) {
+  visit("scanouts", value.scanouts);
+}
+
 template <class V, Is<VirtualMachineConfiguration> T>
 void fields(V& visit, T& value) {
   visit("label", value.label);
@@ -114,6 +126,7 @@ void fields(V& visit, T& value) {
   visit("boot_loader", value.boot_loader);
   visit("storage_devices", value.storage_devices);
   visit("network_devices", value.network_devices);
+  visit("graphics_devices", value.graphics_devices);
   visit("serial_ports", value.serial_ports);
   visit("entropy_devices", value.entropy_devices);
   visit("memory_balloon_devices", value.memory_balloon_devices);

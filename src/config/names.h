@@ -61,6 +61,8 @@ inline constexpr std::string_view kTypeName<VirtioNetworkDeviceConfiguration> = 
 template <>
 inline constexpr std::string_view kTypeName<NATNetworkDeviceAttachment> = "nat";
 template <>
+inline constexpr std::string_view kTypeName<VirtioGraphicsDeviceConfiguration> = "virtio_graphics";
+template <>
 inline constexpr std::string_view kTypeName<UART16550SerialPortConfiguration> = "uart_16550";
 template <>
 inline constexpr std::string_view kTypeName<VirtioConsoleDeviceSerialPortConfiguration> = "virtio_console";

@@ -42,6 +42,9 @@ inline VirtualMachineConfiguration full_sample() {
                                                          .guest_address = "10.0.2.15",
                                                          .guest_port = 53}}}},
                           VirtioNetworkDeviceConfiguration{}},
+      .graphics_devices = {VirtioGraphicsDeviceConfiguration{
+          .scanouts = {{.width = 1920, .height = 1080, .pixels_per_inch = 144},
+                       {.width = 640, .height = 480, .pixels_per_inch = 72}}}},
       .serial_ports = {UART16550SerialPortConfiguration{
                            .attachment = FileHandleSerialPortAttachment{.reading = 0, .writing = 1}},
                        UART16550SerialPortConfiguration{},

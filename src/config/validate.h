@@ -24,6 +24,7 @@ class Problems {
 void validate_boot(const VirtualMachineConfiguration& configuration, Problems& problems);
 void validate_storage(const VirtualMachineConfiguration& configuration, Problems& problems);
 void validate_network(const VirtualMachineConfiguration& configuration, Problems& problems);
+void validate_graphics(const VirtualMachineConfiguration& configuration, Problems& problems);
 void validate_serial_ports(const VirtualMachineConfiguration& configuration, Problems& problems);
 
 // Adds a problem unless `path` is a file that can be read. Tells whether it is.

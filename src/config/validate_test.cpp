@@ -255,6 +255,28 @@ TEST_F(Validate, NumberOfBalloons) {
   EXPECT_THAT(fields(), ElementsAre("memory_balloon_devices"));
 }
 
+TEST_F(Validate, Graphics) {
+  VirtioGraphicsDeviceConfiguration device;
+  const auto with = [&] { configuration.graphics_devices = {device}; };
+  with();
+  EXPECT_THAT(fields(), IsEmpty());
+  device.scanouts = {{.width = 64, .height = 4095, .pixels_per_inch = 20},
+                     {.width = 63, .height = 800},
+                     {.width = 1280, .height = 4096},
+                     {.pixels_per_inch = 0}};
+  with();
+  EXPECT_THAT(fields(),
+              ElementsAre("graphics_devices[0].scanouts[1].width", "graphics_devices[0].scanouts[2].height",
+                          "graphics_devices[0].scanouts[3].pixels_per_inch"));
+  for (const size_t count : {0, 17}) {
+    device.scanouts.assign(count, {});
+    with();
+    EXPECT_THAT(fields(), ElementsAre("graphics_devices[0].scanouts"));
+  }
+  configuration.graphics_devices.assign(2, VirtioGraphicsDeviceConfiguration{});
+  EXPECT_THAT(fields(), ElementsAre("graphics_devices"));
+}
+
 TEST_F(Validate, Hypervisor) {
   configuration.hypervisor = HypervisorChoice::soft;
   EXPECT_THAT(fields(), IsEmpty());

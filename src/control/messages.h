@@ -6,6 +6,7 @@
 //   stop                    answered when the machine has ended; the process ends then
 //   add_port_forward, remove_port_forward {device, forward}
 //   set_balloon_target {memory_size}, balloon_statistics
+//   reconfigure_display {device, display, width, height, pixels_per_inch}
 // Machine to application:
 //   {reply: id, error?: {code, where, what, hint}, …}   one for each request, with
 //     start: hypervisor, network: [{port_forwards, addresses}]; add_port_forward: forward;

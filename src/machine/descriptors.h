@@ -20,8 +20,10 @@ namespace alcove::machine {
 //                                     Missing where the port has no attachment or that direction no handle.
 //                                     O_NONBLOCK may be set or not, and may belong to others: leave it as it
 //                                     is
-//   serial_ports[N].log               a LogRing (support/log_ring.h) for the port's output
-//   hypervisor.kvm                    /dev/kvm; missing where it can't be opened or the choice is `soft`
+//   graphics_devices[N].scanouts[M].frames   a FrameMemory (display/frame_memory.h) for what the display
+//   shows graphics_devices[N].scanouts[M].changed  an eventfd, O_NONBLOCK: written when there is something
+//   new serial_ports[N].log               a LogRing (support/log_ring.h) for the port's output hypervisor.kvm
+//   /dev/kvm; missing where it can't be opened or the choice is `soft`
 class Descriptors {
  public:
   void add(std::string path, UniqueFd descriptor) {

@@ -1,5 +1,6 @@
 #include "machine/machine.h"
 
+#include "config/scanout_limits.h"
 #include "machine/implementation.h"
 
 namespace alcove::machine {
@@ -62,6 +63,18 @@ void Machine::balloon_statistics(Completion<MemoryBalloonStatistics> completion)
   if (!balloon) return completion(no_balloon());
   balloon->request_statistics([completion = std::move(completion)](
                                   MemoryBalloonStatistics statistics) mutable { completion(statistics); });
+}
+
+Result<> Machine::reconfigure_display(size_t device, size_t scanout,
+                                      const VirtioGraphicsScanoutConfiguration& configuration) {
+  devices::gpu::Gpu* gpu = implementation_->peripherals().gpu(device);
+  if (!gpu || scanout >= gpu->scanout_count())
+    return fail(ErrorCode::not_supported, "graphics_devices", "there is no such display");
+  if (auto problem = config::check_scanout(configuration, "")) return std::unexpected(std::move(*problem));
+  gpu->reconfigure(scanout, {.width = configuration.width,
+                             .height = configuration.height,
+                             .pixels_per_inch = configuration.pixels_per_inch});
+  return {};
 }
 
 std::vector<cpu::X86State> Machine::processor_states() const {

@@ -76,6 +76,9 @@ class Machine {
   Result<> set_balloon_target(uint64_t memory_size);  // Any thread.
   // Asks the guest, and calls `completion` once, on any thread, within about a second.
   void balloon_statistics(Completion<MemoryBalloonStatistics> completion);  // Any thread.
+  // Tells the guest of another monitor at a scanout, by index in the configuration. Any thread.
+  Result<> reconfigure_display(size_t device, size_t scanout,
+                               const VirtioGraphicsScanoutConfiguration& configuration);
   // The latest output of a port in the configuration's serial_ports. Any thread.
   std::string serial_log(size_t index) const;
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "config/scanout_limits.h"
 #include "devices/block/block.h"
 #include "devices/console/console.h"
 #include "devices/entropy/entropy.h"
@@ -96,6 +97,34 @@ Result<> Peripherals::add_networks(const DeviceContext& context) {
   return {};
 }
 
+Result<> Peripherals::add_graphics(const DeviceContext& context) {
+  const auto& configured = context.configuration.graphics_devices;
+  for (size_t index = 0; index < configured.size(); ++index) {
+    const std::string field = fmt::format("graphics_devices[{}]", index);
+    const auto& scanouts = std::get<VirtioGraphicsDeviceConfiguration>(configured[index]).scanouts;
+    if (scanouts.empty() || scanouts.size() > config::kMostScanouts)
+      return fail(ErrorCode::invalid_virtual_machine_configuration, field + ".scanouts",
+                  "are none or too many");
+    std::vector<devices::gpu::Mode> modes;
+    std::vector<std::unique_ptr<display::Display>> displays;
+    for (size_t number = 0; number < scanouts.size(); ++number) {
+      const std::string where = fmt::format("{}.scanouts[{}]", field, number);
+      const VirtioGraphicsScanoutConfiguration& scanout = scanouts[number];
+      if (auto problem = config::check_scanout(scanout, where)) return std::unexpected(std::move(*problem));
+      modes.push_back({scanout.width, scanout.height, scanout.pixels_per_inch});
+      UniqueFd frames = context.descriptors.take(where + ".frames");
+      auto memory = frames ? display::FrameMemory::open(std::move(frames)) : display::FrameMemory::create();
+      if (!memory) return std::unexpected(std::move(memory.error()));
+      displays.push_back(std::make_unique<display::Display>(std::move(*memory),
+                                                            context.descriptors.take(where + ".changed")));
+    }
+    auto gpu = std::make_unique<devices::gpu::Gpu>(modes, std::move(displays));
+    gpus_.push_back(gpu.get());
+    if (auto added = add(context, std::move(gpu), field); !added) return added;
+  }
+  return {};
+}
+
 Result<> Peripherals::add_serial_ports(const DeviceContext& context) {
   const auto& configured = context.configuration.serial_ports;
   for (size_t index = 0; index < configured.size(); ++index) {
@@ -138,7 +167,7 @@ Result<> Peripherals::add_others(const DeviceContext& context) {
 
 Result<std::unique_ptr<Peripherals>> Peripherals::create(const DeviceContext& context) {
   auto result = std::make_unique<Peripherals>();
-  for (const auto part : {&Peripherals::add_storage, &Peripherals::add_networks,
+  for (const auto part : {&Peripherals::add_storage, &Peripherals::add_networks, &Peripherals::add_graphics,
                           &Peripherals::add_serial_ports, &Peripherals::add_others}) {
     if (auto added = (*result.*part)(context); !added) return std::unexpected(added.error());
   }

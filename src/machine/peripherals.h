@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "devices/balloon/balloon.h"
+#include "devices/gpu/gpu.h"
 #include "devices/net/net.h"
 #include "machine/board.h"
 #include "machine/descriptors.h"
@@ -41,11 +42,13 @@ class Peripherals {
   void forget_guest();
 
   NetworkControl& network(size_t index) { return *network_controls_[index]; }
+  devices::gpu::Gpu* gpu(size_t index) { return index < gpus_.size() ? gpus_[index] : nullptr; }
   devices::balloon::Balloon* balloon() { return balloon_; }  // Null without one.
 
  private:
   Result<> add_storage(const DeviceContext& context);
   Result<> add_networks(const DeviceContext& context);
+  Result<> add_graphics(const DeviceContext& context);
   Result<> add_serial_ports(const DeviceContext& context);
   Result<> add_others(const DeviceContext& context);
   Result<> add(const DeviceContext& context, std::unique_ptr<virtio::Device> device, std::string name);
@@ -53,6 +56,7 @@ class Peripherals {
   std::vector<std::unique_ptr<network::NatNetwork>> networks_;
   std::vector<std::unique_ptr<NetworkControl>> network_controls_;
   devices::balloon::Balloon* balloon_ = nullptr;
+  std::vector<devices::gpu::Gpu*> gpus_;
   std::vector<std::unique_ptr<virtio::Device>> devices_;
   std::vector<std::unique_ptr<virtio::PciTransport>> transports_;  // Destroyed before their devices.
 };

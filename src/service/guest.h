@@ -20,6 +20,8 @@ class Guest {
   virtual std::string_view hypervisor() const = 0;
   virtual machine::NetworkControl& network(size_t index) = 0;
   virtual Result<> set_balloon_target(uint64_t memory_size) = 0;
+  virtual Result<> reconfigure_display(size_t device, size_t scanout,
+                                       const VirtioGraphicsScanoutConfiguration& configuration) = 0;
   virtual void balloon_statistics(Completion<MemoryBalloonStatistics> completion) = 0;
 };
 

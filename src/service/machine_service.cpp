@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <chrono>
 #include <utility>
 
@@ -140,6 +141,7 @@ void MachineService::serve(const std::string& name, uint64_t id, const Json& req
     return reply(id, guest_->set_balloon_target(control::number_of(request, "memory_size").value_or(0)));
   }
   if (name == "add_port_forward" || name == "remove_port_forward") return serve_network(name, id, request);
+  if (name == "reconfigure_display") return reconfigure_display(id, request);
   reply(id, Result<>(unknown(fmt::format("\"{}\"", name))));
 }
 
@@ -153,6 +155,17 @@ void MachineService::serve_network(const std::string& name, uint64_t id, const J
   auto added = guest_->network(*device).add_forward(*forward);
   if (!added) return reply(id, Result<>(std::unexpected(std::move(added.error()))));
   answer(id, Json{{"forward", config::to_tree(*added)}});
+}
+
+void MachineService::reconfigure_display(uint64_t id, const Json& request) {
+  const auto number = [&](const char* name) {
+    const uint64_t value = control::number_of(request, name).value_or(0);
+    return static_cast<uint32_t>(std::min<uint64_t>(value, UINT32_MAX));
+  };
+  reply(id, guest_->reconfigure_display(number("device"), number("display"),
+                                        {.width = number("width"),
+                                         .height = number("height"),
+                                         .pixels_per_inch = number("pixels_per_inch")}));
 }
 
 void MachineService::balloon_statistics(uint64_t id) {

@@ -40,6 +40,7 @@ class MachineService final : public machine::MachineObserver {
   Json started_reply();
   void serve(const std::string& name, uint64_t id, const Json& request);
   void serve_network(const std::string& name, uint64_t id, const Json& request);
+  void reconfigure_display(uint64_t id, const Json& request);
   void balloon_statistics(uint64_t id);
   void reply(uint64_t id, Result<> result);
   void answer(uint64_t id, Json message);

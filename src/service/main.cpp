@@ -39,6 +39,10 @@ class MachineGuest final : public Guest {
   Result<> set_balloon_target(uint64_t memory_size) override {
     return machine_->set_balloon_target(memory_size);
   }
+  Result<> reconfigure_display(size_t device, size_t scanout,
+                               const VirtioGraphicsScanoutConfiguration& configuration) override {
+    return machine_->reconfigure_display(device, scanout, configuration);
+  }
   void balloon_statistics(Completion<MemoryBalloonStatistics> completion) override {
     machine_->balloon_statistics(std::move(completion));
   }

@@ -13,6 +13,7 @@
 #include <mutex>
 #include <thread>
 
+#include "display/display.h"
 #include "service/machine_service.h"
 #include "support/log_ring.h"
 
@@ -44,6 +45,36 @@ class FakeNetwork final : public machine::NetworkControl {
   uint16_t next_port_ = 40000;
 };
 
+// Displays whose guest shows each size at once, all in one colour: 0x123456 at first, one more each time.
+class FakeDisplays {
+ public:
+  void open(const VirtualMachineConfiguration& configuration, machine::Descriptors& descriptors) {
+    for (const auto& device : configuration.graphics_devices) {
+      const auto& scanouts = std::get<VirtioGraphicsDeviceConfiguration>(device).scanouts;
+      for (size_t index = 0; index < scanouts.size(); ++index) {
+        const std::string path = fmt::format("graphics_devices[0].scanouts[{}]", index);
+        auto memory = display::FrameMemory::open(descriptors.take(path + ".frames"));
+        if (!memory) std::abort();
+        displays_.push_back(
+            std::make_unique<display::Display>(std::move(*memory), descriptors.take(path + ".changed")));
+        (void)show(0, index, scanouts[index]);
+      }
+    }
+  }
+  Result<> show(size_t device, size_t scanout, const VirtioGraphicsScanoutConfiguration& configuration) {
+    if (device != 0 || scanout >= displays_.size())
+      return fail(ErrorCode::not_supported, "", "no such display");
+    const DisplayRectangle all{0, 0, configuration.width, configuration.height};
+    displays_[scanout]->show({all.width, all.height}, std::span(&all, 1),
+                             [this](std::span<uint32_t> pixels) { std::ranges::fill(pixels, colour_++); });
+    return {};
+  }
+
+ private:
+  std::vector<std::unique_ptr<display::Display>> displays_;
+  uint32_t colour_ = 0x123456;
+};
+
 class FakeGuest final : public service::Guest {
  public:
   FakeGuest(const VirtualMachineConfiguration& configuration, machine::Descriptors descriptors,
@@ -55,6 +86,7 @@ class FakeGuest final : public service::Guest {
       const auto& attachment = std::get<VirtioNetworkDeviceConfiguration>(device).attachment;
       networks_.emplace_back(std::get<NATNetworkDeviceAttachment>(*attachment).port_forwards);
     }
+    displays_.open(configuration, descriptors_);
     for (size_t index = 0; index < configuration.serial_ports.size(); ++index) {
       const std::string path = fmt::format("serial_ports[{}]", index);
       auto log = LogRing::open(descriptors_.take(path + ".log"));
@@ -108,6 +140,10 @@ class FakeGuest final : public service::Guest {
     target_ = memory_size;
     return {};
   }
+  Result<> reconfigure_display(size_t device, size_t scanout,
+                               const VirtioGraphicsScanoutConfiguration& configuration) override {
+    return displays_.show(device, scanout, configuration);
+  }
   void balloon_statistics(Completion<MemoryBalloonStatistics> completion) override {
     completion(MemoryBalloonStatistics{.current_memory_size = target_, .free_memory = 4096});
   }
@@ -135,6 +171,7 @@ class FakeGuest final : public service::Guest {
   machine::Descriptors descriptors_;
   machine::MachineObserver& observer_;
   std::vector<FakeNetwork> networks_;
+  FakeDisplays displays_;
   uint64_t target_ = 0;
   std::thread worker_;
 };
