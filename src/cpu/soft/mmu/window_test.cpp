@@ -173,5 +173,31 @@ TEST_F(WindowTest, AddressSpacesEarnTheirs) {
   EXPECT_TRUE(windows.ran(100));
 }
 
+TEST_F(WindowTest, ProcessesThatForgetTheirPagesEarnThemLater) {
+  window_.reset();
+  Windows windows(cpu_, *memory_);
+  windows.open_after(30'000'000);
+  windows.select(0x1000, 1);
+  EXPECT_FALSE(windows.ran(25'000'000));
+  windows.select(0x1000, 2);
+  EXPECT_FALSE(windows.ran(10'000'000));
+  windows.select(0x1000, 3);
+  EXPECT_FALSE(windows.ran(10'000'000));
+  EXPECT_TRUE(windows.ran(6'000'000));
+}
+
+TEST_F(WindowTest, LongWorkInThePastDoesNotPayForMisses) {
+  window_.reset();
+  Windows windows(cpu_, *memory_);
+  windows.open_after(0);
+  windows.select(0x1000, 1);
+  EXPECT_TRUE(windows.ran(1));
+  ASSERT_TRUE(windows.open({}));
+  for (int i = 0; i < 10'000; ++i) EXPECT_FALSE(windows.ran(1'000'000));
+  unsigned misses = 0;
+  while (windows.missed()) ASSERT_LT(++misses, 2100u);
+  EXPECT_FALSE(windows.current());
+}
+
 }  // namespace
 }  // namespace alcove::cpu::soft

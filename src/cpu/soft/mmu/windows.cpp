@@ -1,5 +1,7 @@
 #include "cpu/soft/mmu/windows.h"
 
+#include <x86intrin.h>
+
 #include <algorithm>
 
 namespace alcove::cpu::soft {
@@ -8,11 +10,18 @@ namespace {
 // In ticks of the TSC, of which a host has two to four in a nanosecond.
 constexpr uint64_t kMissCost = 25'000;         // Of a missing page.
 constexpr uint64_t kGrace = 1000 * kMissCost;  // For misses in the beginning.
+// Of forgetting all pages, which are soon missed: processes that fork or unmap much do that often.
+constexpr uint64_t kFlushCost = 400 * kMissCost;
+constexpr uint64_t kMemory = 100'000'000;
 constexpr uint64_t kLargestThreshold = 4'000'000'000;
 
 }  // namespace
 
 void Windows::select(uint64_t root, uint64_t generation) {
+  if (root == root_ && generation != generation_ && !current_) {
+    Candidate& flushed = candidate(root);
+    flushed.ticks -= std::min(flushed.ticks, kFlushCost);
+  }
   root_ = root;
   generation_ = generation;
   const auto it = std::ranges::find(owned_, root, [](const auto& owned) { return owned->root; });
@@ -21,8 +30,10 @@ void Windows::select(uint64_t root, uint64_t generation) {
   current_->last_used = ++uses_;
   if (current_->generation == generation) return;
   current_->generation = generation;
+  const uint64_t begin = __rdtsc();
   current_->window->clear();
   current_->window->jumps().clear();
+  current_->misses += (__rdtsc() - begin) / kMissCost;
 }
 
 Windows::Candidate& Windows::candidate(uint64_t root) {
@@ -38,6 +49,11 @@ Windows::Candidate& Windows::candidate(uint64_t root) {
 bool Windows::ran(uint64_t ticks) {
   if (current_) {
     current_->ticks += ticks;
+    // What was long ago does not count.
+    if (current_->ticks > kMemory) {
+      current_->ticks /= 2;
+      current_->misses /= 2;
+    }
     return false;
   }
   Candidate& runner = candidate(root_);

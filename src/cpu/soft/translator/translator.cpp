@@ -24,6 +24,7 @@ namespace {
 constexpr size_t kCodeSize = 44u << 20;  // With what the code cache has, at most 92 MiB a processor.
 constexpr size_t kLargestAccess = 32;    // Of translated instructions, in bytes.
 constexpr uint64_t kCr4Smap = 1u << 21;
+constexpr uint64_t kMappingTicks = 25'000;  // Of the TSC, to map a page in a window.
 
 // Each processor has as many address spaces as there is room for in the host's with 64 of them.
 unsigned address_spaces(unsigned index) {
@@ -234,6 +235,7 @@ const uint8_t* Translator::way_in(const Block& block) {
 void Translator::run(Block& block) {
   Cpu& cpu = engine_.cpu();
   TranslatedState& state = cpu.translated;
+  if (!block.mode.user) account();  // A fault may have ended user code's run.
   enter_mode(block.mode);
   link(block);
   state.result = reinterpret_cast<uint64_t>(way_in(block));
@@ -346,10 +348,13 @@ const uint8_t* Translator::execute(const HandlerSite& site) {
 
 bool Translator::fill_window(uint64_t operand, size_t size, uint64_t stack) {
   if (log_) ++log_->counters.refused;
-  if (!map_->windows()->missed()) {
+  const auto missed = [this] {
+    if (map_->windows()->missed()) return true;
     engine_.code().update_mode(engine_.cpu());
     return false;
-  }
+  };
+  if (!missed()) return false;
+  const uint64_t begin = __rdtsc();
   if (operand) {
     map_in_window(operand);
     if ((operand ^ (operand + size - 1)) >> 12) map_in_window(operand + size - 1);
@@ -358,6 +363,9 @@ bool Translator::fill_window(uint64_t operand, size_t size, uint64_t stack) {
     map_in_window(stack);
     if ((stack ^ (stack + 7)) >> 12) map_in_window(stack + 7);
   }
+  // Some hosts take several times as long to map a page as others: that counts as so many pages.
+  for (uint64_t more = (__rdtsc() - begin) / kMappingTicks; more > 0; --more)
+    if (!missed()) return false;
   return true;
 }
 
