@@ -57,7 +57,36 @@ uint64_t area_address(Cpu& cpu, const Insn& insn, size_t size, bool write) {
 
 enum class Kind { plain, optimized, compacted };
 
-void save_x87(Cpu& cpu, const Insn& insn, uint64_t address) {
+// The memory to save to or restore from: looked up once, if the TLB has all of it.
+class Area {
+ public:
+  Area(Cpu& cpu, uint64_t address, size_t size, bool write) : cpu_(cpu), address_(address) {
+    const TlbEntry& entry = cpu.tlb->entry(address);
+    if ((write ? entry.write_tag : entry.read_tag) == wanted_tag(address, size, cpu.tlb_generation))
+      host_ = reinterpret_cast<std::byte*>(address + entry.addend);
+    else if (write)
+      probe_write(cpu, address, size);
+  }
+  template <class T>
+  T get(size_t offset) const {
+    if (!host_) return load<T>(cpu_, address_ + offset);
+    T value;
+    std::memcpy(&value, host_ + offset, sizeof value);
+    return value;
+  }
+  template <class T>
+  void put(size_t offset, const std::type_identity_t<T>& value) const {
+    if (!host_) return store<T>(cpu_, address_ + offset, value);
+    std::memcpy(host_ + offset, &value, sizeof value);
+  }
+
+ private:
+  Cpu& cpu_;
+  uint64_t address_;
+  std::byte* host_ = nullptr;
+};
+
+void save_x87(Cpu& cpu, const Insn& insn, const Area& area) {
   FxImage image;
   save_x87_image(cpu.fpu, image, insn.operand_size == 8);
   const auto word = [&](size_t offset) {
@@ -65,38 +94,33 @@ void save_x87(Cpu& cpu, const Insn& insn, uint64_t address) {
     std::memcpy(&value, image.bytes.data() + offset, sizeof value);
     return value;
   };
-  for (size_t offset = 0; offset < kMxcsrOffset; offset += 8)
-    store<uint64_t>(cpu, address + offset, word(offset));
+  for (size_t offset = 0; offset < kMxcsrOffset; offset += 8) area.put<uint64_t>(offset, word(offset));
   for (size_t offset = kStOffset; offset < kFxImageXmm; offset += kChunk)
-    store<Xmm>(cpu, address + offset, Xmm{word(offset), word(offset + 8)});
+    area.put<Xmm>(offset, Xmm{word(offset), word(offset + 8)});
 }
 
 template <Kind kKind>
 void save(Cpu& cpu, const Insn& insn) {
   const uint64_t wanted = requested_components(cpu);
   const size_t size = wanted & kXcr0Upper ? kUpperHalves + 16 * kChunk : kUpperHalves;
-  const uint64_t address = area_address(cpu, insn, size, true);
-  probe_write(cpu, address, size);
+  const Area area(cpu, area_address(cpu, insn, size, true), size, true);
   const uint32_t mxcsr = read_mxcsr(cpu);
   uint64_t used = components_in_use(cpu.fpu);
   if (kKind == Kind::compacted && mxcsr != kMxcsrDefault) used |= kXcr0Sse;
   const uint64_t saved = kKind == Kind::plain ? wanted : wanted & used;
-  const uint64_t header = kKind == Kind::compacted
-                              ? wanted & used
-                              : (load<uint64_t>(cpu, address + kHeader) & ~wanted) | (wanted & used);
+  const uint64_t header =
+      kKind == Kind::compacted ? wanted & used : (area.get<uint64_t>(kHeader) & ~wanted) | (wanted & used);
 
-  if (saved & kXcr0X87) save_x87(cpu, insn, address);
+  if (saved & kXcr0X87) save_x87(cpu, insn, area);
   if (kKind == Kind::compacted ? saved & kXcr0Sse : wanted & kXcr0Avx)
-    store<uint64_t>(cpu, address + kMxcsrOffset, mxcsr | uint64_t{kMxcsrWritable} << 32);
+    area.put<uint64_t>(kMxcsrOffset, mxcsr | uint64_t{kMxcsrWritable} << 32);
   for (unsigned i = 0; i < register_count(cpu); ++i) {
     const Ymm value = read_ymm(cpu.fpu, i);
-    if (saved & kXcr0Sse)
-      store<Xmm>(cpu, address + kFxImageXmm + kChunk * i, Xmm{value.words[0], value.words[1]});
-    if (saved & kXcr0Upper)
-      store<Xmm>(cpu, address + kUpperHalves + kChunk * i, Xmm{value.words[2], value.words[3]});
+    if (saved & kXcr0Sse) area.put<Xmm>(kFxImageXmm + kChunk * i, Xmm{value.words[0], value.words[1]});
+    if (saved & kXcr0Upper) area.put<Xmm>(kUpperHalves + kChunk * i, Xmm{value.words[2], value.words[3]});
   }
-  store<uint64_t>(cpu, address + kHeader, header);
-  if (kKind == Kind::compacted) store<uint64_t>(cpu, address + kHeader + 8, wanted | kCompacted);
+  area.put<uint64_t>(kHeader, header);
+  if (kKind == Kind::compacted) area.put<uint64_t>(kHeader + 8, wanted | kCompacted);
 }
 
 struct Header {
@@ -104,15 +128,15 @@ struct Header {
   bool compacted = false;
 };
 
-Header load_header(Cpu& cpu, uint64_t address) {
-  Header header{.present = load<uint64_t>(cpu, address)};
-  const auto layout = load<uint64_t>(cpu, address + 8);
+Header load_header(Cpu& cpu, const Area& area) {
+  Header header{.present = area.get<uint64_t>(kHeader)};
+  const auto layout = area.get<uint64_t>(kHeader + 8);
   header.compacted = layout & kCompacted;
   const uint64_t possible = header.compacted ? layout & ~kCompacted : cpu.xcr0;
   bool valid = !(possible & ~cpu.xcr0) && !(header.present & ~possible) && (header.compacted || layout == 0);
   const size_t reserved_end = header.compacted ? 64 : 24;
   for (size_t offset = 16; offset < reserved_end; offset += 8)
-    valid &= load<uint64_t>(cpu, address + offset) == 0;
+    valid &= area.get<uint64_t>(kHeader + offset) == 0;
   if (!valid) raise(cpu, kGeneralProtection, 0);
   return header;
 }
@@ -134,26 +158,28 @@ void restore_x87(Cpu& cpu, const Insn& insn, const Loaded& loaded, bool present)
 
 void xrstor(Cpu& cpu, const Insn& insn) {
   const uint64_t wanted = requested_components(cpu);
-  const uint64_t address = area_address(cpu, insn, kUpperHalves, false);
-  const Header header = load_header(cpu, address + kHeader);
+  // Not longer than what may be read.
+  const size_t size = wanted & kXcr0Upper ? kUpperHalves + 16 * kChunk : kUpperHalves;
+  const Area area(cpu, area_address(cpu, insn, kUpperHalves, false), size, false);
+  const Header header = load_header(cpu, area);
   const uint64_t present = wanted & header.present;
   const unsigned count = register_count(cpu);
 
   Loaded loaded;
   if (present & kXcr0X87) {
     for (size_t offset = 0; offset < kFxImageXmm; offset += kChunk) {
-      const auto chunk = load<Xmm>(cpu, address + offset);
+      const auto chunk = area.get<Xmm>(offset);
       std::memcpy(loaded.image.bytes.data() + offset, &chunk, kChunk);
     }
   }
   uint32_t mxcsr = header.compacted && (wanted & kXcr0Sse) ? kMxcsrDefault : read_mxcsr(cpu);
   if (header.compacted ? present & kXcr0Sse : wanted & kXcr0Avx) {
-    mxcsr = load<uint32_t>(cpu, address + kMxcsrOffset);
+    mxcsr = area.get<uint32_t>(kMxcsrOffset);
     if (mxcsr & ~kMxcsrWritable) raise(cpu, kGeneralProtection, 0);
   }
   for (unsigned i = 0; i < count; ++i) {
-    if (present & kXcr0Sse) loaded.lower[i] = load<Xmm>(cpu, address + kFxImageXmm + kChunk * i);
-    if (present & kXcr0Upper) loaded.upper[i] = load<Xmm>(cpu, address + kUpperHalves + kChunk * i);
+    if (present & kXcr0Sse) loaded.lower[i] = area.get<Xmm>(kFxImageXmm + kChunk * i);
+    if (present & kXcr0Upper) loaded.upper[i] = area.get<Xmm>(kUpperHalves + kChunk * i);
   }
 
   if (wanted & kXcr0X87) restore_x87(cpu, insn, loaded, present & kXcr0X87);
