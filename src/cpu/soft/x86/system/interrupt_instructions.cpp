@@ -1,4 +1,8 @@
 // INT, IRET, CLI, STI and HLT.
+#include <array>
+#include <cstring>
+
+#include "cpu/soft/mmu/access.h"
 #include "cpu/soft/x86/debug.h"
 #include "cpu/soft/x86/engine_services.h"
 #include "cpu/soft/x86/exceptions.h"
@@ -121,6 +125,60 @@ void return_protected(Cpu& cpu, unsigned size) {
   after_flags_change(cpu);
 }
 
+// IRETQ from 64-bit code to 64-bit code, with all that it reads in the TLB and nothing to be written or
+// refused: false, with nothing done, if it is anything else.
+bool return_long(Cpu& cpu) {
+  constexpr size_t kWords = 5;
+  if (!cpu.in_64bit() || cpu.flags.test(kNt)) return false;
+  const uint64_t pointer = cpu.gpr[rsp];
+  const TlbEntry& entry = cpu.tlb->entry(pointer);
+  if (entry.read_tag != wanted_tag(pointer, 8 * kWords, cpu.tlb_generation)) return false;
+  std::array<uint64_t, kWords> frame;  // RIP, CS, RFLAGS, RSP, SS
+  std::memcpy(frame.data(), reinterpret_cast<const void*>(pointer + entry.addend), sizeof frame);
+
+  const auto descriptor = [&cpu](uint16_t selector) -> uint64_t {
+    const uint64_t offset = selector & ~7u;
+    if ((selector & 4) || offset + 7 > cpu.gdtr.limit) return 0;
+    const uint64_t address = cpu.gdtr.base + offset;
+    const TlbEntry& table = system_tlb(cpu).entry(address);
+    if (table.read_tag != wanted_tag(address, 8, cpu.tlb_generation)) return 0;
+    uint64_t raw;
+    std::memcpy(&raw, reinterpret_cast<const void*>(address + table.addend), sizeof raw);
+    return raw;
+  };
+  // Present, with accessed set.
+  constexpr uint64_t kCode = uint64_t{0x209b} << 40, kCodeBits = uint64_t{0x609d} << 40;
+  constexpr uint64_t kData = uint64_t{0x93} << 40, kDataBits = uint64_t{0x9b} << 40;
+  const auto code_selector = static_cast<uint16_t>(frame[1]),
+             stack_selector = static_cast<uint16_t>(frame[4]);
+  const unsigned level = code_selector & 3u;
+  const uint64_t code = descriptor(code_selector);
+  if ((code & kCodeBits) != (kCode & kCodeBits) || (code >> 45 & 3) != level || level < cpu.cpl ||
+      (stack_selector & 3u) != level || !is_canonical(frame[0]))
+    return false;
+  Segment stack;
+  if (is_null(stack_selector)) {
+    if (level == 3) return false;
+    stack.selector = stack_selector;
+    stack.access = static_cast<uint16_t>(level << 5);
+  } else {
+    const uint64_t data = descriptor(stack_selector);
+    if ((data & kDataBits) != kData || (data >> 45 & 3) != level) return false;
+    stack = decode_segment(stack_selector, data);
+  }
+
+  const bool outer = level > cpu.cpl;
+  restore_flags(cpu, static_cast<uint32_t>(frame[2]), 8);
+  cpu.segments[cs] = decode_segment(code_selector, code);
+  cpu.segments[ss] = stack;
+  cpu.cpl = static_cast<uint8_t>(level);
+  cpu.rip = frame[0];
+  cpu.gpr[rsp] = frame[3];
+  if (outer) drop_inner_segments(cpu);
+  after_flags_change(cpu);
+  return true;
+}
+
 }  // namespace
 
 void restore_flags(Cpu& cpu, uint32_t value, unsigned size) {
@@ -138,7 +196,7 @@ void restore_flags(Cpu& cpu, uint32_t value, unsigned size) {
 void return_from_interrupt(Cpu& cpu, const Insn& insn) {
   if (cpu.real_mode() || cpu.virtual_8086())
     return_flat(cpu, insn.operand_size);
-  else
+  else if (insn.operand_size != 8 || !return_long(cpu))
     return_protected(cpu, insn.operand_size);
 }
 

@@ -277,6 +277,97 @@ TEST(LongMode, SyscallAndSysretManyTimes) {
   EXPECT_THAT(machine.run_to_end(), ElementsAre(0x600d, 0x80010, 0x33));
 }
 
+// Often enough that it is translated: whatever is wrong, or got lost, ends up in R12.
+ALCOVE_GUEST(many_faults, R"(
+  .code64
+  mov $1000, %ebp
+  xor %r12d, %r12d
+  xor %r13d, %r13d
+  xor %r14d, %r14d
+  mov $0x40000123, %ebx           # not mapped
+  pushq $0x2b
+  pushq $0x90000
+  pushq $0x202
+  pushq $0x33
+  lea 1f(%rip), %rax
+  push %rax
+  iretq
+1:mov %ebp, %eax
+  cmp %ebp, %eax
+  mov %eax, (%rbx)
+  setne %dl
+  movzbl %dl, %edx
+  or %rdx, %r12
+  mov (%rbx), %ecx
+  xor %ebp, %eax
+  or %rax, %r12
+  dec %ebp
+  jnz 1b
+  hlt
+  .org many_faults + 0x200        # #GP of the HLT
+  mov %r12d, %eax
+  out %eax, $0xe9
+  mov %r13d, %eax
+  out %eax, $0xe9
+  mov %r14d, %eax
+  out %eax, $0xe9
+  done
+  .org many_faults + 0x300        # #PF
+  pop %rdx
+  add %edx, %r14d
+  inc %r13d
+  mov %cr2, %rdx
+  xor %rbx, %rdx
+  or %rdx, %r12
+  mov 8(%rsp), %rdx               # CS
+  xor $0x33, %rdx
+  or %rdx, %r12
+  mov 16(%rsp), %rdx              # RFLAGS: IF, and RF of a fault
+  and $0x10200, %edx
+  xor $0x10200, %edx
+  or %rdx, %r12
+  mov 24(%rsp), %rdx
+  xor $0x90000, %rdx
+  or %rdx, %r12
+  mov 32(%rsp), %rdx              # SS
+  xor $0x2b, %rdx
+  or %rdx, %r12
+  mov %ss, %edx
+  or %rdx, %r12
+  addq $2, (%rsp)
+  iretq
+)");
+
+TEST(LongMode, FaultsAndReturnsManyTimes) {
+  GuestMachine machine;
+  machine.start_long(many_faults(), {{13, 0x200}, {14, 0x300}});
+  EXPECT_THAT(machine.run_to_end(), ElementsAre(0, 2000, 1000 * (6 + 4)));
+}
+
+ALCOVE_GUEST(last_fault, R"(
+  .code64
+  mov $100, %ebp
+  mov $0x40000123, %ebx           # not mapped
+1:mov %eax, (%rbx)
+  jmp 1b
+  .org last_fault + 0x300         # #PF
+  dec %ebp
+  jnz 1f
+  push $0
+  push $0
+  lidt (%rsp)                     # That was the last.
+  add $16, %rsp
+1:add $8, %rsp
+  addq $2, (%rsp)
+  iretq
+)");
+
+TEST(LongMode, FaultOfTranslatedCodeThatCannotBeDeliveredShutsDown) {
+  GuestMachine machine;
+  machine.start_long(last_fault(), {{14, 0x300}});
+  EXPECT_EQ(machine.run(), Exit::shutdown);
+}
+
 ALCOVE_GUEST(compatibility, R"(
   .code64
   pushq $0x18
