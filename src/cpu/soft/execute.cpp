@@ -88,6 +88,7 @@ void Engine::execute(uint64_t instruction_limit) {
 }
 
 bool Engine::run_translated(Block& block) {
+  if (block.translation && !translator_->is_here(block)) translator_->drop_page(block);
   if (!block.translation) {
     if (block.heat == Block::kCold) return false;
     ++block.heat;

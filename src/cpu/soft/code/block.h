@@ -22,7 +22,7 @@ struct BlockMode {
   uint16_t no_fpu : 1 = 0;      // CR0.EM
   uint16_t fpu_away : 1 = 0;    // CR0.TS
   uint16_t sse : 1 = 0;         // CR4.OSFXSR
-  uint16_t window : 1 = 0;      // Translated for an address space with a window (mmu/window.h).
+  uint16_t window : 2 = 0;      // Translated for the address space with that window (mmu/windows.h).
   uint16_t avx : 1 = 0;         // CR4.OSXSAVE, and XCR0 has it.
   bool operator==(const BlockMode&) const = default;
 };

@@ -76,7 +76,7 @@ BlockMode CodeCache::mode_at(const Cpu& cpu, uint8_t cpl) const {
   mode.no_fpu = cpu.cr0 >> 2 & 1;
   mode.fpu_away = cpu.cr0 >> 3 & 1;
   mode.sse = cpu.cr4 >> 9 & 1;
-  mode.window = mode.user && engine_.translator() && engine_.translator()->window();
+  mode.window = mode.user && engine_.translator() ? engine_.translator()->window_number() & 3 : 0;
   mode.avx = (cpu.cr4 >> 18 & 1) && (cpu.xcr0 & kXcr0Avx) == kXcr0Avx;
   return mode;
 }
@@ -87,7 +87,7 @@ void CodeCache::update_mode(const Cpu& cpu) {
     mode.code_size = cpu.code_size;
     mode.real_mode = cpu.real_mode() || cpu.virtual_8086();
     mode.limited = cpu.segments[cs].limit != ~0u;
-    mode.window = false;
+    mode.window = 0;
   }
   code_limit_ = cpu.segments[cs].limit;
   if (mode == mode_ && mode_count_ != 0) return;
@@ -188,7 +188,6 @@ void CodeCache::flush_new() {
     at += size_of(block->count);
   }
   jumps_.fill({});
-  executed_pages_.fill(0);
   ++flushes_;
 }
 

@@ -77,7 +77,9 @@ std::unique_ptr<FlatMap> FlatMap::create(const CpuMemory& cpu, unsigned spaces) 
     madvise(memory, kSpace, MADV_DONTDUMP);
     const uint64_t base = reinterpret_cast<uint64_t>(memory) + kTable;
     const Space& space = map->spaces_.emplace_back(
-        Space{.base = base, .log = {}, .jumps = JumpCache(base + kLowerJumps, JumpCache::kLowerBits)});
+        Space{.base = base,
+              .log = {},
+              .jumps = JumpCache(base + kLowerJumps, JumpCache::kLowerBits, base + kLowerReturns)});
     done = map_at(space.base, CpuMemory::size(), cpu.file(), 0) &&
            map_at(space.base + FlatMap::kUpperJumps, JumpCache::size(JumpCache::kUpperBits), upper, kTable) &&
            map_at(space.base - kTable, kTable / 2, upper, 0) &&
@@ -85,7 +87,8 @@ std::unique_ptr<FlatMap> FlatMap::create(const CpuMemory& cpu, unsigned spaces) 
   }
   close(upper);
   if (!done) return nullptr;
-  map->upper_jumps_.emplace(map->spaces_[0].base + kUpperJumps, JumpCache::kUpperBits);
+  const uint64_t first = map->spaces_[0].base;
+  map->upper_jumps_.emplace(first + kUpperJumps, JumpCache::kUpperBits, first + kUpperReturns);
   return map;
 }
 
@@ -271,20 +274,23 @@ void FlatMap::forget_foreign_jumps() {
 }
 
 void FlatMap::add_jump(bool upper, uint64_t address, const uint8_t* code) {
-  if (upper != (address >> 63 != 0)) foreign_jumps_ = true;
+  note_code(!upper, address);
   (upper ? *upper_jumps_ : spaces_[current_].jumps).add(address, code);
 }
 
-void FlatMap::remove_jumps(uint64_t offset, const uint8_t* code) {
+void FlatMap::remove_jumps(uint64_t offset, const uint8_t* code, std::optional<uint64_t> page) {
   for (Space& space : spaces_) space.jumps.remove(offset, code);
   upper_jumps_->remove(offset, code);
-  if (windows_) windows_->remove_jumps(offset, code);
+  if (windows_) windows_->remove_jumps(offset, code, page);
 }
 
 void FlatMap::clear_jumps(uint64_t page) {
   spaces_[current_].jumps.clear_page(page);
   upper_jumps_->clear_page(page);
-  if (Window* const present = window()) present->jumps().clear_page(page);
+  if (Window* const present = window()) {
+    present->jumps().clear_page(page);
+    present->jumps().returns().clear();
+  }
 }
 
 void FlatMap::clear_jumps() {

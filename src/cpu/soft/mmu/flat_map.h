@@ -52,6 +52,10 @@ class FlatMap {
  public:
   static constexpr int32_t kReadOffset = 8 << 20;
   static constexpr int32_t kLowerJumps = 1 << 16, kUpperJumps = 1 << 21;  // JumpCaches.
+  // Their ReturnStacks; the upper one's is in the first address space only.
+  static constexpr int32_t kLowerReturns = kLowerJumps + JumpCache::size(JumpCache::kLowerBits),
+                           kUpperReturns = kLowerReturns + ReturnStack::kMemory;
+  static_assert(kUpperReturns + ReturnStack::kMemory <= kUpperJumps);
 
   // Null where the host does not give the address space.
   static std::unique_ptr<FlatMap> create(const CpuMemory& cpu, unsigned spaces);
@@ -94,9 +98,14 @@ class FlatMap {
   void forbid_writes(const std::byte* host_page);
   void forbid_all_writes();
 
+  JumpCache& lower_jumps() { return spaces_[current_].jumps; }
+  JumpCache& upper_jumps() { return *upper_jumps_; }
+  // Code of that privilege runs there.
+  void note_code(bool user, uint64_t address) { foreign_jumps_ |= user != (address >> 63 == 0); }
   void add_jump(bool upper, uint64_t address, const uint8_t* code);
   // Forgets the ways to this code, whose address is a multiple of 4 KiB plus `offset`; in all address spaces.
-  void remove_jumps(uint64_t offset, const uint8_t* code);
+  // `page`: of code for windows, where it is.
+  void remove_jumps(uint64_t offset, const uint8_t* code, std::optional<uint64_t> page = {});
   // Forgets those into this page, in the present address space.
   void clear_jumps(uint64_t page);
   // Also those of address spaces that are not selected.

@@ -12,6 +12,7 @@ void JumpCache::add(uint64_t address, const uint8_t* code) {
 }
 
 void JumpCache::remove(uint64_t offset, const uint8_t* code) {
+  returns_.clear();
   if (empty()) return;
   for (size_t index = offset; index < count_; index += 4096) {
     uint64_t& tag = tags_[index];
@@ -20,8 +21,12 @@ void JumpCache::remove(uint64_t offset, const uint8_t* code) {
 }
 
 void JumpCache::clear_page(uint64_t page) {
-  if (empty()) return;
   constexpr uint64_t kPage = 4096, kCrossing = 16;
+  returns_.clear_range(page - kCrossing, kPage + kCrossing);
+  // The one before may end with an instruction of both.
+  direct_.cut(page);
+  direct_.cut(page - kPage);
+  if (empty()) return;
   for (uint64_t address = page - kCrossing; address != page + kPage; ++address) {
     const size_t index = address % count_;
     if (tags_[index] == -address) tags_[index] = none(index);
@@ -29,6 +34,8 @@ void JumpCache::clear_page(uint64_t page) {
 }
 
 void JumpCache::clear() {
+  returns_.clear();
+  direct_.cut_all();
   if (log_.size() <= kLogLimit) {
     for (const uint32_t index : log_) tags_[index] = 0;
   } else {
@@ -39,6 +46,8 @@ void JumpCache::clear() {
 }
 
 void JumpCache::renew() {
+  returns_.clear();
+  direct_.cut_all();
   log_.clear();
   tags_[0] = none(0);
 }

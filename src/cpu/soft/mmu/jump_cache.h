@@ -7,6 +7,9 @@
 #include <cstdint>
 #include <vector>
 
+#include "cpu/soft/mmu/direct_jumps.h"
+#include "cpu/soft/mmu/return_stack.h"
+
 namespace alcove::cpu::soft {
 
 class JumpCache {
@@ -17,9 +20,9 @@ class JumpCache {
   // Distance of the second array from the first.
   static constexpr int32_t codes(unsigned bits) { return 8 << bits; }
 
-  // `memory`: size(bits) bytes, all 0.
-  JumpCache(uint64_t memory, unsigned bits)
-      : tags_(reinterpret_cast<uint64_t*>(memory)), count_(size_t{1} << bits) {
+  // `memory`: size(bits) bytes, all 0. `returns`: the ReturnStack's.
+  JumpCache(uint64_t memory, unsigned bits, uint64_t returns)
+      : tags_(reinterpret_cast<uint64_t*>(memory)), count_(size_t{1} << bits), returns_(returns) {
     renew();
   }
 
@@ -35,6 +38,9 @@ class JumpCache {
   // Whether nothing was added since clear().
   bool empty() const { return log_.empty(); }
 
+  ReturnStack& returns() { return returns_; }
+  DirectJumps& direct() { return direct_; }
+
  private:
   static constexpr size_t kLogLimit = 1 << 14;
   // The tag of no place with this index, as 0 would be address 0's.
@@ -43,6 +49,8 @@ class JumpCache {
   uint64_t* tags_;
   size_t count_;
   std::vector<uint32_t> log_;  // Indexes in use; if too many to list, all may be.
+  ReturnStack returns_;
+  DirectJumps direct_;
 };
 
 }  // namespace alcove::cpu::soft

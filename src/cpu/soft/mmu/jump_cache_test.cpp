@@ -2,6 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <vector>
+
+#include "cpu/soft/testing/pages.h"
+
 namespace alcove::cpu::soft {
 namespace {
 
@@ -19,7 +23,8 @@ class JumpCacheTest : public ::testing::Test {
   static const uint8_t* code(uint64_t address) { return reinterpret_cast<const uint8_t*>(address); }
 
   std::vector<uint64_t> words_ = std::vector<uint64_t>(JumpCache::size(kBits) / sizeof(uint64_t));
-  JumpCache cache_{reinterpret_cast<uint64_t>(words_.data()), kBits};
+  testing::Pages returns_{ReturnStack::kMemory};
+  JumpCache cache_{reinterpret_cast<uint64_t>(words_.data()), kBits, returns_.begin()};
 };
 
 TEST_F(JumpCacheTest, FindsWhatWasAddedLast) {

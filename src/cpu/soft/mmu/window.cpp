@@ -51,7 +51,7 @@ std::unique_ptr<Window> Window::create(const CpuMemory& cpu, const memory::Guest
   madvise(reserved, kReserved, MADV_DONTDUMP);
   if (mmap(reserved, CpuMemory::size(), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, cpu.file(), 0) ==
           MAP_FAILED ||
-      mprotect(reinterpret_cast<void*>(base + kJumps), JumpCache::size(JumpCache::kLowerBits),
+      mprotect(reinterpret_cast<void*>(base + kJumps), kReturns + ReturnStack::kMemory - kJumps,
                PROT_READ | PROT_WRITE) != 0) {
     munmap(reserved, kReserved);
     windows.fetch_sub(1);
@@ -61,7 +61,10 @@ std::unique_ptr<Window> Window::create(const CpuMemory& cpu, const memory::Guest
 }
 
 Window::Window(uint64_t reserved, uint64_t base, const memory::GuestMemory& memory)
-    : reserved_(reserved), base_(base), memory_(memory), jumps_(base + kJumps, JumpCache::kLowerBits) {}
+    : reserved_(reserved),
+      base_(base),
+      memory_(memory),
+      jumps_(base + kJumps, JumpCache::kLowerBits, base + kReturns) {}
 
 Window::~Window() {
   munmap(reinterpret_cast<void*>(reserved_), kReserved);

@@ -4,7 +4,7 @@
 // after which the interpreter makes it (translator.h).
 //
 //   base             Cpu
-//   base + 64 KiB    jump cache
+//   base + 64 KiB    jump cache, its return stack
 //   base + 1 GiB     the window: the page at address A is at A modulo 16 TiB
 //
 // What a displacement can reach around the window is reserved and never mapped, so nothing but the guest's
@@ -30,7 +30,7 @@ class CpuMemory;
 class Window {
  public:
   static constexpr uint64_t kSize = uint64_t{1} << 44, kMask = kSize - 1;
-  static constexpr int32_t kJumps = 1 << 16;
+  static constexpr int32_t kJumps = 1 << 16, kReturns = kJumps + JumpCache::size(JumpCache::kLowerBits);
   static constexpr int32_t kOffset = 1 << 30;
   // Displacements of at most this may be added to an address after its reduction by kMask.
   static constexpr int32_t kReach = 1 << 29;

@@ -64,8 +64,9 @@ bool Windows::ran(uint64_t ticks) {
 Windows::Owned* Windows::to_give() {
   const auto unused = std::ranges::find(owned_, kNobody, [](const auto& owned) { return owned->root; });
   if (unused != owned_.end()) return unused->get();
-  if (auto window = Window::create(cpu_, memory_)) {
+  if (auto window = owned_.size() < kMaximum ? Window::create(cpu_, memory_) : nullptr) {
     owned_.push_back(std::make_unique<Owned>());
+    owned_.back()->number = static_cast<unsigned>(owned_.size());
     owned_.back()->window = std::move(window);
     return owned_.back().get();
   }
@@ -107,8 +108,11 @@ void Windows::forget_all_pages() {
   for (const auto& owned : owned_) owned->window->clear();
 }
 
-void Windows::remove_jumps(uint64_t offset, const uint8_t* code) {
-  for (const auto& owned : owned_) owned->window->jumps().remove(offset, code);
+void Windows::remove_jumps(uint64_t offset, const uint8_t* code, std::optional<uint64_t> page) {
+  for (const auto& owned : owned_) {
+    owned->window->jumps().remove(offset, code);
+    if (page) owned->window->jumps().direct().cut(*page);
+  }
 }
 
 void Windows::clear_jumps() {
@@ -116,6 +120,7 @@ void Windows::clear_jumps() {
 }
 
 void Windows::release() {
+  clear_jumps();
   current_ = nullptr;
   owned_.clear();
 }

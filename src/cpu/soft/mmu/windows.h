@@ -6,6 +6,7 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -23,6 +24,10 @@ class Windows {
   // Of the present address space; null if it has none.
   Window* current() { return current_ ? current_->window.get() : nullptr; }
 
+  // Which of the processor's windows that is, from 1 on; 0: none.
+  unsigned number() const { return current_ ? current_->number : 0; }
+  static constexpr unsigned kMaximum = 3;
+
   // User code has run for so many ticks of the TSC; true if the address space, which has no window, has now
   // earned one.
   bool ran(uint64_t ticks);
@@ -36,7 +41,7 @@ class Windows {
   }
   void forbid_writes(const std::byte* host_page);
   void forget_all_pages();
-  void remove_jumps(uint64_t offset, const uint8_t* code);
+  void remove_jumps(uint64_t offset, const uint8_t* code, std::optional<uint64_t> page);
   void clear_jumps();
   // Gives everything back.
   void release();
@@ -49,6 +54,7 @@ class Windows {
 
  private:
   struct Owned {
+    unsigned number = 0;
     uint64_t root = kNobody;
     uint64_t generation = 0;
     uint64_t last_used = 0;

@@ -184,6 +184,12 @@ Assembler::Fixup Assembler::jump() {
   return {size(), false};
 }
 
+Assembler::Fixup Assembler::call() {
+  byte(0xe8);
+  word32(0);
+  return {size(), false};
+}
+
 Assembler::Fixup Assembler::jump_short() {
   byte(0xeb);
   byte(0);

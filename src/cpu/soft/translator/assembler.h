@@ -110,6 +110,7 @@ class Assembler {
     bool is_short = false;
   };
   Fixup jump();
+  Fixup call();
   Fixup jump_short();
   Fixup jump_if(uint8_t condition);
   Fixup jump_rcx_zero();
@@ -118,6 +119,10 @@ class Assembler {
   void bind(Fixup fixup) { bind(fixup, size()); }
   void bind(Fixup fixup, size_t target);
   void jump_memory(const HostMemory& target) { op({.opcode = 0xff}, 4, target); }
+  void call_memory(const HostMemory& target) { op({.opcode = 0xff}, 2, target); }
+  void return_near() { byte(0xc3); }
+  void push(HostRegister reg) { op_plus({.opcode = 0x50}, reg); }
+  void pop(HostRegister reg) { op_plus({.opcode = 0x58}, reg); }
   // lea to, [rip + target]; the target is bound later.
   Fixup lea_rip(HostRegister to);
 

@@ -57,6 +57,45 @@ void load_guest(Assembler& a) {
     if (kHostOf[i] != kNoHostRegister) a.load(kHostOf[i], gpr_slot(i));
 }
 
+// The host's stack is the ReturnStack inside.
+void go_in(Assembler& a) {
+  load_guest(a);
+  a.load(kHostRsp, ALCOVE_TRANSLATED(returns));
+  a.jump_memory(ALCOVE_TRANSLATED(result));
+}
+
+void leave_returns(Assembler& a) {
+  a.store(ALCOVE_TRANSLATED(returns), kHostRsp);
+  a.load(kHostRsp, ALCOVE_TRANSLATED(host_rsp));
+}
+
+// Where a return leads whose place on the ReturnStack is another's; the linear address is in RBP.
+void look_up_return(Assembler& a, const CommonCode& code, bool user) {
+  const int32_t tags = user ? FlatMap::kLowerJumps : FlatMap::kUpperJumps;
+  const unsigned bits = user ? JumpCache::kLowerBits : JumpCache::kUpperBits;
+  const auto index = [&] {
+    if (user)
+      a.op({.opcode = 0xb7, .map = 1}, kWord, kAddress);  // MOVZX
+    else
+      a.pext(kWord, kAddress, ALCOVE_TRANSLATED(upper_jump).displacement);
+  };
+  index();
+  a.load(kWord, {.index = kWord, .scale = 3, .displacement = tags, .gs = true});
+  a.lea(kWord, {.base = kWord, .index = kAddress});
+  const Assembler::Fixup found = a.jump_rcx_zero();
+  a.load(kWord, ALCOVE_TRANSLATED(return_site));
+  a.jump(code.leave);
+  a.bind(found);
+  // Returns can be all that a loop is made of.
+  a.load32(kWord, ALCOVE_CPU_MEMBER(attention));
+  const Assembler::Fixup calm = a.jump_rcx_zero();
+  a.move_immediate(kWord, kNoLink);
+  a.jump(code.leave);
+  a.bind(calm);
+  index();
+  a.jump_memory({.index = kWord, .scale = 3, .displacement = tags + JumpCache::codes(bits), .gs = true});
+}
+
 // Goes on unless RCX is other than 0.
 void return_unless_rcx_zero(Assembler& a) {
   const Assembler::Fixup goes_on = a.jump_rcx_zero();
@@ -116,12 +155,12 @@ CommonCode make_common_code(CodeMemory& memory, RunHandler run_handler) {
   a.op({.opcode = 0x83, .wide = true}, 5, kHostRsp);  // SUB RSP, 8: calls find the stack aligned.
   a.byte(8);
   a.store(ALCOVE_TRANSLATED(host_rsp), kHostRsp);
-  load_guest(a);
-  a.jump_memory(ALCOVE_TRANSLATED(result));
+  go_in(a);
 
   code.leave = a.address();
   a.store(ALCOVE_TRANSLATED(target), kAddress);
   a.store(ALCOVE_TRANSLATED(result), kWord);
+  leave_returns(a);
   save_guest(a);
   const size_t out = a.size();
   a.op({.opcode = 0x83, .wide = true}, 0, kHostRsp);
@@ -132,6 +171,7 @@ CommonCode make_common_code(CodeMemory& memory, RunHandler run_handler) {
   a.align(16);
   code.run_handler = a.address();
   a.store(ALCOVE_TRANSLATED(result), kWord);
+  leave_returns(a);
   save_guest(a);
   a.load(kHostRdi, ALCOVE_TRANSLATED(cpu));
   a.load(kHostRsi, ALCOVE_TRANSLATED(result));
@@ -140,8 +180,7 @@ CommonCode make_common_code(CodeMemory& memory, RunHandler run_handler) {
   a.store(ALCOVE_TRANSLATED(result), kHostRax);
   a.op({.opcode = 0x85, .wide = true}, kHostRax, kHostRax);
   const Assembler::Fixup leaves = a.jump_if(kHostEqual);
-  load_guest(a);
-  a.jump_memory(ALCOVE_TRANSLATED(result));
+  go_in(a);
   a.bind(leaves);
   // Where the guest goes on is in Cpu::rip, and no LinkSite is given.
   a.jump_back(out);
@@ -154,6 +193,14 @@ CommonCode make_common_code(CodeMemory& memory, RunHandler run_handler) {
     a.lea(kWord, {.base = kWord, .displacement = (2 << i) - 4097});
     a.pext(kWord, kWord, ALCOVE_TRANSLATED(sign).displacement);
     a.byte(0xc3);
+  }
+
+  for (const bool user : {false, true}) {
+    a.align(16);
+    code.return_from_empty[user] = a.address();
+    a.lea(kHostRsp, {.base = kHostRsp, .displacement = -8});
+    code.return_elsewhere[user] = a.address();
+    look_up_return(a, code, user);
   }
 
   for (uint8_t i = 0; i < 4; ++i) {

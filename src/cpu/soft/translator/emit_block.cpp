@@ -3,11 +3,18 @@
 #include <bit>
 
 #include "cpu/soft/translator/emitter.h"
+#include "cpu/soft/x86/decoder.h"
 
 namespace alcove::cpu::soft {
+namespace {
 
-BlockEmitter::BlockEmitter(Assembler& assembler, const CommonCode& common, std::span<const Source> sources)
-    : a_(assembler), common_(common) {
+constexpr int64_t kPage = memory::kPageSize;
+
+}  // namespace
+
+BlockEmitter::BlockEmitter(Assembler& assembler, const CommonCode& common, std::span<const Source> sources,
+                           uint64_t page)
+    : a_(assembler), common_(common), page_(page) {
   for (const Source& source : sources) parts_.push_back({.block = source.block, .code = source.code});
 }
 
@@ -45,6 +52,7 @@ Emitted BlockEmitter::emit() {
 
 // At a far entry: RBP has the linear address of the part.
 void BlockEmitter::enter_page(const Part& part) {
+  if (is_bound()) return;
   a_.lea(kWord, {.base = kAddress, .displacement = static_cast<int32_t>(-part.page_offset(0))});
   a_.store(ALCOVE_TRANSLATED(page), kWord);
 }
@@ -146,6 +154,7 @@ size_t BlockEmitter::finish_stubs() {
     const HandlerStub* handler;
     const uint8_t* patch;
     size_t resume;
+    const uint8_t* otherwise;
   };
   std::vector<Data> data;
 
@@ -154,7 +163,11 @@ size_t BlockEmitter::finish_stubs() {
     handler_starts.push_back(a_.size());
     for (const Assembler::Fixup fixup : stub.from) a_.bind(fixup);
     swap_out();
-    data.push_back({.lea = a_.lea_rip(kWord), .handler = &stub, .patch = nullptr, .resume = stub.resume});
+    data.push_back({.lea = a_.lea_rip(kWord),
+                    .handler = &stub,
+                    .patch = nullptr,
+                    .resume = stub.resume,
+                    .otherwise = nullptr});
     a_.jump(common_.run_handler);
     const bool reaches =
         std::ranges::any_of(stub.reach, [](const Reach& reach) { return reach.guest != kNoRegister; });
@@ -180,13 +193,24 @@ size_t BlockEmitter::finish_stubs() {
   for (const LinkStub& stub : links_) {
     a_.bind(stub.from);
     set_target(stub.page_offset);
-    data.push_back(
-        {.lea = a_.lea_rip(kWord), .handler = nullptr, .patch = a_.address_of(stub.from.at), .resume = 0});
+    const bool changes =
+        is_bound() && (stub.page_offset < 0 || stub.page_offset + kMaximumInsnLength > kPage);
+    data.push_back({.lea = a_.lea_rip(kWord),
+                    .handler = nullptr,
+                    .patch = a_.address_of(stub.from.at),
+                    .resume = 0,
+                    .otherwise = nullptr});
     a_.jump(common_.leave);
+    if (!changes) continue;
+    data.back().otherwise = a_.address();
+    set_target(stub.page_offset);
+    look_up_jump(false, false);
+    jump_far();
   }
   for (const PollStub& stub : polls_) {
     a_.bind(stub.from);
     if (stub.swapped) swap_out();
+    if (stub.calling) a_.lea(kHostRsp, {.base = kHostRsp, .displacement = 8});
     if (!stub.target_known) set_target(stub.page_offset);
     a_.move_immediate(kWord, kNoLink);
     a_.jump(common_.leave);
@@ -206,15 +230,19 @@ size_t BlockEmitter::finish_stubs() {
                 static_cast<uint32_t>(operand_use(plan, insn)) << 16 |
                 static_cast<uint32_t>(stack_use(plan)) << 24);
       a_.word32(static_cast<uint32_t>(resume - site));
+      a_.word64(page_);
     } else {
       a_.word64(reinterpret_cast<uint64_t>(&block()));
       a_.word64(reinterpret_cast<uint64_t>(item.patch));
+      a_.word64(reinterpret_cast<uint64_t>(item.otherwise));
+      a_.word64(0);
     }
   }
   for (const Branch& branch : branches_) {
     a_.bind(branch.lea, a_.size() + kFarMiss);
     a_.word64(reinterpret_cast<uint64_t>(branch.insn));
     a_.word64(reinterpret_cast<uint64_t>(branch.block));
+    a_.word64(page_);
   }
   // From here on stubs are known by where they begin.
   for (size_t i = 0; i < handlers_.size(); ++i) handlers_[i].resume = handler_starts[i];

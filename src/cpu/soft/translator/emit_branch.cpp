@@ -19,19 +19,28 @@ static_assert(FlatMap::kLowerJumps == Window::kJumps);
 }  // namespace
 
 void BlockEmitter::set_target(int64_t page_offset) {
+  if (is_bound() || page_offset == static_cast<int32_t>(page_offset))
+    return load_linear(kAddress, page_offset);
   a_.load(kAddress, ALCOVE_TRANSLATED(page));
-  if (page_offset == static_cast<int32_t>(page_offset)) {
-    a_.lea(kAddress, {.base = kAddress, .displacement = static_cast<int32_t>(page_offset)});
-  } else {
-    a_.move_immediate(kWord, static_cast<uint64_t>(page_offset));
-    a_.lea(kAddress, {.base = kAddress, .index = kWord});
-  }
+  a_.move_immediate(kWord, static_cast<uint64_t>(page_offset));
+  a_.lea(kAddress, {.base = kAddress, .index = kWord});
+}
+
+void BlockEmitter::load_linear(HostRegister to, int64_t page_offset) {
+  if (is_bound()) return a_.move_immediate(to, page_ + static_cast<uint64_t>(page_offset));
+  a_.load(to, ALCOVE_TRANSLATED(page));
+  a_.lea(to, {.base = to, .displacement = static_cast<int32_t>(page_offset)});
+}
+
+// Whether a jump to there may be made to lead there directly.
+bool BlockEmitter::links_to(int64_t page_offset) const {
+  return is_bound() || is_near(page_offset);
 }
 
 // Something wants attention: Cpu::attention is not 0. Flags stay as they are. Whatever may lead back asks,
 // calls too: loops can be made of those alone.
 void BlockEmitter::go_to(int64_t page_offset, bool poll) {
-  if (!is_near(page_offset)) {
+  if (!links_to(page_offset)) {
     set_target(page_offset);
     go_far(poll);
     return;
@@ -50,8 +59,8 @@ void BlockEmitter::go_far(bool poll, bool indirect) {
 }
 
 // The linear address in RBP is where to go on if something wants attention.
-void BlockEmitter::poll_far() {
-  poll_attention({.from = {}, .page_offset = 0, .target_known = true, .swapped = false});
+void BlockEmitter::poll_far(bool calling) {
+  poll_attention({.from = {}, .page_offset = 0, .target_known = true, .swapped = false, .calling = calling});
 }
 
 // By RCX, so that the flags stay. `stub`: where to leave.
@@ -107,11 +116,20 @@ void BlockEmitter::jump_to_level(bool user) {
   jump_found(user);
 }
 
+// Likewise, by a call of the host.
+void BlockEmitter::call_far() {
+  a_.call_memory(found_code(block().mode.user));
+}
+
 void BlockEmitter::jump_found(bool user) {
+  a_.jump_memory(found_code(user));
+}
+
+HostMemory BlockEmitter::found_code(bool user) {
   const int32_t codes = user ? FlatMap::kLowerJumps + JumpCache::codes(JumpCache::kLowerBits)
                              : FlatMap::kUpperJumps + JumpCache::codes(JumpCache::kUpperBits);
   jump_index(user);
-  a_.jump_memory({.index = kWord, .scale = 3, .displacement = codes, .gs = true});
+  return {.index = kWord, .scale = 3, .displacement = codes, .gs = true};
 }
 
 std::optional<size_t> BlockEmitter::part_at(int64_t page_offset) const {
@@ -158,7 +176,7 @@ void BlockEmitter::fall_through() {
 void BlockEmitter::jump_if(const Insn& insn) {
   const uint8_t condition = insn.opcode & 15;
   const int64_t taken = page_offset(insn.displacement);
-  const bool near = is_near(taken), back = insn.displacement <= insn.offset;
+  const bool near = links_to(taken), back = insn.displacement <= insn.offset;
   const auto target = part_at(taken);
   if (target && back && !parts_[*target].flags_live[0] && parts_[*target].begin != Part::kNowhere) {
     const Assembler::Fixup not_taken = a_.jump_if(condition ^ 1);
@@ -210,8 +228,55 @@ void BlockEmitter::jump_if_counted(const Insn& insn) {
 }
 
 void BlockEmitter::call_relative(const Insn& insn) {
+  const int64_t target = page_offset(insn.displacement);
   push_return_address(insn);
-  go_to(page_offset(insn.displacement), insn.displacement <= insn.offset);
+  swap_out();
+  if (!is_bound()) a_.push(kAddress);
+  if (links_to(target)) {
+    poll_attention(
+        {.from = {}, .page_offset = target, .target_known = false, .swapped = false, .calling = !is_bound()});
+    links_.push_back({a_.call(), target});
+    return return_site(insn);
+  }
+  set_target(target);
+  poll_far(true);
+  const Assembler::Fixup found = find_jump(block().mode.user);
+  a_.move_immediate(kWord, kFarMiss);
+  a_.call(common_.leave);
+  const Assembler::Fixup returned = a_.jump_short();
+  a_.bind(found);
+  call_far();
+  a_.bind(returned);
+  return_site(insn);
+}
+
+// What a call of the host's is followed by. RBP: where the guest's RET leads. Code for any place finds on the
+// ReturnStack where it should lead.
+void BlockEmitter::return_site(const Insn& insn) {
+  clobber_both();
+  const bool user = block().mode.user;
+  const int64_t next = page_offset(insn.offset + insn.length);
+  if (is_bound()) {
+    a_.move_immediate(kWord, -(page_ + static_cast<uint64_t>(next)));
+    a_.lea(kWord, {.base = kWord, .index = kAddress});
+  } else {
+    a_.pop(kWord);
+    a_.op({.opcode = 0xf7, .wide = true}, 2, kWord);  // NOT
+    a_.lea(kWord, {.base = kWord, .index = kAddress, .displacement = 1});
+  }
+  const Assembler::Fixup expected = a_.jump_rcx_zero();
+  a_.jump(common_.return_elsewhere[user]);
+  a_.bind(expected);
+  if (is_bound()) {
+    links_.push_back({a_.jump(), next});
+  } else if (is_near(next)) {
+    a_.lea(kWord, {.base = kAddress, .displacement = static_cast<int32_t>(-next)});
+    a_.store(ALCOVE_TRANSLATED(page), kWord);
+    links_.push_back({a_.jump(), next});
+  } else {
+    look_up_jump(false, false);
+    jump_far();
+  }
 }
 
 // The target of an indirect branch, into RBP.
@@ -235,10 +300,12 @@ void BlockEmitter::call_indirect(const Insn& insn) {
   a_.store(ALCOVE_TRANSLATED(saved), kAddress);
   clobber_both();
   push_return_address(insn);
+  if (!is_bound()) a_.push(kAddress);
   a_.load(kAddress, ALCOVE_TRANSLATED(saved));
   swap_out();
-  poll_far();
-  jump_far();
+  poll_far(!is_bound());
+  call_far();
+  return_site(insn);
 }
 
 void BlockEmitter::jump_indirect(const Insn& insn) {
@@ -253,7 +320,11 @@ void BlockEmitter::near_return(const Insn& insn) {
   note_access();
   a_.load(kAddress, operand);
   a_.lea(kGuestRsp, {.base = kGuestRsp, .displacement = static_cast<int32_t>(8 + insn.immediate)});
-  go_far(true, true);
+  swap_out();
+  // Only needed if the way there is not found.
+  branches_.push_back({a_.lea_rip(kWord), part().block, &insn});
+  a_.store(ALCOVE_TRANSLATED(return_site), kWord);
+  a_.return_near();
 }
 
 }  // namespace alcove::cpu::soft

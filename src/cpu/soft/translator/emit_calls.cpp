@@ -31,6 +31,9 @@ void BlockEmitter::change_level(size_t level, uint8_t cpl) {
   a_.byte(cpl);
   a_.op({.opcode = 0xc7}, 0, ALCOVE_TRANSLATED(changed_level));
   a_.word32(1);
+  a_.load(kWord, ALCOVE_TRANSLATED(other_returns));
+  a_.store(ALCOVE_TRANSLATED(other_returns), kHostRsp);
+  a_.move(kHostRsp, kWord);
   // All that GS leads to of the processor is the same in both.
   a_.load(kWord, level_member(level, offsetof(TranslatedState::Level, gs_base)));
   a_.op({.opcode = 0xae, .map = 1, .wide = true, .mandatory = 0xf3}, 3, kWord);  // WRGSBASE
@@ -49,9 +52,7 @@ void BlockEmitter::system_call(const Insn& insn) {
   swap_out();
   read_flags();
   a_.store(gpr_slot(r11), kWord);
-  a_.load(kGuestRcx, ALCOVE_TRANSLATED(page));
-  a_.lea(kGuestRcx,
-         {.base = kGuestRcx, .displacement = static_cast<int32_t>(page_offset(insn.offset + insn.length))});
+  load_linear(kGuestRcx, page_offset(insn.offset + insn.length));
   a_.load32(kWord, ALCOVE_CPU_MEMBER(sfmask));
   a_.op({.opcode = 0xf7}, 2, kWord);  // NOT
   a_.op({.opcode = 0x21}, kWord, system_flags());

@@ -17,9 +17,14 @@ HostMemory BlockEmitter::effective_address(const Insn& insn) {
   HostMemory operand;
   if (insn.base == kRipRegister) {
     clobber(kAddress);
-    a_.load(kAddress, ALCOVE_TRANSLATED(page));
     operand.base = kAddress;
-    displacement += page_offset(0);
+    if (is_bound()) {
+      load_linear(kAddress, page_offset(displacement));
+      displacement = 0;
+    } else {
+      a_.load(kAddress, ALCOVE_TRANSLATED(page));
+      displacement += page_offset(0);
+    }
   } else if (insn.base != kNoRegister) {
     operand.base = host_or_load(insn.base, kAddress);
   }

@@ -88,6 +88,7 @@ void BlockEmitter::leave_frame() {
   a_.move(kGuestRbp, kWord);
 }
 
+// Leaves it in RBP.
 void BlockEmitter::push_return_address(const Insn& insn) {
   HostMemory operand = frame_operand(rsp, -8, true);
   if (!in_window()) {
@@ -95,11 +96,10 @@ void BlockEmitter::push_return_address(const Insn& insn) {
     operand = {.base = kAddress};
   }
   const HostRegister value = in_window() ? kAddress : kWord;
-  a_.load(value, ALCOVE_TRANSLATED(page));
-  a_.lea(value,
-         {.base = value, .displacement = static_cast<int32_t>(page_offset(insn.offset + insn.length))});
+  load_linear(value, page_offset(insn.offset + insn.length));
   note_access();
   a_.store(operand, value);
+  a_.move(kAddress, value);
   a_.lea(kGuestRsp, {.base = kGuestRsp, .displacement = -8});
 }
 

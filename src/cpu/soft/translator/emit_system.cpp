@@ -83,9 +83,7 @@ void BlockEmitter::set_interrupt_flag(const Insn& insn) {
   a_.op({.opcode = 0xc7, .operand_size = true}, 0, ALCOVE_CPU_MEMBER(interrupt_shadow));
   a_.byte(1);
   a_.byte(0);
-  a_.load(kWord, ALCOVE_TRANSLATED(page));
-  a_.lea(kWord,
-         {.base = kWord, .displacement = static_cast<int32_t>(page_offset(insn.offset + insn.length))});
+  load_linear(kWord, page_offset(insn.offset + insn.length));
   a_.store(ALCOVE_TRANSLATED(shadow), kWord);
   a_.bind(done);
 }

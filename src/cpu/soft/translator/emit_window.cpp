@@ -11,6 +11,10 @@ namespace {
 // A displacement and the sum of what a register has moved are within Window::kReach together.
 constexpr int32_t kLargestPart = Window::kReach / 2;
 
+// What displacements reach from GS's base on, less the largest access.
+constexpr uint64_t kWithinDisplacement = uint64_t{1} << 30;
+static_assert(Window::kOffset + kWithinDisplacement - 1 <= INT32_MAX);
+
 bool is_small(int64_t value) {
   return value >= -kLargestPart && value <= kLargestPart;
 }
@@ -50,6 +54,10 @@ HostMemory BlockEmitter::window_operand(const Insn& insn, bool word_needed) {
                      word_needed ? Scratch::address : Scratch::either);
   // All code of a unit is of one page.
   const int64_t from_page = page_offset(displacement);
+  if (insn.address_size == 8 && insn.segment < fs && insn.base == kRipRegister && is_bound()) {
+    const uint64_t place = (page_ + static_cast<uint64_t>(from_page)) & Window::kMask;
+    if (place < kWithinDisplacement) return gs_memory(Window::kOffset + static_cast<int32_t>(place));
+  }
   if (insn.address_size == 8 && insn.segment < fs && insn.base == kRipRegister && is_small(from_page))
     return window_at(kRipRegister, static_cast<int32_t>(from_page),
                      word_needed ? Scratch::address : Scratch::either);
@@ -135,6 +143,8 @@ void BlockEmitter::restore_reach(const std::array<Reach, 2>& reach) {
 // What the register was before it moved. kRipRegister stands for the page of the code.
 void BlockEmitter::load_into_window(HostRegister scratch, unsigned guest, int32_t moved) {
   HostRegister from = scratch;
+  if (guest == kRipRegister && is_bound())
+    return a_.move_immediate(scratch, (page_ - static_cast<uint64_t>(int64_t{moved})) & Window::kMask);
   if (guest == kRipRegister)
     a_.load(scratch, ALCOVE_TRANSLATED(page));
   else if (host(guest) == kNoHostRegister)

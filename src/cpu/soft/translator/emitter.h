@@ -20,13 +20,17 @@ struct HandlerSite {
   OperandUse operand;  // What it accesses in memory,
   StackUse stack;      // and on the stack: the map is to know these pages afterwards.
   int32_t resume;      // Distance of the code of what follows; 0 if where that is depends on the instruction.
+  uint64_t page;       // Where its page is; kAnyPage: where TranslatedState::page says.
 };
 
-// Likewise, where a block leads to another of its page that is not translated yet. The jump's displacement
-// ends at `patch`.
+// Likewise, where a block leads to another that is not translated yet. The jump's displacement ends at
+// `patch`.
 struct LinkSite {
   const Block* from;
   const uint8_t* patch;
+  // Null: to another of its page. Otherwise to where that may not always be, which can be looked up here.
+  const uint8_t* otherwise;
+  uint64_t links;  // How often it has been made to lead elsewhere.
 };
 
 // Likewise, an indirect branch. One to an address that is not canonical faults itself, not the fetch. A call
@@ -34,7 +38,11 @@ struct LinkSite {
 struct BranchSite {
   const Insn* insn;
   const Block* block;
+  uint64_t page;  // As HandlerSite's.
 };
+
+// Code for a window is made for where its page is in that address space, other code for any place.
+inline constexpr uint64_t kAnyPage = 1;
 
 // Routines that all translations use (common_code.cpp).
 struct CommonCode {
@@ -47,6 +55,9 @@ struct CommonCode {
   // TranslatedState::saved (source). RCX is then 0 unless nothing was done: DF is set, or the elements are
   // not all within a page.
   std::array<const uint8_t*, 4> repeat_movs{}, repeat_stos{};
+  // By whether the code is of CPL 3. RBP: where a RET leads that its place on the ReturnStack is not for;
+  // what lies at the bottom of the stack.
+  std::array<const uint8_t*, 2> return_elsewhere{}, return_from_empty{};
 };
 
 // What leave passes on in RCX: a LinkSite or kNoLink; kFarMiss, plus the address of the BranchSite of an
@@ -77,7 +88,8 @@ class BlockEmitter {
     Block* block;
     std::vector<uint8_t> code;
   };
-  BlockEmitter(Assembler& assembler, const CommonCode& common, std::span<const Source> sources);
+  BlockEmitter(Assembler& assembler, const CommonCode& common, std::span<const Source> sources,
+               uint64_t page = kAnyPage);
 
   Emitted emit();
 
@@ -191,6 +203,7 @@ class BlockEmitter {
   void jump_indirect(const Insn& insn);
   void jump_if_counted(const Insn& insn);
   void near_return(const Insn& insn);
+  void return_site(const Insn& insn);
   void jump_if(const Insn& insn);
   void indirect_target(const Insn& insn);
   void lead_to(int64_t page_offset, bool poll);
@@ -200,14 +213,20 @@ class BlockEmitter {
   void bind_to_part(Assembler::Fixup jump, size_t target);
   void poll_inside(size_t target);
   void go_far(bool poll, bool indirect = false);
-  void poll_far();
+  void poll_far(bool calling = false);
   void look_up_jump(bool indirect, bool swapped);
   Assembler::Fixup find_jump(bool user);
   void jump_to_level(bool user);
   void jump_index(bool user);
   void jump_far();
+  void call_far();
+  HostMemory found_code(bool user);
   void jump_found(bool user);
   void set_target(int64_t page_offset);
+  bool is_bound() const { return page_ != kAnyPage; }
+  bool links_to(int64_t page_offset) const;
+  // The linear address of what is there, counted from the page's beginning.
+  void load_linear(HostRegister to, int64_t page_offset);
   void fall_through();
 
   // A block of the unit.
@@ -247,6 +266,7 @@ class BlockEmitter {
 
   Assembler& a_;
   const CommonCode& common_;
+  const uint64_t page_;
   std::vector<Part> parts_;
   size_t part_ = 0;
   size_t current_ = 0;  // The instruction in the part.
@@ -292,6 +312,7 @@ class BlockEmitter {
     int64_t page_offset;
     bool target_known;  // In RBP already.
     bool swapped;
+    bool calling = false;  // The guest's return address is on the ReturnStack, the host's not yet.
   };
   void enter_page(const Part& part);
   void poll_attention(PollStub stub);

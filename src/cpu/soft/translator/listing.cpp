@@ -32,6 +32,8 @@ std::optional<std::string> name_of(uint64_t displacement) {
     add(ALCOVE_TRANSLATED(page), "page");
     add(ALCOVE_TRANSLATED(target), "target");
     add(ALCOVE_TRANSLATED(saved), "saved");
+    add(ALCOVE_TRANSLATED(other_returns), "other returns");
+    add(ALCOVE_TRANSLATED(return_site), "return site");
     add(ALCOVE_TRANSLATED(lower_pages), "lower pages");
     add(ALCOVE_TRANSLATED(all_pages), "all pages");
     add(ALCOVE_TRANSLATED(window), "window");
@@ -146,8 +148,11 @@ std::string list_host_code(const HostListing& listing, const CommonCode& common)
   const std::vector<Line> lines = read_lines(listing);
   std::map<const uint8_t*, std::string> labels;
   for (const Line& line : lines) labels.emplace(listing.address + line.offset, "");
-  std::map<const uint8_t*, std::string> places = {
-      {common.enter, "(enter)"}, {common.run_handler, "(run handler)"}, {common.leave, "(leave)"}};
+  std::map<const uint8_t*, std::string> places = {{common.enter, "(enter)"},
+                                                  {common.run_handler, "(run handler)"},
+                                                  {common.leave, "(leave)"},
+                                                  {common.return_elsewhere[0], "(return elsewhere)"},
+                                                  {common.return_elsewhere[1], "(return elsewhere)"}};
   for (const Line& line : lines)
     if (line.target && labels.contains(*line.target)) places[*line.target] = "";
   unsigned number = 0;

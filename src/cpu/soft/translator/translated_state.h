@@ -20,6 +20,11 @@ struct TranslatedState {
   uint64_t shadow = 0;    // Cpu::interrupt_shadow was set for the instruction at this address.
   void* cpu = nullptr;    // The Cpu's address in C++.
 
+  // Tops of the ReturnStacks, while translated code does not run: that of the present privilege level, and,
+  // always, the other one's.
+  uint64_t returns = 0, other_returns = 0;
+  uint64_t return_site = 0;  // What leave is to pass on of the RET that was executed last.
+
   // SYSCALL and SYSRET between 64-bit code of CPL 3 and CPL 0 (emit_calls.cpp). Not 0 if nothing but what
   // follows here is to be done.
   uint64_t fast_calls = 0;

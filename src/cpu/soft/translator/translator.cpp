@@ -99,7 +99,7 @@ Block* Translator::translate(Block& block, uint8_t warm) {
   if (block.generation != block.state->code_generation.load(std::memory_order_seq_cst)) return nullptr;
   if (!make_room(sources)) return nullptr;
   for (BlockEmitter::Source& source : sources) source.block = engine_.code().keep(*source.block);
-  emit(sources);
+  emit(sources, place_for(*sources[0].block));
   return sources[0].block;
 }
 
@@ -110,7 +110,7 @@ Block* Translator::translate_crossing() {
   const CodeCache::Crossing crossing = engine_.code().keep_crossing(engine_.cpu());
   sources[0] = {crossing.block, {crossing.code.begin(), crossing.code.end()}};
   if (!make_room(sources)) return nullptr;
-  emit(sources);
+  emit(sources, place_for(*crossing.block));
   pages_[crossing.second].push_back(crossing.block->translation);
   return crossing.block;
 }
@@ -123,10 +123,10 @@ bool Translator::make_room(std::span<const BlockEmitter::Source> sources) {
   return true;
 }
 
-void Translator::emit(std::span<const BlockEmitter::Source> sources) {
+void Translator::emit(std::span<const BlockEmitter::Source> sources, uint64_t page) {
   const uint8_t* const begin = code_->next();
   Assembler assembler(code_->room(), begin);
-  Emitted emitted = BlockEmitter(assembler, common_, sources).emit();
+  Emitted emitted = BlockEmitter(assembler, common_, sources, page).emit();
   code_->commit((emitted.size + 15) / 16 * 16);
   TranslatedUnit& unit = units_.emplace_back(TranslatedUnit{.begin = begin,
                                                             .size = static_cast<uint32_t>(emitted.size),
@@ -137,6 +137,7 @@ void Translator::emit(std::span<const BlockEmitter::Source> sources) {
     TranslatedBlock& translation =
         translations_.emplace_back(TranslatedBlock{.block = &block,
                                                    .unit = &unit,
+                                                   .page = page,
                                                    .far_entry = begin + emitted.entries[i].far,
                                                    .near_entry = begin + emitted.entries[i].near});
     pages_[block.state].push_back(&translation);
@@ -157,6 +158,7 @@ void Translator::link(Block& target) {
     map_->window()->jumps().add(cpu.rip, target.translation->far_entry);
   else if (far)
     map_->add_jump(!target.mode.user, cpu.rip, target.translation->far_entry);
+  if (site && site->otherwise) return link_far(*site, target);
   if (!site || target.lone || site->from->mode != target.mode ||
       (site->from->physical ^ target.physical) >> 12 != 0)
     return;
@@ -165,11 +167,74 @@ void Translator::link(Block& target) {
   std::memcpy(code_->writable(site->patch) - sizeof distance, &distance, sizeof distance);
 }
 
+void Translator::link_far(const LinkSite& site, const Block& target) {
+  constexpr uint64_t kMaximumLinks = 16;
+  auto& links = reinterpret_cast<LinkSite*>(code_->writable(reinterpret_cast<const uint8_t*>(&site)))->links;
+  uint8_t* const displacement = code_->writable(site.patch) - 4;
+  const TranslatedBlock& translation = *target.translation;
+  const bool direct = ++links <= kMaximumLinks && site.from->mode == target.mode && in_window_ &&
+                      translation.page == (engine_.cpu().rip & kPageMask);
+  if (direct) {
+    int32_t unknown;
+    std::memcpy(&unknown, displacement, sizeof unknown);
+    map_->window()->jumps().direct().add(translation.page, displacement, unknown);
+    if (log_) ++log_->counters.links;
+  }
+  const auto distance = static_cast<int32_t>((direct ? translation.near_entry : site.otherwise) - site.patch);
+  std::memcpy(displacement, &distance, sizeof distance);
+}
+
+bool Translator::is_here(const Block& block) const {
+  const uint64_t page = block.translation->page;
+  return page == kAnyPage || page == (engine_.cpu().rip & kPageMask);
+}
+
+uint64_t Translator::place_for(const Block& block) {
+  constexpr uint8_t kMaximumMoves = 4;
+  if (!block.mode.window) return kAnyPage;
+  const uint64_t page = engine_.cpu().rip & kPageMask;
+  const auto& others = pages_[block.state];
+  if (std::ranges::any_of(others, [&](const TranslatedBlock* other) {
+        return other->block && other->block->state == block.state &&
+               other->block->mode.window == block.mode.window && other->page != page &&
+               other->page != kAnyPage;
+      }))
+    drop_page(block);
+  return moves_[block.state][block.mode.window] < kMaximumMoves ? page : kAnyPage;
+}
+
+void Translator::drop_page(const Block& block) {
+  const PageState* const state = block.state;
+  const unsigned window = block.mode.window;
+  uint8_t& moves = moves_[state][window];
+  moves += moves != UINT8_MAX;
+  std::erase_if(pages_[state], [&](TranslatedBlock* translation) {
+    if (!translation->block) return true;
+    if (translation->block->state != state || translation->block->mode.window != window) return false;
+    drop(*translation);
+    return true;
+  });
+  open_link_ = nullptr;
+}
+
+void Translator::drop(TranslatedBlock& translation) {
+  Block& block = *translation.block;
+  std::optional<uint64_t> page;
+  if (translation.page != kAnyPage) page = translation.page;
+  map_->remove_jumps(block.physical & 0xfff, translation.far_entry, page);
+  block.translation = nullptr;
+  block.heat = 0;
+  translation.block = nullptr;
+  translation.unit->accesses = {};
+  if (log_) ++log_->counters.dropped;
+}
+
 void Translator::prepare() {
   Cpu& cpu = engine_.cpu();
   if (!cpu.fpu.mxcsr_resident) detail::begin_operation(cpu);
   set_gs_base(in_window_ ? map_->window()->base() : map_->base());
   cpu.translated.set_flags(cpu.flags.arithmetic_bits());
+  choose_returns();
   const CallInputs inputs{.cr0 = cpu.cr0,
                           .cr4 = cpu.cr4,
                           .xcr0 = cpu.xcr0,
@@ -185,6 +250,30 @@ void Translator::prepare() {
     call_inputs_ = inputs;
     prepare_calls();
   }
+}
+
+void Translator::choose_returns() {
+  Cpu& cpu = engine_.cpu();
+  const bool user = cpu.cpl == 3;
+  map_->note_code(user, cpu.rip);
+  Window* const window = !user || in_window_ ? map_->window() : nullptr;
+  returns_ = {&map_->upper_jumps().returns(), &(window ? window->jumps() : map_->lower_jumps()).returns()};
+  for (size_t i = 0; i < 2; ++i) returns_[i]->set_bottom(common_.return_from_empty[i]);
+  cpu.translated.returns = returns_[user]->top();
+  cpu.translated.other_returns = returns_[!user]->top();
+}
+
+void Translator::keep_returns() {
+  const Cpu& cpu = engine_.cpu();
+  const bool user = cpu.cpl == 3;
+  returns_[user]->set_top(cpu.translated.returns);
+  returns_[!user]->set_top(cpu.translated.other_returns);
+}
+
+bool Translator::make_room(const uint8_t* access, uint64_t address, uint64_t& rsp) const {
+  return code_->contains(access) && std::ranges::any_of(returns_, [&](const ReturnStack* stack) {
+           return stack->make_room(address, rsp);
+         });
 }
 
 void Translator::prepare_calls() {
@@ -205,7 +294,7 @@ void Translator::prepare_calls() {
   state.fast_calls = (cpu.efer & kSyscallEnable) && is_canonical(cpu.lstar) &&
                      (cpu.sfmask & kArithmeticFlags) == kArithmeticFlags && !call_inputs_.supervisor_pages &&
                      jump_modes_[1] == code.mode_at(cpu, 0) &&
-                     jump_modes_[window ? 2 : 0] == code.mode_at(cpu, 3);
+                     jump_modes_[window ? 1 + map_->windows()->number() : 0] == code.mode_at(cpu, 3);
 }
 
 void Translator::see_level() {
@@ -216,7 +305,7 @@ void Translator::see_level() {
 // Code of another mode must not be found in the cache that this mode's uses.
 void Translator::enter_mode(BlockMode mode) {
   in_window_ = mode.window;
-  BlockMode& jump_mode = jump_modes_[in_window_ ? 2 : !mode.user];
+  BlockMode& jump_mode = jump_modes_[in_window_ ? 1 + mode.window : !mode.user];
   if (mode != jump_mode) {
     map_->clear_jumps();
     jump_mode = mode;
@@ -243,6 +332,7 @@ void Translator::run(Block& block) {
   if (log_) ++log_->counters.entries;
   expect_faults(*this);
   reinterpret_cast<void (*)()>(reinterpret_cast<uintptr_t>(common_.enter))();
+  if (!left_by_handler_) keep_returns();
   account();
   if (left_by_handler_) return;
   see_level();
@@ -281,7 +371,8 @@ void Translator::branch(const BranchSite& site) {
   Cpu& cpu = engine_.cpu();
   const Insn& insn = *site.insn;
   if (plan_of(*insn.row).way == Way::near_return) cpu.gpr[rsp] -= 8 + insn.immediate;
-  cpu.gpr[kRipRegister] = cpu.translated.page + (site.block->physical & 0xfff);
+  const uint64_t page = site.page == kAnyPage ? cpu.translated.page : site.page;
+  cpu.gpr[kRipRegister] = page + (site.block->physical & 0xfff);
   cpu.rip = cpu.gpr[kRipRegister] + site.block->length;
   call_handler(insn);
 }
@@ -295,9 +386,11 @@ const uint8_t* Translator::run_handler(Cpu* cpu, const HandlerSite* site) {
 
 const uint8_t* Translator::execute(const HandlerSite& site) {
   Cpu& cpu = engine_.cpu();
+  keep_returns();
   const Insn& insn = const_cast<Block*>(site.block)->instructions()[site.insn];
   cpu.flags.set_arithmetic_bits(cpu.translated.arithmetic_flags());
-  const uint64_t begin = cpu.translated.page + (site.block->physical & 0xfff);
+  const uint64_t page = site.page == kAnyPage ? cpu.translated.page : site.page;
+  const uint64_t begin = page + (site.block->physical & 0xfff);
   cpu.gpr[kRipRegister] = begin;
   cpu.rip = begin + insn.offset + insn.length;
   see_level();
@@ -341,7 +434,7 @@ const uint8_t* Translator::execute(const HandlerSite& site) {
   if (cpu.interrupt_shadow) return nullptr;
   if (cpu.cpl == 0) account();
   const Block& next = *engine_.code().find(cpu);
-  if (!next.translation) return nullptr;
+  if (!next.translation || !is_here(next)) return nullptr;
   enter_mode(next.mode);
   return way_in(next);
 }
@@ -426,11 +519,7 @@ void Translator::drop_changed() {
     if (it == pages_.end()) continue;
     for (TranslatedBlock* translation : it->second) {
       if (!translation->block) continue;  // Its other page was first.
-      map_->remove_jumps(translation->block->physical & 0xfff, translation->far_entry);
-      translation->block->translation = nullptr;
-      translation->block = nullptr;
-      translation->unit->accesses = {};
-      if (log_) ++log_->counters.dropped;
+      drop(*translation);
     }
     pages_.erase(it);
   }
@@ -464,6 +553,7 @@ void Translator::flush() {
   translations_.clear();
   units_.clear();
   pages_.clear();
+  moves_.clear();
   open_link_ = nullptr;
   map_->clear_jumps();
   code_->truncate(common_size_);

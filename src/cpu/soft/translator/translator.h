@@ -39,6 +39,7 @@ struct TranslatedUnit {
 struct TranslatedBlock {
   Block* block = nullptr;
   TranslatedUnit* unit = nullptr;
+  uint64_t page = 0;  // See kAnyPage.
   const uint8_t* far_entry = nullptr;
   const uint8_t* near_entry = nullptr;
 };
@@ -57,6 +58,11 @@ class Translator {
   // Runs from the block, which has a translation and is where Cpu::rip is. Leaves Cpu::rip where to go on.
   void run(Block& block);
 
+  // Whether the block's translation is for where the block is now, at Cpu::rip.
+  bool is_here(const Block& block) const;
+  // Forgets the block's and all others of the page, for the same address space.
+  void drop_page(const Block& block);
+
   // The page's code has changed. Any thread.
   void code_changed(const PageState& page);
   // Forgets translations that are out of date. To be called before run() if attention asked for it.
@@ -71,6 +77,7 @@ class Translator {
   void forget_jumps(uint64_t page) { map_->clear_jumps(page); }
   // Of the present address space; null if it has none.
   Window* window() { return map_->window(); }
+  unsigned window_number() { return map_->windows() ? map_->windows()->number() : 0; }
   // For tests: see Windows::open_after().
   void open_windows_after(uint64_t ticks) {
     if (Windows* const windows = map_->windows()) windows->open_after(ticks);
@@ -79,6 +86,8 @@ class Translator {
   // The unit's own code, without what is out of its way.
   std::string listing(const TranslatedUnit& unit);
 
+  // Whether an access to this address was refused as a ReturnStack is full; it can be repeated with this RSP.
+  bool make_room(const uint8_t* access, uint64_t address, uint64_t& rsp) const;
   // Where to go on after the host refused an access at this place; null if it is none of ours.
   const uint8_t* instead_of(const uint8_t* access);
 
@@ -92,10 +101,14 @@ class Translator {
   // Lets the interpreter make the indirect branch.
   void branch(const BranchSite& site);
   void link(Block& target);
+  void link_far(const LinkSite& site, const Block& target);
   Block* translate_crossing();
   // False if the blocks can't be kept.
   bool make_room(std::span<const BlockEmitter::Source> sources);
-  void emit(std::span<const BlockEmitter::Source> sources);
+  void emit(std::span<const BlockEmitter::Source> sources, uint64_t page);
+  // Where code of the block's page is to be translated for.
+  uint64_t place_for(const Block& block);
+  void drop(TranslatedBlock& translation);
   void enter_mode(BlockMode mode);
   // The code to go on with at Cpu::rip, which is the block's, once the registers are ready.
   const uint8_t* way_in(const Block& block);
@@ -103,6 +116,9 @@ class Translator {
   void forget_all();
   // Makes the host's registers fit for the guest's code.
   void prepare();
+  void choose_returns();
+  // Translated code was left.
+  void keep_returns();
   void prepare_calls();
   // Translated code may have changed the privilege level.
   void see_level();
@@ -120,6 +136,8 @@ class Translator {
   std::deque<TranslatedUnit> units_;  // In the order of their code.
   std::deque<TranslatedBlock> translations_;
   std::unordered_map<const PageState*, std::vector<TranslatedBlock*>> pages_;
+  // How often a page was found elsewhere in an address space with a window, by the window's number.
+  std::unordered_map<const PageState*, std::array<uint8_t, Windows::kMaximum + 1>> moves_;
   // How translated code was left last: by a link or a jump that has not led there yet.
   const LinkSite* open_link_ = nullptr;
   bool far_miss_ = false;
@@ -128,15 +146,17 @@ class Translator {
   uint64_t user_since_ = 0;  // The host's TSC when code of CPL 3 began to run; 0: none runs.
   bool in_window_ = false;   // The code that runs uses the address space's window.
   bool refused_ = false;     // The host has refused an access, and the handler is to make it.
-  std::array<BlockMode, 3>
-      jump_modes_;  // That the jump caches are for: the lower half's, the upper's, windows'.
+  // That the jump caches are for: the lower half's, the upper's, each window's.
+  std::array<BlockMode, 2 + Windows::kMaximum> jump_modes_;
+  // As TranslatedState's: of supervisor and of user code.
+  std::array<ReturnStack*, 2> returns_{};
   // What TranslatedState::fast_calls depends on.
   struct CallInputs {
     uint64_t cr0 = 0, cr4 = 0, xcr0 = 0, efer = 0, star = 0, lstar = 0, sfmask = 0;
     uint64_t base = 0;
     const Window* window = nullptr;
     bool supervisor_pages = false;
-    std::array<BlockMode, 3> modes;
+    std::array<BlockMode, 2 + Windows::kMaximum> modes;
     bool operator==(const CallInputs&) const = default;
   };
   CallInputs call_inputs_;
