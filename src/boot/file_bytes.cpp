@@ -1,6 +1,7 @@
 #include "boot/file_bytes.h"
 
 #include <fmt/format.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -10,7 +11,16 @@ namespace alcove::boot {
 
 namespace {
 constexpr auto kInvalid = ErrorCode::invalid_virtual_machine_configuration;
+
+// Saves page faults. Without effect where the host has none.
+void use_large_pages(std::byte* begin, size_t size) {
+  constexpr uintptr_t kLargePage = 2 << 20;
+  const auto first = (reinterpret_cast<uintptr_t>(begin) + kLargePage - 1) / kLargePage * kLargePage;
+  const auto last = (reinterpret_cast<uintptr_t>(begin) + size) / kLargePage * kLargePage;
+  if (first < last) madvise(reinterpret_cast<void*>(first), last - first, MADV_HUGEPAGE);
 }
+
+}  // namespace
 
 bool has_text(Bytes bytes, uint64_t offset, std::string_view text) {
   return offset <= bytes.size() && bytes.size() - offset >= text.size() &&
@@ -54,7 +64,10 @@ Result<std::vector<std::byte>> read_file(int descriptor, std::string_view field)
     return fail(kInvalid, std::string(field), fmt::format("{} bytes are too large for a kernel", *size),
                 "is this a disk image?");
   }
-  std::vector<std::byte> bytes(*size);
+  std::vector<std::byte> bytes;
+  bytes.reserve(*size);
+  use_large_pages(bytes.data(), *size);
+  bytes.resize(*size);
   if (auto read = read_into(descriptor, field, bytes); !read) return std::unexpected(read.error());
   return bytes;
 }

@@ -7,6 +7,7 @@
 #include "boot/file_bytes.h"
 #include "boot/file_kind.h"
 #include "boot/load_plan.h"
+#include "memory/large_pages.h"
 
 namespace alcove::boot {
 
@@ -69,6 +70,7 @@ Result<RamdiskPlace> place_ramdisk(const memory::GuestMemory& memory, const Load
 Result<> load_ramdisk(memory::GuestMemory& memory, int descriptor, const RamdiskPlace& place) {
   std::byte* host = memory.host_range(place.address, place.size);
   if (!host) return fail(ErrorCode::internal, std::string(kRamdisk), "its place is not in memory");
+  memory::expect_use(memory, place.address, place.size);
   const std::span<std::byte> bytes(host, place.size);
   if (auto read = read_into(descriptor, kRamdisk, bytes); !read) return read;
   memory.mark_written(place.address, place.size);
@@ -100,6 +102,7 @@ Result<LinuxEntry> load_linux(memory::GuestMemory& memory, const LinuxBootReques
     }
   }
   for (const Segment& segment : plan->segments) {
+    memory::expect_use(memory, segment.address, segment.bytes.size());
     if (!memory.write(segment.address, segment.bytes)) {
       return fail(ErrorCode::internal, std::string(kKernel), "a segment's place is not in memory");
     }

@@ -9,33 +9,56 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "memory/large_pages.h"
+
 namespace alcove::memory {
+namespace {
+
+uint64_t round_up(uint64_t value, uint64_t alignment) {
+  return (value + alignment - 1) / alignment * alignment;
+}
+
+// At a multiple of the size of large pages.
+void* map_aligned(int file, uint64_t size, uint64_t offset) {
+  void* const reserved =
+      mmap(nullptr, size + kLargePageSize, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (reserved == MAP_FAILED) return MAP_FAILED;
+  auto* const begin = static_cast<std::byte*>(reserved);
+  std::byte* const aligned = begin + -reinterpret_cast<uintptr_t>(begin) % kLargePageSize;
+  if (aligned != begin) munmap(begin, static_cast<size_t>(aligned - begin));
+  munmap(aligned + size, static_cast<size_t>(begin + kLargePageSize - aligned));
+  void* const host = mmap(aligned, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE | MAP_FIXED, file,
+                          static_cast<off_t>(offset));
+  if (host == MAP_FAILED) munmap(aligned, size);
+  return host;
+}
+
+}  // namespace
 
 Result<GuestMemory> GuestMemory::create(std::span<const RegionSpec> specs) {
-  uint64_t total = 0, next = 0;  // `next` is 0 at first, and behind a region that ends the address space.
+  uint64_t file_size = 0, next = 0;  // `next` is 0 at first, and behind a region that ends the address space.
   for (const RegionSpec& spec : specs) {
     const bool whole = spec.size != 0 && spec.guest_address % kPageSize == 0 && spec.size % kPageSize == 0;
     const bool wraps = spec.guest_address + spec.size - 1 < spec.guest_address;
-    if (!whole || wraps || spec.guest_address < next || (total != 0 && next == 0)) {
+    if (!whole || wraps || spec.guest_address < next || (file_size != 0 && next == 0)) {
       return fail(ErrorCode::internal, "memory_size",
                   fmt::format("region {:#x}+{:#x} is not of whole pages, wraps or is out of order",
                               spec.guest_address, spec.size));
     }
-    total += spec.size;
+    file_size += round_up(spec.size, kLargePageSize);
     next = spec.guest_address + spec.size;
   }
 
   GuestMemory memory;
   memory.fd_ = UniqueFd(memfd_create("alcove guest memory", MFD_CLOEXEC));
-  if (!memory.fd_ || ftruncate(memory.fd_.get(), static_cast<off_t>(total)) != 0) {
+  if (!memory.fd_ || ftruncate(memory.fd_.get(), static_cast<off_t>(file_size)) != 0) {
     return fail(ErrorCode::internal, "memory_size",
-                fmt::format("the host cannot provide {} MiB of memory: {}", total >> 20, strerror(errno)),
+                fmt::format("the host cannot provide {} MiB of memory: {}", file_size >> 20, strerror(errno)),
                 "choose a smaller memory size");
   }
   uint64_t offset = 0;
   for (const RegionSpec& spec : specs) {
-    void* host = mmap(nullptr, spec.size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE,
-                      memory.fd_.get(), static_cast<off_t>(offset));
+    void* host = map_aligned(memory.fd_.get(), spec.size, offset);
     if (host == MAP_FAILED) {
       return fail(ErrorCode::internal, "memory_size",
                   fmt::format("the host cannot map {} MiB of memory: {}", spec.size >> 20, strerror(errno)),
@@ -43,7 +66,7 @@ Result<GuestMemory> GuestMemory::create(std::span<const RegionSpec> specs) {
     }
     memory.regions_.push_back(
         {spec.guest_address, spec.size, static_cast<std::byte*>(host), offset, spec.read_only});
-    offset += spec.size;
+    offset += round_up(spec.size, kLargePageSize);
   }
   return memory;
 }

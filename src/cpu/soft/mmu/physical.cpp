@@ -5,7 +5,27 @@
 #include <algorithm>
 #include <cstdlib>
 
+#include "memory/large_pages.h"
+
 namespace alcove::cpu::soft {
+namespace {
+
+constexpr uint64_t kSmallPages = memory::kLargePageSize / memory::kPageSize;
+
+// Behind the states of so many pages: for each large page whether the host was asked for it.
+std::atomic<bool>& expected(PageState* states, uint64_t pages, uint64_t page) {
+  return reinterpret_cast<std::atomic<bool>*>(states + pages)[page / kSmallPages];
+}
+
+// Of a region: large pages, unless it is small.
+size_t states_size(uint64_t region_size) {
+  const size_t pages = region_size / memory::kPageSize;
+  const size_t size = pages * sizeof(PageState) + pages / kSmallPages + 1;
+  if (size < memory::kLargePageSize / 4) return size;
+  return (size + memory::kLargePageSize - 1) / memory::kLargePageSize * memory::kLargePageSize;
+}
+
+}  // namespace
 
 void PageState::lock() {
   while (bits.fetch_or(kLocked, std::memory_order_acquire) & kLocked) {
@@ -16,24 +36,29 @@ void PageState::lock() {
 PhysicalMemory::PhysicalMemory(memory::GuestMemory& memory, IoHandler& io) : memory_(memory), io_(io) {
   for (const memory::Region& region : memory.regions()) {
     // Anonymous memory reads as zero and costs nothing before it is written.
-    const size_t size = region.size / memory::kPageSize * sizeof(PageState);
+    const size_t size = states_size(region.size);
     void* states =
         mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (states == MAP_FAILED) std::abort();
+    madvise(states, size, MADV_HUGEPAGE);
     ranges_.push_back({region.guest_address, region.guest_address + region.size, region.host,
                        static_cast<PageState*>(states), region.read_only});
   }
 }
 
 PhysicalMemory::~PhysicalMemory() {
-  for (const Range& range : ranges_)
-    munmap(range.states, (range.end - range.begin) / memory::kPageSize * sizeof(PageState));
+  for (const Range& range : ranges_) munmap(range.states, states_size(range.end - range.begin));
 }
 
 PhysicalMemory::Page PhysicalMemory::page(uint64_t address) const {
   for (const Range& range : ranges_) {
     if (address >= range.begin && address < range.end) {
       const uint64_t number = (address - range.begin) / memory::kPageSize;
+      std::atomic<bool>& known =
+          expected(range.states, (range.end - range.begin) / memory::kPageSize, number);
+      if (!known.load(std::memory_order_relaxed) && !known.exchange(true, std::memory_order_relaxed))
+          [[unlikely]]
+        memory::expect_use(memory_, address & ~(memory::kPageSize - 1), memory::kPageSize);
       return {range.host + number * memory::kPageSize, range.states + number, range.read_only};
     }
   }

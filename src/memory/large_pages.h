@@ -1,0 +1,17 @@
+// Large pages of the host for the guest's memory.
+#pragma once
+
+#include <cstdint>
+
+#include "memory/guest_memory.h"
+
+namespace alcove::memory {
+
+inline constexpr uint64_t kLargePageSize = 2 << 20;
+
+// The range is going to be used: asks the host for pages of 2 MiB where it lies. They are given at once, and
+// whole, but take much less time than the page faults of the small ones, and of the host's TLB. Any thread.
+// Without effect where the host has none.
+void expect_use(const GuestMemory& memory, uint64_t address, uint64_t size);
+
+}  // namespace alcove::memory
