@@ -20,6 +20,10 @@ namespace {
 constexpr size_t kChunk = 4096;
 constexpr size_t kSureRoom = 256;
 constexpr std::chrono::milliseconds kRetry{200};
+// Devices give single bytes: to wake the loop and write for each would take longer than all else. A line of
+// 115,200 bits a second needs as long for a dozen.
+constexpr std::chrono::milliseconds kGather{1};
+constexpr size_t kMuch = 4096;
 
 // Writing to a pipe whose reader is gone must not end the process, whose signal dispositions are not ours.
 class NoBrokenPipeSignal {
@@ -81,6 +85,7 @@ Port::~Port() {
   loop_.call([this] {
     alive_.reset();
     close(input_);
+    flush();
     stop_writing();
   });
 }
@@ -102,6 +107,7 @@ void Port::attach(Attachment attachment) {
   loop_.call([&] {
     close(input_);
     pending_input_.clear();
+    flush();
     stop_writing();
     tell_writable();
     open(input_, std::move(attachment.reading));
@@ -181,9 +187,13 @@ size_t Port::write(std::span<const std::byte> output) {
     refused_ |= taken < output.size();
   }
   log_.append(output.first(taken));
-  const bool must_post = writing_ && !queue_.empty() && !std::exchange(flush_posted_, true);
+  const bool first = writing_ && !queue_.empty() && !std::exchange(flush_posted_, true);
+  const bool much = writing_ && queue_.size() >= kMuch && !std::exchange(much_posted_, true);
   lock.unlock();
-  if (must_post) post(&Port::flush);
+  if (much)
+    post(&Port::flush);
+  else if (first)
+    post(&Port::flush_soon);
   return taken;
 }
 
@@ -201,7 +211,17 @@ ssize_t Port::read_from(const End& end, std::span<std::byte> data) {
   return ::read(end.fd.get(), data.data(), data.size());
 }
 
+void Port::flush_soon() {
+  if (flush_timer_) return;
+  flush_timer_ = loop_.call_at(exec::Clock::now() + kGather, [this] {
+    flush_timer_.reset();
+    flush();
+  });
+}
+
 void Port::flush() {
+  if (flush_timer_) loop_.cancel(*flush_timer_);
+  flush_timer_.reset();
   std::array<std::byte, kChunk> chunk;
   while (true) {
     size_t size;
@@ -210,6 +230,7 @@ void Port::flush() {
       size = std::min(queue_.size(), chunk.size());
       std::copy_n(queue_.begin(), size, chunk.begin());
       flush_posted_ = size > 0;
+      much_posted_ &= size > 0;
     }
     if (size == 0 || !output_.fd) {
       unwatch(output_);
@@ -238,10 +259,12 @@ void Port::flush() {
 void Port::stop_writing() {
   close(output_);
   disarm_patience();
+  if (flush_timer_) loop_.cancel(*flush_timer_);
+  flush_timer_.reset();
   std::lock_guard lock(mutex_);
   dropped_ += queue_.size();
   queue_.clear();
-  writing_ = gave_up_ = flush_posted_ = false;
+  writing_ = gave_up_ = flush_posted_ = much_posted_ = false;
 }
 
 void Port::tell_writable() {

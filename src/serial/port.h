@@ -84,6 +84,8 @@ class Port {
   static ssize_t write_to(const End& end, std::span<const std::byte> data);
   static ssize_t read_from(const End& end, std::span<std::byte> data);
   void flush();
+  // Waits for what comes right behind.
+  void flush_soon();
   void stop_writing();
   void tell_writable();
   void arm_patience();
@@ -102,7 +104,8 @@ class Port {
   std::vector<std::byte> queue_;
   bool writing_ = false;  // A descriptor takes output.
   bool flush_posted_ = false;
-  bool refused_ = false;  // write() took less than offered since the last writable().
+  bool much_posted_ = false;  // That it is not to wait any longer.
+  bool refused_ = false;      // write() took less than offered since the last writable().
   bool gave_up_ = false;
   uint64_t dropped_ = 0;
 
@@ -112,7 +115,7 @@ class Port {
   Listener* listener_ = nullptr;
   End input_, output_;
   std::vector<std::byte> pending_input_;
-  std::optional<exec::EventLoop::TimerId> patience_timer_;
+  std::optional<exec::EventLoop::TimerId> patience_timer_, flush_timer_;
 };
 
 }  // namespace alcove::serial
