@@ -186,9 +186,10 @@ TEST_F(GpuTest, KnowsAllFormats) {
   for (const auto& [format, stored] : kFormats) {
     Resource resource{.size = {1, 1}, .format = format, .pixels = {stored}};
     std::array<uint32_t, 1> pixel{};
-    resource.read_row(0, 0, pixel);
-    EXPECT_EQ(pixel[0] & 0xffffff, 0x112233u) << static_cast<int>(format);
-    EXPECT_TRUE(pixel[0] >> 24 == 0xaa || pixel[0] >> 24 == 0) << static_cast<int>(format);
+    resource.read_row(0, 0, pixel, false);
+    EXPECT_EQ(pixel[0], 0x112233u) << static_cast<int>(format);
+    resource.read_row(0, 0, pixel, true);
+    EXPECT_EQ(pixel[0], 0xaa112233u) << static_cast<int>(format);
   }
   EXPECT_EQ(create(1, 4, 4, static_cast<GpuFormat>(5)), GpuResponse::invalid_parameter);
 }

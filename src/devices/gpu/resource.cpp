@@ -81,29 +81,25 @@ bool Resource::transfer(const GpuRectangle& rectangle, uint64_t offset) {
   return true;
 }
 
-void Resource::read_row(uint32_t x, uint32_t y, std::span<uint32_t> out) const {
+void Resource::read_row(uint32_t x, uint32_t y, std::span<uint32_t> out, bool with_alpha) const {
   const uint32_t* in = &pixels[size_t{y} * size.width + x];
-  const auto convert = [&](auto one) { std::transform(in, in + out.size(), out.begin(), one); };
-  const auto swap_red_and_blue = [](uint32_t p) {
-    return (p & 0xff00ff00) | (p & 0xff) << 16 | (p >> 16 & 0xff);
+  const uint32_t mask = with_alpha ? 0xffffffff : 0xffffff;
+  const auto convert = [&](auto one) {
+    std::transform(in, in + out.size(), out.begin(), [&](uint32_t pixel) { return one(pixel) & mask; });
   };
   switch (format) {
     case GpuFormat::b8g8r8a8:
-      return convert([](uint32_t p) { return p; });
     case GpuFormat::b8g8r8x8:
-      return convert([](uint32_t p) { return p & 0xffffff; });
+      return convert([](uint32_t p) { return p; });
     case GpuFormat::a8r8g8b8:
-      return convert([](uint32_t p) { return std::byteswap(p); });
     case GpuFormat::x8r8g8b8:
-      return convert([](uint32_t p) { return std::byteswap(p) & 0xffffff; });
+      return convert([](uint32_t p) { return std::byteswap(p); });
     case GpuFormat::r8g8b8a8:
-      return convert(swap_red_and_blue);
     case GpuFormat::r8g8b8x8:
-      return convert([&](uint32_t p) { return swap_red_and_blue(p) & 0xffffff; });
+      return convert([](uint32_t p) { return (p & 0xff00ff00) | (p & 0xff) << 16 | (p >> 16 & 0xff); });
     case GpuFormat::a8b8g8r8:
-      return convert([&](uint32_t p) { return std::rotr(p, 8); });
     case GpuFormat::x8b8g8r8:
-      return convert([&](uint32_t p) { return p >> 8; });
+      return convert([](uint32_t p) { return std::rotr(p, 8); });
   }
 }
 

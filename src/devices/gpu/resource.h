@@ -33,8 +33,9 @@ struct Resource {
   // Copies a rectangle that it contains from its backing, whose `offset` is where the rectangle's first row
   // begins; false, with nothing copied, if the backing does not hold all of it.
   bool transfer(const GpuRectangle& rectangle, uint64_t offset);
-  // `count` pixels from (x, y) on in one row, as 0xAARRGGBB; opaque formats have A = 0.
-  void read_row(uint32_t x, uint32_t y, std::span<uint32_t> out) const;
+  // Pixels from (x, y) on in one row, as 0x00RRGGBB, or 0xAARRGGBB: then also of formats without alpha, since
+  // Linux makes its cursors with such.
+  void read_row(uint32_t x, uint32_t y, std::span<uint32_t> out, bool with_alpha) const;
 };
 
 // All of them, within what a guest may have.

@@ -36,7 +36,7 @@ void Scanout::publish(const Resource& resource) {
     for (const DisplayRectangle& part : damage) {
       for (uint32_t y = part.y; y < part.y + part.height; ++y) {
         const auto row = pixels.subspan(size_t{y} * size.width + part.x, part.width);
-        resource.read_row(rectangle_.x + part.x, rectangle_.y + y, row);
+        resource.read_row(rectangle_.x + part.x, rectangle_.y + y, row, false);
       }
     }
   });
@@ -45,8 +45,8 @@ void Scanout::publish(const Resource& resource) {
 void Scanout::set_cursor_shape(const Resource& resource, uint32_t hot_x, uint32_t hot_y) {
   std::vector<uint32_t> pixels(size_t{display::kCursorExtent} * display::kCursorExtent);
   for (uint32_t y = 0; y < display::kCursorExtent; ++y) {
-    resource.read_row(0, y,
-                      std::span(pixels).subspan(size_t{y} * display::kCursorExtent, display::kCursorExtent));
+    resource.read_row(
+        0, y, std::span(pixels).subspan(size_t{y} * display::kCursorExtent, display::kCursorExtent), true);
   }
   display_->set_cursor_shape(pixels, hot_x, hot_y);
 }
