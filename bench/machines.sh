@@ -1,17 +1,20 @@
 # How the benchmarks start a machine; sourced by run. Platforms: alcove, max and qemu64 (TCG with that CPU), native.
 # shellcheck shell=bash
 
-# machine PLATFORM CPUS MEMORY_MIB INITRD COMMAND_LINE [DISK]: replaces the calling process by that machine, with its
-# serial console on standard output.
+# machine PLATFORM CPUS MEMORY_MIB INITRD COMMAND_LINE [DISK [SECOND_DISK NVME_DISK]]: replaces the calling process by
+# that machine, with its serial console on standard output.
 machine() {
-  local platform=$1 cpus=$2 memory=$3 initrd=$4 line=$5 disk=${6:-}
+  local platform=$1 cpus=$2 memory=$3 initrd=$4 line=$5 disk=${6:-} second=${7:-} nvme=${8:-}
   if [ "$platform" = alcove ]; then
     exec "$build/alcove" run --hypervisor "$hypervisor" --cpus "$cpus" --memory "${memory}MiB" --kernel "$data/vmlinuz" \
-      --initrd "$initrd" --cmdline "$line" ${disk:+--disk "$disk"}
+      --initrd "$initrd" --cmdline "$line" ${disk:+--disk "$disk"} \
+      ${second:+--disk "$second" --nvme "$nvme"}
   fi
   exec qemu-system-x86_64 -accel tcg -cpu "$platform" -smp "$cpus" -m "$memory" -nodefaults -display none -serial stdio \
     -no-reboot -device virtio-rng-pci -device virtio-balloon-pci -nic user,model=virtio-net-pci \
-    -kernel "$data/vmlinuz" -initrd "$initrd" -append "$line" ${disk:+-drive "file=$disk,format=raw,if=virtio"}
+    -kernel "$data/vmlinuz" -initrd "$initrd" -append "$line" ${disk:+-drive "file=$disk,format=raw,if=virtio"} \
+    ${second:+-drive "file=$second,format=raw,if=virtio" -drive "file=$nvme,format=raw,if=none,id=nvme" \
+      -device nvme,serial=nvme,drive=nvme}
 }
 
 # watch LIMIT MARKER COMMAND…: runs COMMAND and hands on what it prints, up to the line with MARKER (a regular

@@ -38,7 +38,7 @@ _alcove() {
     key=${previous##*,}
   fi
   if [ "$COMP_CWORD" -eq 1 ]; then
-    _alcove_add "$current" < <(printf '%s\n' run create start stop pause resume console screenshot list info delete doctor --help --version)
+    _alcove_add "$current" < <(printf '%s\n' run create start stop pause resume console screenshot type list info delete doctor --help --version)
     return
   fi
   case $key in
@@ -49,12 +49,15 @@ _alcove() {
   case $previous in
     --kernel|--initrd) _alcove_files -f -- "$current"; return ;;
     --disk) _alcove_list "$current" readonly caching= sync= id= || _alcove_files -f -- "$current"; return ;;
+    --nvme) _alcove_list "$current" readonly caching= sync= serial= || _alcove_files -f -- "$current"; return ;;
     --net) _alcove_list "$current" forward= mac= || _alcove_add "$current" < <(printf '%s\n' nat none); return ;;
+    --keyboard) _alcove_add "$current" < <(printf '%s\n' virtio none); return ;;
+    --pointer) _alcove_add "$current" < <(printf '%s\n' virtio trackpad none); return ;;
     --hypervisor) _alcove_add "$current" < <(printf '%s\n' auto kvm soft); return ;;
     --cpu) _alcove_add "$current" < <(printf '%s\n' host x86-64-v1 x86-64-v2 x86-64-v3); return ;;
-    --cpus|--memory|--cmdline|--label|--size|--display|--new-disk|--timeout) return ;;
+    --cpus|--memory|--cmdline|--label|--size|--display|--new-disk|--timeout|--key|--delay) return ;;
   esac
-  local machine="--cpus --cpu --memory --kernel --initrd --cmdline --disk --net --size --hypervisor --label"
+  local machine="--cpus --cpu --memory --kernel --initrd --cmdline --disk --nvme --net --size --keyboard --pointer --hypervisor --label"
   local options="--help"
   case $command in
     run) options+=" --print $machine" ;;
@@ -62,6 +65,7 @@ _alcove() {
     stop) options+=" --force --timeout" ;;
     delete) options+=" --yes" ;;
     screenshot) options+=" --display" ;;
+    type) options+=" --key --delay" ;;
     info|list|doctor) options+=" --json" ;;
   esac
   case $current in

@@ -7,6 +7,7 @@
 #include <alcove/error.h>
 #include <alcove/executor.h>
 #include <alcove/graphics.h>
+#include <alcove/input.h>
 #include <alcove/literals.h>
 #include <alcove/mac_address.h>
 #include <alcove/memory_balloon.h>

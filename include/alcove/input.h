@@ -107,7 +107,8 @@ using InputEvent = std::variant<KeyEvent, PointerEvent, TouchEvent, GestureEvent
 
 // Sends events to a machine's devices: keys to a keyboard, pointer events to a screen coordinate pointing
 // device, touches and gestures to a trackpad; where there are several, to the first that the guest has a
-// driver for. One for each view or other place where events come from.
+// driver for. Made by VirtualMachine::open_input_source(), one for each view or other place where events come
+// from.
 //
 // What it holds down (keys, buttons, fingers) is released when it is destroyed. May outlive the machine,
 // whose end releases everything, too. Every member may be called from any thread.

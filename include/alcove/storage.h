@@ -62,6 +62,21 @@ struct VirtioBlockDeviceConfiguration {
   bool operator==(const VirtioBlockDeviceConfiguration&) const = default;
 };
 
-using StorageDeviceConfiguration = std::variant<VirtioBlockDeviceConfiguration>;
+// An NVM Express controller with one namespace: /dev/nvme0n1, /dev/nvme1n1… in the order of the list.
+// Firmware has a driver for it, and so has every operating system of these years.
+struct NVMExpressControllerDeviceConfiguration {
+  // At most 20 bytes of printable ASCII without '/' and blanks: Linux guests show it as
+  // /dev/disk/by-id/nvme-…. Empty means one made from the place in the list.
+  std::string serial_number;
+  StorageDeviceAttachment attachment;
+
+  // Tells whether a text may serve as serial_number.
+  static Result<> validate_serial_number(std::string_view serial_number);
+
+  bool operator==(const NVMExpressControllerDeviceConfiguration&) const = default;
+};
+
+using StorageDeviceConfiguration =
+    std::variant<VirtioBlockDeviceConfiguration, NVMExpressControllerDeviceConfiguration>;
 
 }  // namespace alcove

@@ -4,6 +4,7 @@
 #include <alcove/devices.h>
 #include <alcove/error.h>
 #include <alcove/executor.h>
+#include <alcove/input.h>
 #include <alcove/virtual_machine_configuration.h>
 
 #include <cstdint>
@@ -152,6 +153,10 @@ class VirtualMachine {
   const std::vector<MemoryBalloonDevice*>& memory_balloon_devices() const;
   const std::vector<GraphicsDevice*>& graphics_devices() const;
   const std::vector<SerialPort*>& serial_ports() const;
+
+  // A place where input comes from, one for each view: its events go to the configured keyboards, pointing
+  // devices and trackpads of the running machine. May be opened while the machine is stopped.
+  InputSource open_input_source();
 
   // The machine's process; 0 while there is none.
   int process_id() const;

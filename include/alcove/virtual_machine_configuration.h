@@ -6,6 +6,7 @@
 #include <alcove/entropy.h>
 #include <alcove/error.h>
 #include <alcove/graphics.h>
+#include <alcove/input.h>
 #include <alcove/memory_balloon.h>
 #include <alcove/network.h>
 #include <alcove/platform.h>
@@ -44,6 +45,9 @@ struct VirtualMachineConfiguration {
   std::vector<NetworkDeviceConfiguration> network_devices;
   std::vector<GraphicsDeviceConfiguration> graphics_devices;  // At most one.
   std::vector<SerialPortConfiguration> serial_ports;
+  // Several of a kind are fine: events go to the first that the guest has a driver for.
+  std::vector<KeyboardConfiguration> keyboards;
+  std::vector<PointingDeviceConfiguration> pointing_devices;
   std::vector<EntropyDeviceConfiguration> entropy_devices;
   std::vector<MemoryBalloonDeviceConfiguration> memory_balloon_devices;  // At most one.
   HypervisorChoice hypervisor = HypervisorChoice::automatic;

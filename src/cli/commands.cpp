@@ -68,8 +68,8 @@ int create(const std::string& name, const MachineOptions& options, const std::st
   if (auto applied = options.apply(configuration); !applied) return report(applied.error());
   // The bundle may be used from any folder.
   for (auto& device : configuration.storage_devices) {
-    auto& disk = std::get<DiskImageStorageDeviceAttachment>(
-        std::get<VirtioBlockDeviceConfiguration>(device).attachment);
+    auto& attachment = std::visit([](auto& kind) -> auto& { return kind.attachment; }, device);
+    auto& disk = std::get<DiskImageStorageDeviceAttachment>(attachment);
     disk.path = std::filesystem::absolute(disk.path);
   }
   if (configuration.boot_loader) {

@@ -24,6 +24,10 @@ int resume(const Bundle& bundle);
 int console(const Bundle& bundle);
 // The display as a PNG file, by default NAME.png in this folder; "-": standard output.
 int screenshot(const Bundle& bundle, const std::string& file, unsigned display);
+// Presses the keys that write `text`, or with `combination` those of a text like "ctrl-alt-f2"; each stroke
+// takes two delays.
+int type(const Bundle& bundle, const std::string& text, const std::vector<std::string>& combinations,
+         unsigned delay_milliseconds);
 int list(bool json);
 int info(const Bundle& bundle, bool json);
 int remove(const Bundle& bundle, bool yes);

@@ -70,6 +70,14 @@ void MachineOptions::add_to(CLI::App& command) {
       ->type_name("FILE[,OPTION]...")
       ->take_all();
   command
+      .add_option(
+          "--nvme", nvme_disks,
+          "Disk image behind an NVM Express controller; options as of --disk, but serial=NAME for id; "
+          "may be repeated")
+      ->group(group)
+      ->type_name("FILE[,OPTION]...")
+      ->take_all();
+  command
       .add_option("--net", networks,
                   "Network card; options of nat: forward=PROTOCOL:[ADDRESS:]PORT:[ADDRESS:]PORT, "
                   "mac=ADDRESS; may be repeated (default: nat)")
@@ -79,6 +87,16 @@ void MachineOptions::add_to(CLI::App& command) {
   command.add_option("--size", display_size, "A display of this size, e.g. 1280x800 (default: no display)")
       ->group(group)
       ->type_name("WIDTHxHEIGHT");
+  command.add_option("--keyboard", keyboards, "Keyboard: virtio or none; may be repeated (default: none)")
+      ->group(group)
+      ->type_name("KIND")
+      ->take_all();
+  command
+      .add_option("--pointer", pointers,
+                  "Pointing device: virtio, trackpad or none; may be repeated (default: none)")
+      ->group(group)
+      ->type_name("KIND")
+      ->take_all();
   command
       .add_option("--hypervisor", hypervisor, "What executes the guest: auto, kvm or soft (default: auto)")
       ->group(group)
@@ -87,6 +105,38 @@ void MachineOptions::add_to(CLI::App& command) {
       ->group(group)
       ->type_name("TEXT");
 }
+
+namespace {
+
+Result<> add_keyboard(const std::string& kind, VirtualMachineConfiguration& configuration) {
+  if (kind == "none") return {};
+  if (kind == "usb") {
+    configuration.keyboards.emplace_back(USBKeyboardConfiguration{});
+  } else if (kind == "virtio") {
+    configuration.keyboards.emplace_back(VirtioKeyboardConfiguration{});
+  } else {
+    return usage("--keyboard", fmt::format("'{}' is not a kind of keyboard", kind), "use virtio or none");
+  }
+  return {};
+}
+
+Result<> add_pointer(const std::string& kind, VirtualMachineConfiguration& configuration) {
+  if (kind == "none") return {};
+  auto& devices = configuration.pointing_devices;
+  if (kind == "usb") {
+    devices.emplace_back(USBScreenCoordinatePointingDeviceConfiguration{});
+  } else if (kind == "virtio") {
+    devices.emplace_back(VirtioScreenCoordinatePointingDeviceConfiguration{});
+  } else if (kind == "trackpad") {
+    devices.emplace_back(VirtioTrackpadConfiguration{});
+  } else {
+    return usage("--pointer", fmt::format("'{}' is not a kind of pointing device", kind),
+                 "use virtio, trackpad or none");
+  }
+  return {};
+}
+
+}  // namespace
 
 VirtualMachineConfiguration default_configuration() {
   VirtualMachineConfiguration configuration;
@@ -120,9 +170,13 @@ Result<VirtioGraphicsScanoutConfiguration> parse_display_size(const std::string&
                                             .height = static_cast<uint32_t>(std::stoul(height))};
 }
 
-Result<StorageDeviceConfiguration> parse_disk(const std::string& text) {
+namespace {
+
+// FILE and its options; `name_option` is the one that names the disk to the guest, and its value goes to
+// `name`.
+Result<DiskImageStorageDeviceAttachment> parse_image(const std::string& option, const std::string& text,
+                                                     const std::string& name_option, std::string& name) {
   const std::vector<std::string> parts = split(text);
-  VirtioBlockDeviceConfiguration device;
   DiskImageStorageDeviceAttachment attachment{.path = parts[0]};
   for (const std::string& part : std::span(parts).subspan(1)) {
     const auto [key, value] = key_and_value(part);
@@ -132,14 +186,32 @@ Result<StorageDeviceConfiguration> parse_disk(const std::string& text) {
       attachment.caching_mode = *from_string<DiskImageCachingMode>(value);
     } else if (key == "sync" && from_string<DiskImageSynchronizationMode>(value)) {
       attachment.synchronization_mode = *from_string<DiskImageSynchronizationMode>(value);
-    } else if (key == "id") {
-      device.block_device_identifier = value;
+    } else if (key == name_option) {
+      name = value;
     } else {
-      return usage("--disk", fmt::format("'{}' is not an option of a disk", part),
-                   "use readonly, caching=auto|cached|uncached, sync=full|fsync|none or id=NAME");
+      return usage(option, fmt::format("'{}' is not an option of a disk", part),
+                   fmt::format("use readonly, caching=auto|cached|uncached, sync=full|fsync|none or {}=NAME",
+                               name_option));
     }
   }
-  device.attachment = attachment;
+  return attachment;
+}
+
+}  // namespace
+
+Result<StorageDeviceConfiguration> parse_disk(const std::string& text) {
+  VirtioBlockDeviceConfiguration device;
+  auto image = parse_image("--disk", text, "id", device.block_device_identifier);
+  if (!image) return std::unexpected(image.error());
+  device.attachment = *image;
+  return device;
+}
+
+Result<StorageDeviceConfiguration> parse_nvme(const std::string& text) {
+  NVMExpressControllerDeviceConfiguration device;
+  auto image = parse_image("--nvme", text, "serial", device.serial_number);
+  if (!image) return std::unexpected(image.error());
+  device.attachment = *image;
   return device;
 }
 
@@ -191,9 +263,22 @@ Result<> MachineOptions::apply(VirtualMachineConfiguration& configuration) const
     if (command_line) changed.command_line = *command_line;
     configuration.boot_loader = changed;
   }
-  if (!disks.empty()) configuration.storage_devices.clear();
+  if (!disks.empty() || !nvme_disks.empty()) configuration.storage_devices.clear();
   for (const std::string& disk : disks) {
     auto device = parse_disk(disk);
+    if (!device) return std::unexpected(device.error());
+    configuration.storage_devices.push_back(*device);
+  }
+  if (!keyboards.empty()) configuration.keyboards.clear();
+  for (const std::string& kind : keyboards) {
+    if (auto added = add_keyboard(kind, configuration); !added) return added;
+  }
+  if (!pointers.empty()) configuration.pointing_devices.clear();
+  for (const std::string& kind : pointers) {
+    if (auto added = add_pointer(kind, configuration); !added) return added;
+  }
+  for (const std::string& disk : nvme_disks) {
+    auto device = parse_nvme(disk);
     if (!device) return std::unexpected(device.error());
     configuration.storage_devices.push_back(*device);
   }

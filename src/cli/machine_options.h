@@ -22,6 +22,9 @@ struct MachineOptions {
   std::optional<std::string> initrd;
   std::optional<std::string> command_line;
   std::vector<std::string> disks;           // FILE[,readonly][,caching=…][,sync=…][,id=…]
+  std::vector<std::string> nvme_disks;      // FILE[,readonly][,caching=…][,sync=…][,serial=…]
+  std::vector<std::string> keyboards;       // usb, virtio or none
+  std::vector<std::string> pointers;        // usb, virtio, trackpad or none
   std::vector<std::string> networks;        // nat[,forward=tcp:2222:22]…[,mac=…] or none
   std::optional<std::string> display_size;  // WIDTHxHEIGHT
   std::optional<std::string> hypervisor;
@@ -46,6 +49,7 @@ Result<uint64_t> parse_size_option(const std::string& option, const std::string&
 // "1280x800".
 Result<VirtioGraphicsScanoutConfiguration> parse_display_size(const std::string& text);
 Result<StorageDeviceConfiguration> parse_disk(const std::string& text);
+Result<StorageDeviceConfiguration> parse_nvme(const std::string& text);
 // Nothing for "none".
 Result<std::optional<NetworkDeviceConfiguration>> parse_network(const std::string& text);
 

@@ -119,6 +119,21 @@ int main(int argc, char** argv) {
     return remove(bundle, yes);
   })->add_flag("--yes", yes, "Do not ask");
 
+  std::string text;
+  std::vector<std::string> combinations;
+  unsigned delay = 20;
+  CLI::App* type_command = add("type", "Type a text, or press keys, on a running machine's keyboard",
+                               [&](const Bundle& bundle) { return type(bundle, text, combinations, delay); });
+  type_command->add_option("TEXT", text, "What a US keyboard can write; - reads standard input")
+      ->type_name("");
+  type_command
+      ->add_option("--key", combinations, "Keys pressed together, like ctrl-alt-f2 or enter; may be repeated")
+      ->type_name("KEYS")
+      ->take_all();
+  type_command->add_option("--delay", delay, "Milliseconds that a key is down, and then up (default: 20)")
+      ->type_name("MS")
+      ->check(whole_number);
+
   CLI::App* list_command = app.add_subcommand("list", "List the kept machines");
   list_command->add_flag("--json", json, "For programs");
   list_command->callback([&] { status = list(json); });

@@ -35,12 +35,14 @@ class Supervisor {
     bool is_console = false;
     std::string received;  // Of a request that is not complete.
     bool gone = false;
+    InputSource keyboard;  // Releases what the client held when it goes.
   };
   void accept_client();
   void receive(Client& client);
   void answer(Client& client, const nlohmann::json& request);
   void reply(Client& client, const Result<>& result);
   RunningMachine::Done reply_later(const Client& client);
+  static Result<> press(Client& client, const nlohmann::json& request);
   void open_console(Client& client);
   void send_screenshot(Client& client, const nlohmann::json& request);
   void show(std::string_view text);
@@ -96,8 +98,12 @@ void Supervisor::accept_client() {
   // A client that does not read must not hold up the machine's supervisor.
   const timeval limit{.tv_sec = 1, .tv_usec = 0};
   setsockopt(socket.get(), SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
-  clients_.push_back(
-      {.id = next_id_++, .socket = std::move(socket), .is_console = false, .received = {}, .gone = false});
+  clients_.push_back({.id = next_id_++,
+                      .socket = std::move(socket),
+                      .is_console = false,
+                      .received = {},
+                      .gone = false,
+                      .keyboard = running_.machine().open_input_source()});
 }
 
 void Supervisor::receive(Client& client) {
@@ -137,6 +143,8 @@ void Supervisor::answer(Client& client, const nlohmann::json& request) {
     reply(client, running_.request_stop());
   } else if (command == "screenshot") {
     send_screenshot(client, request);
+  } else if (command == "keys") {
+    reply(client, press(client, request));
   } else if (command == "console") {
     open_console(client);
   } else {
@@ -156,6 +164,21 @@ RunningMachine::Done Supervisor::reply_later(const Client& client) {
     const auto asker = std::ranges::find(clients_, id, &Client::id);
     if (asker != clients_.end()) reply(*asker, result);
   };
+}
+
+// {"keys": [[usage, pressed]…]}
+Result<> Supervisor::press(Client& client, const nlohmann::json& request) {
+  const auto keys = request.find("keys");
+  if (keys == request.end() || !keys->is_array()) return fail(ErrorCode::internal, "keys", "is no list");
+  for (const auto& key : *keys) {
+    const bool is_key =
+        key.is_array() && key.size() == 2 && key[0].is_number_unsigned() && key[1].is_boolean();
+    if (!is_key) return fail(ErrorCode::internal, "keys", "has an element that is no key");
+    auto sent =
+        client.keyboard.send(KeyEvent{.key = static_cast<Key>(key[0].get<uint16_t>()), .pressed = key[1]});
+    if (!sent) return sent;
+  }
+  return {};
 }
 
 void Supervisor::open_console(Client& client) {

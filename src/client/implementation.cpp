@@ -182,6 +182,7 @@ void VirtualMachine::Implementation::start(VirtualMachineStartOptions options, C
   error_.reset();
   ending_.reset();
   process_gone_ = false;
+  ++run_number_;
   start_completion_ = std::move(completion);
   set_state(State::starting);
   const uint64_t id = next_id_++;

@@ -17,6 +17,7 @@
 #include "client/devices.h"
 #include "client/display.h"
 #include "client/host_files.h"
+#include "client/input_source.h"
 #include "client/machine_process.h"
 #include "client/observation.h"
 #include "client/thread_executor.h"
@@ -25,6 +26,7 @@
 namespace alcove {
 
 class VirtualMachine::Implementation final : public client::DeviceRequests,
+                                             public client::InputTarget,
                                              public std::enable_shared_from_this<Implementation> {
  public:
   using Json = control::Json;
@@ -54,6 +56,9 @@ class VirtualMachine::Implementation final : public client::DeviceRequests,
 
   // A request by a live device: fails unless the machine runs or is paused.
   void request_for_device(Json request, Handler handler) override;
+  // As InputTarget has them, for input sources.
+  uint64_t run_number() const override;
+  Result<> send_input(const InputEvent& event, bool releases) override;
   template <class T>
   void complete(Completion<T> completion, Result<T> result) {
     post([completion = std::move(completion), result = std::move(result)]() mutable {
@@ -95,6 +100,7 @@ class VirtualMachine::Implementation final : public client::DeviceRequests,
   void launch(const VirtualMachineConfiguration& configuration, uint64_t id);
   Result<> spawn(const VirtualMachineConfiguration& configuration, uint64_t id);
   void process_gone();
+  void flush_input();
 
   // On the executor.
   void receive(const Json& message);
@@ -125,6 +131,8 @@ class VirtualMachine::Implementation final : public client::DeviceRequests,
   pid_t process_id_ = 0;
   std::string hypervisor_;
   std::vector<std::weak_ptr<Observation::Record>> observers_;
+  uint64_t run_number_ = 0;
+  client::InputOutbox input_;  // Not empty: flush_input() is due.
 
   std::unique_ptr<client::MachineProcess> process_;  // Of the input and output thread alone.
   std::unique_ptr<exec::LoopThread> io_;             // Exists until shut_down() ends.

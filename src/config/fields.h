@@ -49,6 +49,12 @@ void fields(V& visit, T& value) {
   visit("queue_count", value.queue_count);
 }
 
+template <class V, Is<NVMExpressControllerDeviceConfiguration> T>
+void fields(V& visit, T& value) {
+  visit("serial_number", value.serial_number);
+  visit("attachment", value.attachment);
+}
+
 template <class V, Is<PortForward> T>
 void fields(V& visit, T& value) {
   visit("protocol", value.protocol);
@@ -94,6 +100,24 @@ void fields(V& visit, T& value) {
   visit("attachment", value.attachment);
 }
 
+template <class V, Is<USBKeyboardConfiguration> T>
+void fields(V&, T&) {}
+
+template <class V, Is<VirtioKeyboardConfiguration> T>
+void fields(V&, T&) {}
+
+template <class V, Is<USBScreenCoordinatePointingDeviceConfiguration> T>
+void fields(V&, T&) {}
+
+template <class V, Is<VirtioScreenCoordinatePointingDeviceConfiguration> T>
+void fields(V&, T&) {}
+
+template <class V, Is<VirtioTrackpadConfiguration> T>
+void fields(V& visit, T& value) {
+  visit("width", value.width);
+  visit("height", value.height);
+}
+
 template <class V, Is<VirtioEntropyDeviceConfiguration> T>
 void fields(V&, T&) {}
 
@@ -128,6 +152,8 @@ void fields(V& visit, T& value) {
   visit("network_devices", value.network_devices);
   visit("graphics_devices", value.graphics_devices);
   visit("serial_ports", value.serial_ports);
+  visit("keyboards", value.keyboards);
+  visit("pointing_devices", value.pointing_devices);
   visit("entropy_devices", value.entropy_devices);
   visit("memory_balloon_devices", value.memory_balloon_devices);
 }

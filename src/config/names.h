@@ -55,6 +55,9 @@ inline constexpr std::string_view kTypeName<LinuxBootLoader> = "linux";
 template <>
 inline constexpr std::string_view kTypeName<VirtioBlockDeviceConfiguration> = "virtio_block";
 template <>
+inline constexpr std::string_view kTypeName<NVMExpressControllerDeviceConfiguration> =
+    "nvm_express_controller";
+template <>
 inline constexpr std::string_view kTypeName<DiskImageStorageDeviceAttachment> = "disk_image";
 template <>
 inline constexpr std::string_view kTypeName<VirtioNetworkDeviceConfiguration> = "virtio_network";
@@ -72,6 +75,18 @@ template <>
 inline constexpr std::string_view kTypeName<FileSerialPortAttachment> = "file";
 template <>
 inline constexpr std::string_view kTypeName<PseudoTerminalSerialPortAttachment> = "pseudo_terminal";
+template <>
+inline constexpr std::string_view kTypeName<USBKeyboardConfiguration> = "usb_keyboard";
+template <>
+inline constexpr std::string_view kTypeName<VirtioKeyboardConfiguration> = "virtio_keyboard";
+template <>
+inline constexpr std::string_view kTypeName<USBScreenCoordinatePointingDeviceConfiguration> =
+    "usb_screen_coordinate_pointing_device";
+template <>
+inline constexpr std::string_view kTypeName<VirtioScreenCoordinatePointingDeviceConfiguration> =
+    "virtio_screen_coordinate_pointing_device";
+template <>
+inline constexpr std::string_view kTypeName<VirtioTrackpadConfiguration> = "virtio_trackpad";
 template <>
 inline constexpr std::string_view kTypeName<VirtioEntropyDeviceConfiguration> = "virtio_entropy";
 template <>

@@ -64,10 +64,12 @@ TEST(RoundTrip, TheSampleHasNoDefaults) {
   VirtualMachineConfiguration plain{.boot_loader = LinuxBootLoader{}};
   expect_all_different(config::to_tree(config::full_sample()), config::to_tree(plain), "");
   plain.storage_devices = {VirtioBlockDeviceConfiguration{}};
+  plain.pointing_devices = {VirtioTrackpadConfiguration{}};
   plain.memory_balloon_devices = {VirtioTraditionalMemoryBalloonDeviceConfiguration{}};
   const config::Json sample = config::to_tree(config::full_sample());
   const config::Json tree = config::to_tree(plain);
   expect_all_different(sample["storage_devices"][0], tree["storage_devices"][0], "storage");
+  expect_all_different(sample["pointing_devices"][0], tree["pointing_devices"][0], "trackpad");
   expect_all_different(sample["memory_balloon_devices"][0], tree["memory_balloon_devices"][0], "balloon");
 }
 

@@ -31,7 +31,10 @@ inline VirtualMachineConfiguration full_sample() {
                                   DiskImageStorageDeviceAttachment{
                                       .path = "/srv/data.img",
                                       .caching_mode = DiskImageCachingMode::cached,
-                                      .synchronization_mode = DiskImageSynchronizationMode::fsync}}},
+                                      .synchronization_mode = DiskImageSynchronizationMode::fsync}},
+                          NVMExpressControllerDeviceConfiguration{
+                              .serial_number = "N1",
+                              .attachment = DiskImageStorageDeviceAttachment{.path = "/srv/nvme.img"}}},
       .network_devices = {VirtioNetworkDeviceConfiguration{
                               .attachment =
                                   NATNetworkDeviceAttachment{
@@ -53,6 +56,10 @@ inline VirtualMachineConfiguration full_sample() {
                                FileSerialPortAttachment{.path = "/tmp/console.log", .append = true}},
                        VirtioConsoleDeviceSerialPortConfiguration{.attachment =
                                                                       PseudoTerminalSerialPortAttachment{}}},
+      .keyboards = {USBKeyboardConfiguration{}, VirtioKeyboardConfiguration{}},
+      .pointing_devices = {VirtioTrackpadConfiguration{.width = 120, .height = 80},
+                           USBScreenCoordinatePointingDeviceConfiguration{},
+                           VirtioScreenCoordinatePointingDeviceConfiguration{}},
       .entropy_devices = {VirtioEntropyDeviceConfiguration{}},
       .memory_balloon_devices = {VirtioTraditionalMemoryBalloonDeviceConfiguration{
           .free_page_reporting = false, .deflate_on_out_of_memory = false}},

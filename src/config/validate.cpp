@@ -145,6 +145,7 @@ std::vector<Error> VirtualMachineConfiguration::validate() const {
   config::validate_network(*this, problems);
   config::validate_graphics(*this, problems);
   config::validate_serial_ports(*this, problems);
+  config::validate_input(*this, problems);
   if (memory_balloon_devices.size() > 1) {
     problems.add("memory_balloon_devices", fmt::format("there are {}", memory_balloon_devices.size()),
                  "a machine has at most one");

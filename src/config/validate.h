@@ -26,6 +26,7 @@ void validate_storage(const VirtualMachineConfiguration& configuration, Problems
 void validate_network(const VirtualMachineConfiguration& configuration, Problems& problems);
 void validate_graphics(const VirtualMachineConfiguration& configuration, Problems& problems);
 void validate_serial_ports(const VirtualMachineConfiguration& configuration, Problems& problems);
+void validate_input(const VirtualMachineConfiguration& configuration, Problems& problems);
 
 // Adds a problem unless `path` is a file that can be read. Tells whether it is.
 bool check_readable_file(const std::filesystem::path& path, const std::string& where,

@@ -78,6 +78,29 @@ TEST_F(Validate, AcceptsTheSmallest) {
   EXPECT_THAT((VirtualMachineConfiguration{.boot_loader = boot_loader()}.validate()), IsEmpty());
 }
 
+TEST_F(Validate, NvmExpress) {
+  NVMExpressControllerDeviceConfiguration device{.serial_number = "S-1", .attachment = disk().attachment};
+  configuration.storage_devices = {device};
+  EXPECT_THAT(messages(), IsEmpty());
+  configuration.storage_devices = {disk(), device};  // One image for two writers.
+  EXPECT_THAT(fields(), ElementsAre("storage_devices[1].attachment.path"));
+  device.serial_number = "a/b";
+  configuration.storage_devices = {device};
+  EXPECT_THAT(fields(), ElementsAre("storage_devices[0].serial_number"));
+  device.serial_number = std::string(21, 'a');
+  configuration.storage_devices = {device};
+  EXPECT_THAT(fields(), ElementsAre("storage_devices[0].serial_number"));
+}
+
+TEST_F(Validate, Input) {
+  configuration.keyboards = {VirtioKeyboardConfiguration{}, VirtioKeyboardConfiguration{}};
+  configuration.pointing_devices = {VirtioScreenCoordinatePointingDeviceConfiguration{},
+                                    VirtioTrackpadConfiguration{.width = 20, .height = 500}};
+  EXPECT_THAT(messages(), IsEmpty());
+  configuration.pointing_devices = {VirtioTrackpadConfiguration{.width = 19, .height = 501}};
+  EXPECT_THAT(fields(), ElementsAre("pointing_devices[0].width", "pointing_devices[0].height"));
+}
+
 TEST_F(Validate, Label) {
   configuration.label = "";
   EXPECT_THAT(fields(), ElementsAre("label"));

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "control/input_messages.h"
 #include "control/messages.h"
 
 namespace alcove::control {
@@ -197,6 +198,38 @@ TEST(Messages, StatisticsSurvive) {
   EXPECT_EQ(statistics_from_json(Json::parse(config::print_json(to_json(all)))), all);
   MemoryBalloonStatistics few{.current_memory_size = 1};
   EXPECT_EQ(statistics_from_json(Json::parse(config::print_json(to_json(few)))), few);
+}
+
+TEST(Messages, InputEventsSurvive) {
+  const InputEvent events[] = {
+      KeyEvent{Key::right_meta, true},
+      PointerEvent{.x = 0.25,
+                   .y = 1,
+                   .buttons = {.left = true, .middle = true, .forward = true},
+                   .wheel_x = -0.5,
+                   .wheel_y = 3},
+      TouchEvent{.contacts = {{.id = 7, .x = 0.1, .y = 0.9}, {.id = ~0u, .x = 1, .y = 0}}, .pressed = true},
+      TouchEvent{},
+      GestureEvent{.phase = GesturePhase::end,
+                   .fingers = 3,
+                   .dx = 1.5,
+                   .dy = -2,
+                   .magnification = 0.01,
+                   .rotation = -4}};
+  Json message = {{"events", Json::array()}};
+  for (const InputEvent& event : events) message["events"].push_back(to_json(event));
+  message["events"].push_back(Json::array({"key", 4u, 1u}));
+  const auto read = input_events_of(Json::parse(config::print_json(message)));
+  EXPECT_THAT(read, testing::ElementsAreArray(events));
+}
+
+TEST(Messages, WhatIsNoInputEventIsNone) {
+  for (const char* text :
+       {"{}", "[]", "[1]", "[\"key\"]", "[\"key\",4]", "[\"key\",4,true,1]", "[\"key\",65536,true]",
+        "[\"key\",-1,true]", "[\"pointer\",0,0,0,0]", "[\"touch\",true,1,2]", "[\"touch\",0]",
+        "[\"gesture\",3,2,0,0,0,0]", "[\"gesture\",0,2,0,0,0,null]", "[\"wink\"]"}) {
+    EXPECT_FALSE(input_event_from_json(Json::parse(text))) << text;
+  }
 }
 
 TEST(Messages, PrerequisitesSurvive) {

@@ -4,6 +4,7 @@
 #include <span>
 
 #include "control/channel.h"
+#include "control/input_messages.h"
 #include "control/messages.h"
 
 using namespace alcove;
@@ -21,6 +22,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       if (!message) continue;
       (void)control::error_from_json(control::member_of(*message, "error"));
       (void)control::statistics_from_json(control::member_of(*message, "statistics"));
+      (void)control::input_events_of(*message);
       (void)control::texts_of(*message, "addresses");
       (void)control::prerequisite_from_json(*message);
       (void)config::port_forward_from_tree(control::member_of(*message, "forward"), "forward");

@@ -5,6 +5,7 @@
 //   pause, resume, request_stop
 //   stop                    answered when the machine has ended; the process ends then
 //   add_port_forward, remove_port_forward {device, forward}
+//   input {events: […]}     see input_messages.h; no reply, and no "id"
 //   set_balloon_target {memory_size}, balloon_statistics
 //   reconfigure_display {device, display, width, height, pixels_per_inch}
 // Machine to application:

@@ -47,6 +47,9 @@ void Machine::stop() {
 std::string_view Machine::hypervisor() const {
   return implementation_->hypervisor();
 }
+input::Router& Machine::input() {
+  return implementation_->peripherals().input();
+}
 NetworkControl& Machine::network(size_t index) {
   return implementation_->peripherals().network(index);
 }

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "cpu/hypervisor.h"
+#include "input/router.h"
 #include "machine/descriptors.h"
 
 namespace alcove::machine {
@@ -72,6 +73,8 @@ class Machine {
 
   // By index in the configuration's network_devices.
   NetworkControl& network(size_t index);
+  // To the keyboards and pointing devices. Its send() may be called from any thread.
+  input::Router& input();
   // How many bytes the guest is to keep, of the first memory balloon; `not_supported` without one.
   Result<> set_balloon_target(uint64_t memory_size);  // Any thread.
   // Asks the guest, and calls `completion` once, on any thread, within about a second.

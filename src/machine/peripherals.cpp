@@ -8,6 +8,9 @@
 #include "devices/block/block.h"
 #include "devices/console/console.h"
 #include "devices/entropy/entropy.h"
+#include "devices/input/keyboard.h"
+#include "devices/input/pointer.h"
+#include "devices/input/trackpad.h"
 #include "storage/raw_image.h"
 
 namespace alcove::machine {
@@ -30,6 +33,19 @@ class NatControl final : public NetworkControl {
   network::NatNetwork& network_;
 };
 
+Result<std::unique_ptr<storage::RawImage>> open_disk(const DeviceContext& context,
+                                                     const StorageDeviceAttachment& attachment,
+                                                     const std::string& field) {
+  const auto& image = std::get<DiskImageStorageDeviceAttachment>(attachment);
+  UniqueFd file = context.descriptors.take(field);
+  if (!file) return fail(ErrorCode::invalid_virtual_machine_configuration, field, "is not open");
+  return storage::RawImage::create(std::move(file),
+                                   {.read_only = image.read_only,
+                                    .caching = image.caching_mode,
+                                    .synchronization = image.synchronization_mode},
+                                   field);
+}
+
 }  // namespace
 
 Result<> Peripherals::add(const DeviceContext& context, std::unique_ptr<virtio::Device> device,
@@ -41,28 +57,45 @@ Result<> Peripherals::add(const DeviceContext& context, std::unique_ptr<virtio::
   return context.board.add_pci_device(*transports_.back(), std::move(name));
 }
 
+Result<> Peripherals::add_disk(const DeviceContext& context, const VirtioBlockDeviceConfiguration& device,
+                               const std::string& field) {
+  auto disk = open_disk(context, device.attachment, field + ".attachment");
+  if (!disk) return std::unexpected(disk.error());
+  const unsigned automatic = std::min(context.configuration.cpu_count, kMostDefaultQueues);
+  const auto queues = device.queue_count ? device.queue_count : static_cast<uint16_t>(automatic);
+  return add(context,
+             std::make_unique<devices::block::Block>(
+                 std::move(*disk), devices::block::BlockOptions{.identifier = device.block_device_identifier,
+                                                                .queue_count = queues}),
+             field);
+}
+
+Result<> Peripherals::add_disk(const DeviceContext& context,
+                               const NVMExpressControllerDeviceConfiguration& device,
+                               const std::string& field) {
+  auto disk = open_disk(context, device.attachment, field + ".attachment");
+  if (!disk) return std::unexpected(disk.error());
+  const auto& platform = std::get<GenericPlatformConfiguration>(context.configuration.platform);
+  devices::nvme::Options options{
+      .serial = device.serial_number,
+      .identifier = platform.machine_identifier.bytes(),
+      .queue_pairs = static_cast<uint16_t>(std::min(context.configuration.cpu_count, kMostDefaultQueues))};
+  // Its own, and the same at each start.
+  const size_t number = nvme_controllers_.size();
+  if (options.serial.empty()) options.serial = fmt::format("alcove-{}", number);
+  options.identifier.back() ^= static_cast<uint8_t>(number + 1);
+  nvme_controllers_.push_back(
+      std::make_unique<devices::nvme::Controller>(std::move(*disk), options, context.memory, context.vm));
+  return context.board.add_pci_device(*nvme_controllers_.back(), field);
+}
+
 Result<> Peripherals::add_storage(const DeviceContext& context) {
   const auto& configured = context.configuration.storage_devices;
   for (size_t index = 0; index < configured.size(); ++index) {
     const std::string field = fmt::format("storage_devices[{}]", index);
-    const auto& device = std::get<VirtioBlockDeviceConfiguration>(configured[index]);
-    const auto& attachment = std::get<DiskImageStorageDeviceAttachment>(device.attachment);
-    UniqueFd file = context.descriptors.take(field + ".attachment");
-    if (!file) {
-      return fail(ErrorCode::invalid_virtual_machine_configuration, field + ".attachment", "is not open");
-    }
-    auto image = storage::RawImage::create(std::move(file),
-                                           {.read_only = attachment.read_only,
-                                            .caching = attachment.caching_mode,
-                                            .synchronization = attachment.synchronization_mode},
-                                           field + ".attachment");
-    if (!image) return std::unexpected(image.error());
-    const unsigned automatic = std::min(context.configuration.cpu_count, kMostDefaultQueues);
-    const auto queues = device.queue_count ? device.queue_count : static_cast<uint16_t>(automatic);
-    auto block = std::make_unique<devices::block::Block>(
-        std::move(*image),
-        devices::block::BlockOptions{.identifier = device.block_device_identifier, .queue_count = queues});
-    if (auto added = add(context, std::move(block), field); !added) return added;
+    auto added =
+        std::visit([&](const auto& device) { return add_disk(context, device, field); }, configured[index]);
+    if (!added) return added;
   }
   return {};
 }
@@ -138,6 +171,41 @@ Result<> Peripherals::add_serial_ports(const DeviceContext& context) {
   return {};
 }
 
+Result<> Peripherals::add_input(const DeviceContext& context) {
+  const VirtualMachineConfiguration& configuration = context.configuration;
+  // Tells the router of the device, and puts it on the board.
+  const auto add_virtio = [&](auto device, const std::string& field) {
+    input_.add(*device);
+    return add(context, std::move(device), field);
+  };
+  const auto no_usb = [](const std::string& field) -> Result<> {
+    return fail(ErrorCode::not_supported, field, "machines have no USB controller yet");
+  };
+  for (size_t index = 0; index < configuration.keyboards.size(); ++index) {
+    const std::string field = fmt::format("keyboards[{}]", index);
+    const bool is_usb = std::holds_alternative<USBKeyboardConfiguration>(configuration.keyboards[index]);
+    Result<> added =
+        is_usb ? no_usb(field) : add_virtio(std::make_unique<devices::input::Keyboard>(context.loop), field);
+    if (!added) return added;
+  }
+  for (size_t index = 0; index < configuration.pointing_devices.size(); ++index) {
+    const std::string field = fmt::format("pointing_devices[{}]", index);
+    const auto& device = configuration.pointing_devices[index];
+    const auto* pad = std::get_if<VirtioTrackpadConfiguration>(&device);
+    Result<> added;
+    if (pad) {
+      added = add_virtio(std::make_unique<devices::input::Trackpad>(context.loop, pad->width, pad->height),
+                         field);
+    } else if (std::holds_alternative<VirtioScreenCoordinatePointingDeviceConfiguration>(device)) {
+      added = add_virtio(std::make_unique<devices::input::Pointer>(context.loop), field);
+    } else {
+      added = no_usb(field);
+    }
+    if (!added) return added;
+  }
+  return {};
+}
+
 Result<> Peripherals::add_others(const DeviceContext& context) {
   const VirtualMachineConfiguration& configuration = context.configuration;
   for (size_t index = 0; index < configuration.entropy_devices.size(); ++index) {
@@ -167,8 +235,9 @@ Result<> Peripherals::add_others(const DeviceContext& context) {
 
 Result<std::unique_ptr<Peripherals>> Peripherals::create(const DeviceContext& context) {
   auto result = std::make_unique<Peripherals>();
-  for (const auto part : {&Peripherals::add_storage, &Peripherals::add_networks, &Peripherals::add_graphics,
-                          &Peripherals::add_serial_ports, &Peripherals::add_others}) {
+  for (const auto part :
+       {&Peripherals::add_storage, &Peripherals::add_networks, &Peripherals::add_graphics,
+        &Peripherals::add_serial_ports, &Peripherals::add_input, &Peripherals::add_others}) {
     if (auto added = (*result.*part)(context); !added) return std::unexpected(added.error());
   }
   return result;
@@ -176,10 +245,12 @@ Result<std::unique_ptr<Peripherals>> Peripherals::create(const DeviceContext& co
 
 void Peripherals::pause() {
   for (const auto& transport : transports_) transport->pause();
+  for (const auto& controller : nvme_controllers_) controller->pause();
 }
 
 void Peripherals::resume() {
   for (const auto& transport : transports_) transport->resume();
+  for (const auto& controller : nvme_controllers_) controller->resume();
 }
 
 void Peripherals::forget_guest() {

@@ -10,6 +10,8 @@
 #include "devices/balloon/balloon.h"
 #include "devices/gpu/gpu.h"
 #include "devices/net/net.h"
+#include "devices/nvme/controller.h"
+#include "input/router.h"
 #include "machine/board.h"
 #include "machine/descriptors.h"
 #include "machine/machine.h"
@@ -43,20 +45,28 @@ class Peripherals {
 
   NetworkControl& network(size_t index) { return *network_controls_[index]; }
   devices::gpu::Gpu* gpu(size_t index) { return index < gpus_.size() ? gpus_[index] : nullptr; }
+  input::Router& input() { return input_; }
   devices::balloon::Balloon* balloon() { return balloon_; }  // Null without one.
 
  private:
   Result<> add_storage(const DeviceContext& context);
+  Result<> add_disk(const DeviceContext& context, const VirtioBlockDeviceConfiguration& device,
+                    const std::string& field);
+  Result<> add_disk(const DeviceContext& context, const NVMExpressControllerDeviceConfiguration& device,
+                    const std::string& field);
   Result<> add_networks(const DeviceContext& context);
   Result<> add_graphics(const DeviceContext& context);
   Result<> add_serial_ports(const DeviceContext& context);
+  Result<> add_input(const DeviceContext& context);
   Result<> add_others(const DeviceContext& context);
   Result<> add(const DeviceContext& context, std::unique_ptr<virtio::Device> device, std::string name);
 
   std::vector<std::unique_ptr<network::NatNetwork>> networks_;
   std::vector<std::unique_ptr<NetworkControl>> network_controls_;
+  input::Router input_;
   devices::balloon::Balloon* balloon_ = nullptr;
   std::vector<devices::gpu::Gpu*> gpus_;
+  std::vector<std::unique_ptr<devices::nvme::Controller>> nvme_controllers_;
   std::vector<std::unique_ptr<virtio::Device>> devices_;
   std::vector<std::unique_ptr<virtio::PciTransport>> transports_;  // Destroyed before their devices.
 };

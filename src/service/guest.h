@@ -19,6 +19,7 @@ class Guest {
   virtual void stop() = 0;
   virtual std::string_view hypervisor() const = 0;
   virtual machine::NetworkControl& network(size_t index) = 0;
+  virtual void send_input(const InputEvent& event) = 0;
   virtual Result<> set_balloon_target(uint64_t memory_size) = 0;
   virtual Result<> reconfigure_display(size_t device, size_t scanout,
                                        const VirtioGraphicsScanoutConfiguration& configuration) = 0;

@@ -6,6 +6,8 @@
 #include <chrono>
 #include <utility>
 
+#include "control/input_messages.h"
+
 namespace alcove::service {
 namespace {
 
@@ -87,12 +89,18 @@ void MachineService::send_addresses() {
 
 void MachineService::receive(const Json& request, std::vector<UniqueFd> descriptors) {
   const auto name = control::text_of(request, "request");
+  if (name == "input") return receive_input(request);
   const auto id = control::number_of(request, "id");
   if (ended_ || !name || !id) return;
   if (*name == "start" && !guest_) return start(*id, request, std::move(descriptors));
   if (*name == "stop") return end(Json{{"reply", *id}}, 0);
   if (!guest_) return reply(*id, Result<>(unknown(*name + " before the start")));
   serve(*name, *id, request);
+}
+
+void MachineService::receive_input(const Json& message) {
+  if (ended_ || !guest_) return;
+  for (const InputEvent& event : control::input_events_of(message)) guest_->send_input(event);
 }
 
 void MachineService::start(uint64_t id, const Json& request, std::vector<UniqueFd> descriptors) {

@@ -35,6 +35,7 @@ class MachineService final : public machine::MachineObserver {
 
   // On the loop's.
   void receive(const Json& request, std::vector<UniqueFd> descriptors);
+  void receive_input(const Json& message);
   void start(uint64_t id, const Json& request, std::vector<UniqueFd> descriptors);
   Result<> create_guest(const Json& request, std::vector<UniqueFd> descriptors);
   Json started_reply();

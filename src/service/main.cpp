@@ -36,6 +36,7 @@ class MachineGuest final : public Guest {
   void stop() override { machine_->stop(); }
   std::string_view hypervisor() const override { return machine_->hypervisor(); }
   machine::NetworkControl& network(size_t index) override { return machine_->network(index); }
+  void send_input(const InputEvent& event) override { machine_->input().send(event); }
   Result<> set_balloon_target(uint64_t memory_size) override {
     return machine_->set_balloon_target(memory_size);
   }

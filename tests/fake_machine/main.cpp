@@ -136,6 +136,14 @@ class FakeGuest final : public service::Guest {
   }
   std::string_view hypervisor() const override { return "fake"; }
   machine::NetworkControl& network(size_t index) override { return networks_.at(index); }
+  // Told by the balloon's statistics: how many there were, and how many of them pressed something.
+  void send_input(const InputEvent& event) override {
+    ++input_events_;
+    const auto* key = std::get_if<KeyEvent>(&event);
+    const auto* pointer = std::get_if<PointerEvent>(&event);
+    pressed_ += (key && key->pressed) || (pointer && pointer->buttons.left);
+    released_ += (key && !key->pressed) || (pointer && !pointer->buttons.left);
+  }
   Result<> set_balloon_target(uint64_t memory_size) override {
     target_ = memory_size;
     return {};
@@ -145,7 +153,11 @@ class FakeGuest final : public service::Guest {
     return displays_.show(device, scanout, configuration);
   }
   void balloon_statistics(Completion<MemoryBalloonStatistics> completion) override {
-    completion(MemoryBalloonStatistics{.current_memory_size = target_, .free_memory = 4096});
+    completion(MemoryBalloonStatistics{.current_memory_size = target_,
+                                       .free_memory = 4096,
+                                       .swapped_in = input_events_,
+                                       .major_faults = pressed_,
+                                       .minor_faults = released_});
   }
 
  private:
@@ -173,6 +185,7 @@ class FakeGuest final : public service::Guest {
   std::vector<FakeNetwork> networks_;
   FakeDisplays displays_;
   uint64_t target_ = 0;
+  uint64_t input_events_ = 0, pressed_ = 0, released_ = 0;
   std::thread worker_;
 };
 
