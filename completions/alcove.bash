@@ -38,7 +38,7 @@ _alcove() {
     key=${previous##*,}
   fi
   if [ "$COMP_CWORD" -eq 1 ]; then
-    _alcove_add "$current" < <(printf '%s\n' run create start stop pause resume console screenshot type list info delete doctor --help --version)
+    _alcove_add "$current" < <(printf '%s\n' run create start stop pause resume console view screenshot type list info delete doctor --help --version)
     return
   fi
   case $key in
@@ -53,6 +53,7 @@ _alcove() {
     --net) _alcove_list "$current" forward= mac= || _alcove_add "$current" < <(printf '%s\n' nat none); return ;;
     --keyboard) _alcove_add "$current" < <(printf '%s\n' virtio none); return ;;
     --pointer) _alcove_add "$current" < <(printf '%s\n' virtio trackpad none); return ;;
+    --view) _alcove_list "$current" port= display= || _alcove_add "$current" < <(printf '%s\n' web vnc none); return ;;
     --hypervisor) _alcove_add "$current" < <(printf '%s\n' auto kvm soft); return ;;
     --cpu) _alcove_add "$current" < <(printf '%s\n' host x86-64-v1 x86-64-v2 x86-64-v3); return ;;
     --cpus|--memory|--cmdline|--label|--size|--display|--new-disk|--timeout|--key|--delay) return ;;
@@ -60,7 +61,7 @@ _alcove() {
   local machine="--cpus --cpu --memory --kernel --initrd --cmdline --disk --nvme --net --size --keyboard --pointer --hypervisor --label"
   local options="--help"
   case $command in
-    run) options+=" --print $machine" ;;
+    run) options+=" --print --view $machine" ;;
     create) options+=" --new-disk $machine" ;;
     stop) options+=" --force --timeout" ;;
     delete) options+=" --yes" ;;
@@ -75,6 +76,10 @@ _alcove() {
     create|list|doctor) return ;;
     run) _alcove_files -f -X '!*.toml' -- "$current"; _alcove_files -d -- "$current" ;;
   esac
+  if [ "$command" = view ] && [ "$COMP_CWORD" -gt 2 ]; then
+    _alcove_list "$current" port= display= || _alcove_add "$current" < <(printf '%s\n' web vnc)
+    return
+  fi
   if [ "$command" = screenshot ] && [ "$COMP_CWORD" -gt 2 ]; then
     _alcove_files -f -X '!*.png' -- "$current"
     return

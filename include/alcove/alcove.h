@@ -13,6 +13,7 @@
 #include <alcove/memory_balloon.h>
 #include <alcove/network.h>
 #include <alcove/platform.h>
+#include <alcove/remote_view.h>
 #include <alcove/serial_port.h>
 #include <alcove/storage.h>
 #include <alcove/virtual_machine.h>

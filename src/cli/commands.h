@@ -4,6 +4,7 @@
 #include <alcove/alcove.h>
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "cli/bundle.h"
@@ -11,8 +12,8 @@
 
 namespace alcove::cli {
 
-// Runs a machine with its console on this terminal until it stops.
-int run(const VirtualMachineConfiguration& configuration);
+// Runs a machine with its console on this terminal until it stops, and shows its display, if so wished.
+int run(const VirtualMachineConfiguration& configuration, const std::optional<RemoteViewOptions>& view);
 
 int create(const std::string& name, const MachineOptions& options, const std::string& new_disk_size);
 // Starts it in the background and returns once it runs.
@@ -28,6 +29,8 @@ int screenshot(const Bundle& bundle, const std::string& file, unsigned display);
 // takes two delays.
 int type(const Bundle& bundle, const std::string& text, const std::vector<std::string>& combinations,
          unsigned delay_milliseconds);
+// Shows the display of a running machine until it stops or this program is interrupted.
+int view(const Bundle& bundle, const RemoteViewOptions& options);
 int list(bool json);
 int info(const Bundle& bundle, bool json);
 int remove(const Bundle& bundle, bool yes);

@@ -6,6 +6,7 @@
 
 #include "cli/commands.h"
 #include "cli/output.h"
+#include "cli/view_options.h"
 
 namespace alcove::cli {
 namespace {
@@ -56,7 +57,7 @@ int main(int argc, char** argv) {
   std::string name;
   bool json = false, force = false, yes = false, print = false;
   unsigned timeout = 90;
-  std::string new_disk, file;
+  std::string new_disk, file, view_text = "none", view_kind = "web";
   unsigned display = 0;
 
   CLI::App* run_command = app.add_subcommand(
@@ -64,18 +65,26 @@ int main(int argc, char** argv) {
   run_command->add_option("MACHINE", name, "A kept machine's name or folder, or a machine file (.toml)")
       ->type_name("");
   run_command->add_flag("--print", print, "Print the machine file that the options make, and do not run it");
+  run_command
+      ->add_option("--view", view_text,
+                   "Show the display: web (in a browser), vnc (to VNC clients) or none; options: port=N, "
+                   "display=N (default: none)")
+      ->type_name("web|vnc|none[,OPTION]...");
   options.add_to(*run_command);
   run_command->callback([&] {
     auto given = load(name, !print);
     auto applied = given ? options.apply(given->configuration) : std::unexpected(given.error());
+    const auto view_options = parse_view(view_text);
+    if (applied && !view_options) applied = std::unexpected(view_options.error());
     if (!applied) {
       status = report(applied.error());
     } else if (print) {
+      if (*view_options) prepare_for_view(given->configuration);
       fmt::print("{}", given->configuration.to_toml());
     } else if (name.empty() && !given->configuration.boot_loader) {
       status = report(no_kernel());
     } else {
-      status = run(given->configuration);
+      status = run(given->configuration, *view_options);
     }
   });
 
@@ -103,6 +112,14 @@ int main(int argc, char** argv) {
   add("resume", "Let a paused machine go on", [](const Bundle& bundle) { return resume(bundle); });
   add("console", "Attach this terminal to a running machine's console (Ctrl-] q leaves it)",
       [](const Bundle& bundle) { return console(bundle); });
+  add("view", "Show a running machine's display in a browser or to VNC clients",
+      [&](const Bundle& bundle) {
+        const auto view_options = parse_view(view_kind);
+        if (!view_options) return report(view_options.error());
+        return view(bundle, view_options->value_or(RemoteViewOptions{}));
+      })
+      ->add_option("KIND", view_kind, "web or vnc; options: port=N, display=N (default: web)")
+      ->type_name("");
   CLI::App* screenshot_command =
       add("screenshot", "Take what a running machine's display shows as a PNG file",
           [&](const Bundle& bundle) { return screenshot(bundle, file, display); });

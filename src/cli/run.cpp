@@ -18,6 +18,7 @@
 #include "cli/output.h"
 #include "cli/running_machine.h"
 #include "cli/terminal.h"
+#include "cli/view_options.h"
 
 namespace alcove::cli {
 
@@ -200,8 +201,9 @@ int Session::serve(int signals) {
 
 }  // namespace
 
-int run(const VirtualMachineConfiguration& given) {
+int run(const VirtualMachineConfiguration& given, const std::optional<RemoteViewOptions>& view) {
   VirtualMachineConfiguration configuration = given;
+  if (view) prepare_for_view(configuration);
   auto console = GuestConsole::attach(configuration);
   if (!console) return report(console.error());
   const auto problems = configuration.validate();
@@ -218,6 +220,13 @@ int run(const VirtualMachineConfiguration& given) {
 
   auto running = RunningMachine::create(configuration);
   if (!running) return report(running.error());
+  std::unique_ptr<RemoteView> shown;
+  if (view) {
+    auto made = RemoteView::create((*running)->machine(), *view);
+    if (!made) return report(made.error());
+    shown = *std::move(made);
+    say(fmt::format("the display is at {}", shown->address()));
+  }
   return Session(**running, *console).serve(signals.get());
 }
 

@@ -9,6 +9,7 @@
 #include <array>
 #include <csignal>
 #include <list>
+#include <memory>
 
 #include "cli/commands.h"
 #include "cli/control.h"
@@ -36,6 +37,7 @@ class Supervisor {
     std::string received;  // Of a request that is not complete.
     bool gone = false;
     InputSource keyboard;  // Releases what the client held when it goes.
+    std::unique_ptr<RemoteView> view;
   };
   void accept_client();
   void receive(Client& client);
@@ -44,6 +46,7 @@ class Supervisor {
   RunningMachine::Done reply_later(const Client& client);
   static Result<> press(Client& client, const nlohmann::json& request);
   void open_console(Client& client);
+  void open_view(Client& client, const nlohmann::json& request);
   void send_screenshot(Client& client, const nlohmann::json& request);
   void show(std::string_view text);
   void end(int signals);
@@ -103,7 +106,8 @@ void Supervisor::accept_client() {
                       .is_console = false,
                       .received = {},
                       .gone = false,
-                      .keyboard = running_.machine().open_input_source()});
+                      .keyboard = running_.machine().open_input_source(),
+                      .view = nullptr});
 }
 
 void Supervisor::receive(Client& client) {
@@ -141,6 +145,8 @@ void Supervisor::answer(Client& client, const nlohmann::json& request) {
     running_.stop(reply_later(client));
   } else if (command == "request_stop") {
     reply(client, running_.request_stop());
+  } else if (command == "view") {
+    open_view(client, request);
   } else if (command == "screenshot") {
     send_screenshot(client, request);
   } else if (command == "keys") {
@@ -194,6 +200,21 @@ void Supervisor::open_console(Client& client) {
   if (send(client.socket.get(), log.data(), log.size(), MSG_NOSIGNAL) < 0) client.gone = true;
   console_.write(client.received);
   client.received.clear();
+}
+
+void Supervisor::open_view(Client& client, const nlohmann::json& request) {
+  const auto number = [&](const char* key) {
+    const auto found = request.find(key);
+    return found != request.end() && found->is_number_unsigned() ? found->get<uint64_t>() : 0;
+  };
+  const bool is_web = request.value("web", nlohmann::json()) == true;
+  auto view = RemoteView::create(running_.machine(),
+                                 {.protocol = is_web ? RemoteViewProtocol::web : RemoteViewProtocol::vnc,
+                                  .display = number("display"),
+                                  .port = static_cast<uint16_t>(number("port"))});
+  if (!view) return reply(client, std::unexpected(view.error()));
+  client.view = *std::move(view);
+  if (!send_line(client.socket.get(), {{"address", client.view->address()}})) client.gone = true;
 }
 
 // The reply, then the file's bytes, then the end of the connection.
