@@ -1,7 +1,6 @@
 #include "cpu/soft/translator/translator.h"
 
 #include <immintrin.h>
-#include <sys/auxv.h>
 
 #include <algorithm>
 #include <bit>
@@ -11,6 +10,7 @@
 #include "cpu/soft/mmu/access.h"
 #include "cpu/soft/translator/common_code.h"
 #include "cpu/soft/translator/fault_handler.h"
+#include "cpu/soft/translator/gs_base.h"
 #include "cpu/soft/translator/listing.h"
 #include "cpu/soft/translator/unit.h"
 #include "cpu/soft/x86/engine_services.h"
@@ -32,10 +32,9 @@ unsigned address_spaces(unsigned index) {
 }
 
 bool host_fits() {
-  constexpr unsigned long kFsgsbaseEnabled = 1u << 1;  // HWCAP2_FSGSBASE
-  return (getauxval(AT_HWCAP2) & kFsgsbaseEnabled) && __builtin_cpu_supports("bmi2") &&
-         __builtin_cpu_supports("sse4.2") && __builtin_cpu_supports("popcnt") &&
-         __builtin_cpu_supports("aes") && __builtin_cpu_supports("pclmul");
+  return __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("sse4.2") &&
+         __builtin_cpu_supports("popcnt") && __builtin_cpu_supports("aes") &&
+         __builtin_cpu_supports("pclmul") && can_set_gs_base();
 }
 
 // Where the word of a bit string is that holds the bit which the register tells.
@@ -44,10 +43,6 @@ uint64_t bit_string_offset(const Cpu& cpu, const Insn& insn) {
   if (insn.operand_size == 8) return static_cast<uint64_t>(number >> 6) * 8;
   if (insn.operand_size == 4) return static_cast<uint64_t>(static_cast<int32_t>(number) >> 5) * 4;
   return static_cast<uint64_t>(static_cast<int16_t>(number) >> 4) * 2;
-}
-
-[[gnu::target("fsgsbase")]] void set_gs_base(uint64_t base) {
-  if (_readgsbase_u64() != base) _writegsbase_u64(base);
 }
 
 }  // namespace
@@ -481,6 +476,12 @@ void Translator::map_in_window(uint64_t address) {
 
 const uint8_t* Translator::instead_of(const uint8_t* access) {
   if (!code_->contains(access)) return nullptr;
+  // Translated code may be at another level than the one that it was entered at.
+  const Cpu& cpu = engine_.cpu();
+  const TranslatedState& state = cpu.translated;
+  const uint64_t entered = in_window_ ? map_->window()->base() : map_->base();
+  const uint64_t changed = (cpu.cpl == 3 ? state.user : state.kernel).gs_base;
+  if (restore_gs_base(state.changed_level != 0 ? changed : entered)) return access;
   auto it = std::ranges::upper_bound(units_, access, {}, &TranslatedUnit::begin);
   if (it == units_.begin()) return nullptr;
   --it;
