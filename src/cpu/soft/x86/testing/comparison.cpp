@@ -137,6 +137,8 @@ std::optional<std::string> Comparison::run(const Case& tried) {
   host_->set_code(tried.code);
   soft_->set_code(tried.code);
   const Result host = host_->run(tried.before);
+  if (host.fault && host.fault->vector == kGeneralProtection && !host_->can_begin(tried.before))
+    return std::nullopt;
   const Result soft = soft_->run(tried.before);
   ++compared_;
   faulted_ += host.fault.has_value();

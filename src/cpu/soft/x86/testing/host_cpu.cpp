@@ -163,6 +163,13 @@ bool make_segments16() {
   return syscall(SYS_modify_ldt, kWrite, &descriptor, sizeof descriptor) == 0;
 }
 
+// VERR
+bool is_readable(uint16_t selector) {
+  bool readable;
+  asm("verr %1" : "=@ccz"(readable) : "r"(selector));
+  return readable;
+}
+
 }  // namespace
 
 std::unique_ptr<HostCpu> HostCpu::create(unsigned code_size, const char*& reason) {
@@ -187,7 +194,12 @@ std::unique_ptr<HostCpu> HostCpu::create(unsigned code_size, const char*& reason
     reason = "this host has no 16-bit segments (modify_ldt)";
     return nullptr;
   }
-  asm volatile("mov %0, %%ds; mov %0, %%es" : : "r"(code_size == 2 ? kData16 : kFlatData));
+  const uint16_t data = code_size == 2 ? kData16 : kFlatData;
+  if (!is_readable(data)) {
+    reason = "this host gives its processes no such segments";
+    return nullptr;
+  }
+  asm volatile("mov %0, %%ds; mov %0, %%es" : : "r"(data));
   host->signal_stack_ = std::make_unique<std::byte[]>(kSignalStackSize);
   const stack_t stack{.ss_sp = host->signal_stack_.get(), .ss_flags = 0, .ss_size = kSignalStackSize};
   sigaltstack(&stack, nullptr);
@@ -196,6 +208,14 @@ std::unique_ptr<HostCpu> HostCpu::create(unsigned code_size, const char*& reason
   action.sa_flags = SA_SIGINFO | SA_ONSTACK;
   sigfillset(&action.sa_mask);
   for (size_t i = 0; i < std::size(kSignals); ++i) sigaction(kSignals[i], &action, &old_actions[i]);
+  CpuState plain{.rip = kStart - code_base(code_size), .code_size = static_cast<uint8_t>(code_size)};
+  plain.gpr[rsp] = kStack + kPage / 2;
+  plain.fx.set<uint16_t>(FxArea::kControl, 0x37f);
+  plain.fx.set<uint32_t>(FxArea::kMxcsr, 0x1f80);
+  if (!host->can_begin(plain)) {
+    reason = "this host runs no code of that size in its processes";
+    return nullptr;
+  }
   return host;
 }
 
@@ -225,6 +245,12 @@ Result HostCpu::run(const CpuState& before) {
   return outcome;
 }
 
+bool HostCpu::can_begin(const CpuState& before) {
+  constexpr uint8_t kNop = 0x90;
+  set_code({&kNop, 1});
+  return !run(before).fault;
+}
+
 #else
 
 std::unique_ptr<HostCpu> HostCpu::create(unsigned, const char*& reason) {
@@ -235,6 +261,9 @@ HostCpu::~HostCpu() = default;
 void HostCpu::set_code(std::span<const uint8_t>) {}
 Result HostCpu::run(const CpuState&) {
   return {};
+}
+bool HostCpu::can_begin(const CpuState&) {
+  return false;
 }
 
 #endif

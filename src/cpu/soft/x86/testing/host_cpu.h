@@ -16,7 +16,7 @@ namespace alcove::cpu::soft::testing {
 class HostCpu {
  public:
   // For code of `code_size` (8, 4 or 2). Null with an explanation if this host can't (not x86-64, the
-  // addresses of layout.h are taken, or no 16-bit segments).
+  // addresses of layout.h are taken, or no such segments).
   static std::unique_ptr<HostCpu> create(unsigned code_size, const char*& reason);
   ~HostCpu();
   HostCpu(const HostCpu&) = delete;
@@ -29,6 +29,10 @@ class HostCpu {
   // Executes one instruction at before.rip. A breakpoint behind it, or a fetch that faults, is its normal
   // end.
   Result run(const CpuState& before);
+  // Whether the processor gets as far as the first instruction. Where the host's kernel is a guest without
+  // the hardware's help, its hypervisor refuses some states: stack pointers that are not canonical,
+  // compatibility mode. Changes the code.
+  bool can_begin(const CpuState& before);
 
  private:
   HostCpu() = default;
