@@ -202,7 +202,7 @@ std::unique_ptr<HostCpu> HostCpu::create(unsigned code_size, const char*& reason
   asm volatile("mov %0, %%ds; mov %0, %%es" : : "r"(data));
   host->signal_stack_ = std::make_unique<std::byte[]>(kSignalStackSize);
   const stack_t stack{.ss_sp = host->signal_stack_.get(), .ss_flags = 0, .ss_size = kSignalStackSize};
-  sigaltstack(&stack, nullptr);
+  sigaltstack(&stack, &host->former_stack_);
   struct sigaction action{};
   action.sa_sigaction = handle;
   action.sa_flags = SA_SIGINFO | SA_ONSTACK;
@@ -222,8 +222,7 @@ std::unique_ptr<HostCpu> HostCpu::create(unsigned code_size, const char*& reason
 HostCpu::~HostCpu() {
   if (signal_stack_) {
     for (size_t i = 0; i < std::size(kSignals); ++i) sigaction(kSignals[i], &old_actions[i], nullptr);
-    const stack_t stack{.ss_sp = nullptr, .ss_flags = SS_DISABLE, .ss_size = 0};
-    sigaltstack(&stack, nullptr);
+    sigaltstack(&former_stack_, nullptr);
   }
   for (const uint64_t address : {kCode, kReadOnly, kStack}) munmap(reinterpret_cast<void*>(address), kPage);
   munmap(reinterpret_cast<void*>(kData), kDataSize);

@@ -4,6 +4,8 @@
 // for the test's, and that of the next trap or fault exchanges them back. One thread at a time.
 #pragma once
 
+#include <signal.h>
+
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -41,6 +43,7 @@ class HostCpu {
   uint64_t memory_address_ = 0;
   int file_ = -1;
   std::unique_ptr<std::byte[]> signal_stack_;
+  stack_t former_stack_{};
 };
 
 }  // namespace alcove::cpu::soft::testing
