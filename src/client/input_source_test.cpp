@@ -27,7 +27,8 @@ class InputTest : public MachineTest {
     machine.memory_balloon_devices()[0]->statistics(outcome.completion());
     const auto statistics = outcome.get();
     if (!statistics) return {};
-    return {*statistics->swapped_in, *statistics->major_faults, *statistics->minor_faults};
+    return {statistics->swapped_in.value_or(0), statistics->major_faults.value_or(0),
+            statistics->minor_faults.value_or(0)};
   }
 };
 

@@ -136,7 +136,7 @@ class FakeGuest final : public service::Guest {
   }
   std::string_view hypervisor() const override { return "fake"; }
   machine::NetworkControl& network(size_t index) override { return networks_.at(index); }
-  // Told by the balloon's statistics: how many there were, and how many of them pressed something.
+  // Once there are any, the balloon's statistics tell how many, and how many pressed or released something.
   void send_input(const InputEvent& event) override {
     ++input_events_;
     const auto* key = std::get_if<KeyEvent>(&event);
@@ -153,11 +153,13 @@ class FakeGuest final : public service::Guest {
     return displays_.show(device, scanout, configuration);
   }
   void balloon_statistics(Completion<MemoryBalloonStatistics> completion) override {
-    completion(MemoryBalloonStatistics{.current_memory_size = target_,
-                                       .free_memory = 4096,
-                                       .swapped_in = input_events_,
-                                       .major_faults = pressed_,
-                                       .minor_faults = released_});
+    MemoryBalloonStatistics statistics{.current_memory_size = target_, .free_memory = 4096};
+    if (input_events_ != 0) {
+      statistics.swapped_in = input_events_;
+      statistics.major_faults = pressed_;
+      statistics.minor_faults = released_;
+    }
+    completion(statistics);
   }
 
  private:

@@ -479,7 +479,9 @@ const uint8_t* Translator::instead_of(const uint8_t* access) {
   // Translated code may be at another level than the one that it was entered at.
   const Cpu& cpu = engine_.cpu();
   const TranslatedState& state = cpu.translated;
-  const uint64_t entered = in_window_ ? map_->window()->base() : map_->base();
+  // A handler may have taken the window away; then all that is still needed is the Cpu, which is everywhere.
+  const Window* const window = in_window_ ? map_->window() : nullptr;
+  const uint64_t entered = window ? window->base() : map_->base();
   const uint64_t changed = (cpu.cpl == 3 ? state.user : state.kernel).gs_base;
   if (restore_gs_base(state.changed_level != 0 ? changed : entered)) return access;
   auto it = std::ranges::upper_bound(units_, access, {}, &TranslatedUnit::begin);
