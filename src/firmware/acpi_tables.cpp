@@ -1,5 +1,8 @@
 #include "firmware/acpi_tables.h"
 
+#include <cstddef>
+
+#include "firmware/acpi_links.h"
 #include "firmware/table.h"
 
 namespace alcove::firmware {
@@ -83,7 +86,11 @@ std::vector<uint8_t> build_mcfg(const BoardDescription& board) {
 }  // namespace
 
 AcpiTables build_acpi_tables(const BoardDescription& board, uint64_t address) {
-  AcpiTables result;
+  return build_linked_acpi_tables(board, address);
+}
+
+LinkedAcpiTables build_linked_acpi_tables(const BoardDescription& board, uint64_t address) {
+  LinkedAcpiTables result;
   std::vector<uint8_t>& blob = result.tables;
   const auto place = [&](const std::vector<uint8_t>& table) {
     blob.resize((blob.size() + 63) / 64 * 64);
@@ -94,16 +101,28 @@ AcpiTables build_acpi_tables(const BoardDescription& board, uint64_t address) {
   const uint64_t facs = address;
   append_value(blob, Facs{});
   const uint64_t dsdt = place(build_dsdt(board));
-  const uint64_t tables[] = {
-      place(build_fadt(board, static_cast<uint32_t>(facs), static_cast<uint32_t>(dsdt))),
-      place(build_madt(board)),
-      place(build_mcfg(board)),
+  const auto pointer = [&](uint64_t table, size_t offset, uint8_t size) {
+    result.pointers.push_back({static_cast<uint32_t>(table - address + offset), size});
   };
+  const auto checked = [&](uint64_t table, size_t checksum_offset, size_t length) {
+    const auto start = static_cast<uint32_t>(table - address);
+    result.checksums.push_back(
+        {static_cast<uint32_t>(start + checksum_offset), start, static_cast<uint32_t>(length)});
+  };
+  const uint64_t fadt = place(build_fadt(board, static_cast<uint32_t>(facs), static_cast<uint32_t>(dsdt)));
+  pointer(fadt, offsetof(Fadt, firmware_control), 4);
+  pointer(fadt, offsetof(Fadt, dsdt), 4);
+  pointer(fadt, offsetof(Fadt, x_dsdt), 8);
+  checked(fadt, offsetof(TableHeader, checksum), sizeof(Fadt));
+  const uint64_t tables[] = {fadt, place(build_madt(board)), place(build_mcfg(board))};
   std::vector<uint8_t> xsdt = begin_table("XSDT", 1);
   for (const uint64_t table : tables) append_value(xsdt, table);
   finish_table(xsdt);
+  const uint64_t root = place(xsdt);
+  for (size_t i = 0; i < std::size(tables); ++i) pointer(root, sizeof(TableHeader) + i * 8, 8);
+  checked(root, offsetof(TableHeader, checksum), xsdt.size());
 
-  Rsdp rsdp{.oem_id = {'A', 'L', 'C', 'O', 'V', 'E'}, .xsdt_address = place(xsdt)};
+  Rsdp rsdp{.oem_id = {'A', 'L', 'C', 'O', 'V', 'E'}, .xsdt_address = root};
   std::vector<uint8_t> bytes;
   append_value(bytes, rsdp);
   rsdp.checksum = checksum(std::span(bytes).first(20));
@@ -113,6 +132,9 @@ AcpiTables build_acpi_tables(const BoardDescription& board, uint64_t address) {
   bytes.clear();
   append_value(bytes, rsdp);
   result.rsdp = place(bytes);
+  pointer(result.rsdp, offsetof(Rsdp, xsdt_address), 8);
+  checked(result.rsdp, offsetof(Rsdp, checksum), 20);
+  checked(result.rsdp, offsetof(Rsdp, extended_checksum), sizeof(Rsdp));
   return result;
 }
 
