@@ -38,7 +38,7 @@ _alcove() {
     key=${previous##*,}
   fi
   if [ "$COMP_CWORD" -eq 1 ]; then
-    _alcove_add "$current" < <(printf '%s\n' run create start stop pause resume console view screenshot type list info delete doctor --help --version)
+    _alcove_add "$current" < <(printf '%s\n' run create start stop pause resume console view screenshot type list info delete efi doctor --help --version)
     return
   fi
   case $key in
@@ -65,6 +65,10 @@ _alcove() {
     create) options+=" --new-disk $machine" ;;
     stop) options+=" --force --timeout" ;;
     delete) options+=" --yes" ;;
+    efi) [ "$COMP_CWORD" -gt 2 ] && case ${COMP_WORDS[2]} in
+        variables) options+=" --json" ;;
+        create) options+=" --overwrite" ;;
+      esac ;;
     screenshot) options+=" --display" ;;
     type) options+=" --key --delay" ;;
     info|list|doctor) options+=" --json" ;;
@@ -74,6 +78,10 @@ _alcove() {
   esac
   case $command in
     create|list|doctor) return ;;
+    efi)
+      if [ "$COMP_CWORD" -eq 2 ]; then _alcove_add "$current" < <(printf '%s\n' variables create); return; fi
+      _alcove_files -f -- "$current"
+      return ;;
     run) _alcove_files -f -X '!*.toml' -- "$current"; _alcove_files -d -- "$current" ;;
   esac
   if [ "$command" = view ] && [ "$COMP_CWORD" -gt 2 ]; then

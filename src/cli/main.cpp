@@ -5,6 +5,7 @@
 #include <filesystem>
 
 #include "cli/commands.h"
+#include "cli/efi.h"
 #include "cli/output.h"
 #include "cli/view_options.h"
 
@@ -150,6 +151,7 @@ int main(int argc, char** argv) {
   type_command->add_option("--delay", delay, "Milliseconds that a key is down, and then up (default: 20)")
       ->type_name("MS")
       ->check(whole_number);
+  add_efi_commands(app, status);
 
   CLI::App* list_command = app.add_subcommand("list", "List the kept machines");
   list_command->add_flag("--json", json, "For programs");

@@ -14,6 +14,7 @@
 #include <cstring>
 
 #include "client/machine_program.h"
+#include "config/efi_firmware.h"
 #include "control/messages.h"
 #include "support/unique_fd.h"
 
@@ -87,6 +88,11 @@ std::vector<Prerequisite> VirtualMachine::prerequisites() {
   program.found = path->string();
   std::vector<Prerequisite> all = {program};
   for (const auto& tree : *list) all.push_back(control::prerequisite_from_json(tree));
+  const auto firmware = config::find_efi_firmware({});
+  all.push_back({.name = "EFI firmware",
+                 .satisfied = firmware.has_value(),
+                 .found = firmware ? firmware->code.string() : firmware.error().what,
+                 .hint = firmware ? "" : firmware.error().hint});
   return all;
 }
 
