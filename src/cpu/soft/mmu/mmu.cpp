@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 
+#include "cpu/soft/mmu/page_watch.h"
 #include "cpu/soft/x86/cpu.h"
 #include "cpu/soft/x86/debug.h"
 
@@ -43,7 +44,7 @@ Mmu::Target Mmu::data(Cpu& cpu, Privilege privilege, uint64_t address, bool writ
   Target target{.host = page.host + offset, .state = page.state, .physical = translation->physical};
   if (write && page.read_only) target.host = nullptr;
   bool may_write = translation->may_write && !page.read_only;
-  if (page.state->code_lines.load(std::memory_order_seq_cst) != 0) may_write = false;
+  if (is_watched(*page.state)) may_write = false;
   if (may_write && memory_.logging()) {
     if (write) page.state->bits.fetch_or(PageState::kDirty, std::memory_order_seq_cst);
     may_write = page.state->bits.load(std::memory_order_relaxed) & PageState::kDirty;

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstdlib>
 
+#include "cpu/soft/mmu/page_watch.h"
 #include "memory/large_pages.h"
 
 namespace alcove::cpu::soft {
@@ -70,10 +71,8 @@ bool PhysicalMemory::is_plain(uint64_t address, uint64_t size) const {
   for (const Range& range : ranges_) {
     if (address < range.begin || address + size > range.end) continue;
     if (range.read_only) return false;
-    const PageState* const first = range.states + (address - range.begin) / memory::kPageSize;
-    return std::all_of(first, first + size / memory::kPageSize, [](const PageState& state) {
-      return state.code_lines.load(std::memory_order_seq_cst) == 0;
-    });
+    PageState* const first = range.states + (address - range.begin) / memory::kPageSize;
+    return std::none_of(first, first + size / memory::kPageSize, is_watched);
   }
   return false;
 }
@@ -84,12 +83,11 @@ bool PhysicalMemory::after_write(PageState& state, uint64_t offset, uint64_t siz
   std::atomic_thread_fence(std::memory_order_seq_cst);
   if (logging() && !(state.bits.load(std::memory_order_relaxed) & PageState::kDirty))
     state.bits.fetch_or(PageState::kDirty, std::memory_order_seq_cst);
-  if (!(state.code_lines.load(std::memory_order_relaxed) & PageState::lines(offset, size))) return false;
-  state.lock();
-  state.code_lines.store(0, std::memory_order_relaxed);
-  state.code_generation.fetch_add(1, std::memory_order_release);
-  state.bits.fetch_and(~PageState::kProtected, std::memory_order_relaxed);
-  state.unlock();
+  if (!(state.code_lines.load(std::memory_order_relaxed) & PageState::lines(offset, size))) {
+    note_quiet_write(state);
+    return false;
+  }
+  invalidate_code(state);
   code_epoch_.fetch_add(1, std::memory_order_seq_cst);
   if (listener_) listener_(state);
   return true;

@@ -71,6 +71,35 @@ TEST_F(CodeChange, OfTheFollowingInstruction) {
   }
 }
 
+TEST_F(CodeChange, OverAndOverBesideData) {
+  constexpr uint64_t kChanged = kBase + 0x1000, kData = kBase + 0x1800;
+  // mov [kChanged + 1], cl; jmp kChanged
+  put(kBase, {0x88, 0x0d, 0xfb, 0x0f, 0, 0, 0xe9, 0xf5, 0x0f, 0, 0});
+  // mov al, 0; mov [kData], rbx
+  put(kChanged, {0xb0, 0, 0x48, 0x89, 0x1d, 0xf7, 0x07, 0, 0, kEnd});
+  uint64_t count = 0;
+  const auto run_from = [&](uint64_t place) {
+    cpu.gpr[rbx] = ++count;
+    cpu.gpr[rax] = 0;
+    EXPECT_EQ(run(place), kChanged + 9);
+    uint64_t data = 0;
+    std::memcpy(&data, &engine.memory()[kData - kBase], sizeof data);
+    EXPECT_EQ(data, count);
+  };
+  for (unsigned round = 0; round < 3; ++round) {
+    for (uint64_t i = 0; i < 100; ++i) {
+      cpu.gpr[rcx] = i + round;
+      run_from(kBase);
+      EXPECT_EQ(cpu.gpr[rax], i + round);
+    }
+    // So often that it is taken to be data again.
+    for (int i = 0; i < 600; ++i) {
+      run_from(kChanged);
+      EXPECT_EQ(cpu.gpr[rax], 99 + round);
+    }
+  }
+}
+
 TEST_F(CodeChange, ByPushAndCall) {
   // push rax; nop...: the pushed bytes are the code that follows.
   cpu.gpr[rax] = 0x0606060606'42b0'90;  // nop; mov al, 0x42; end
