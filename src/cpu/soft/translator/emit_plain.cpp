@@ -1,5 +1,6 @@
 // Instructions that the host executes itself, with other registers and addresses.
 #include <algorithm>
+#include <string_view>
 
 #include "cpu/soft/translator/emitter.h"
 
@@ -25,6 +26,13 @@ bool has_rex_w(std::span<const uint8_t> code) {
       break;
   }
   return rex & 8;
+}
+
+// What the first operand, a register, had before plays no part.
+bool replaces_first(const Insn& insn) {
+  constexpr std::string_view kReplacing[] = {"mov",   "movzx",  "movsx", "movsxd",
+                                             "movbe", "popcnt", "tzcnt", "lzcnt"};
+  return insn.operand_size >= 4 && std::ranges::find(kReplacing, insn.row->mnemonic) != std::end(kReplacing);
 }
 
 bool is_high_byte(uint8_t position) {
@@ -112,9 +120,10 @@ void BlockEmitter::plain(const Insn& insn, const Plan& plan) {
         reg = kWord;
       }
       clobber(reg);
-      a_.load(reg, gpr_slot(insn.reg));
-      scratch_used = true;
       const bool is_first = !plan.rm_first;
+      const bool is_both = general_rm && insn.is_register && insn.reg == insn.rm;
+      if (!is_first || is_both || !replaces_first(insn)) a_.load(reg, gpr_slot(insn.reg));
+      scratch_used = true;
       store_reg = is_first ? plan.writes_first : plan.writes_second;
     }
   } else if (plan.reg == Role::vector) {
@@ -128,7 +137,7 @@ void BlockEmitter::plain(const Insn& insn, const Plan& plan) {
       const bool same = plan.reg == Role::general && insn.reg == insn.rm && scratch_used;
       rm = same ? reg : kAddress;
       clobber(rm);
-      if (!same) a_.load(rm, gpr_slot(insn.rm));
+      if (!same && (!plan.rm_first || !replaces_first(insn))) a_.load(rm, gpr_slot(insn.rm));
       store_rm = plan.rm_first ? plan.writes_first : plan.writes_second;
       if (same) {
         store_reg |= store_rm;

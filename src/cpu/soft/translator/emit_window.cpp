@@ -1,6 +1,7 @@
 // Memory accesses by the host's MMU, in code for an address space with a window (mmu/window.h). An address is
-// brought into the window by PEXT, which takes the low bits; the displacement may be added afterwards, as
-// what it can reach around the window is not mapped.
+// brought into the window by its low bits alone: by AND, or by PEXT, which takes two cycles more, where the
+// flags are needed. The displacement may be added afterwards, as what it can reach around the window is not
+// mapped.
 #include <string_view>
 
 #include "cpu/soft/translator/emitter.h"
@@ -30,6 +31,13 @@ bool writes_named_only(const Insn& insn, const Plan& plan) {
   return true;
 }
 
+void bring_into_window(Assembler& a, HostRegister scratch, HostRegister address, bool keep_flags) {
+  const HostMemory mask = ALCOVE_TRANSLATED(window);
+  if (keep_flags) return a.pext(scratch, address, mask.displacement);
+  if (scratch != address) a.move(scratch, address);
+  a.op({.opcode = 0x23, .wide = true}, scratch, mask);  // AND
+}
+
 }  // namespace
 
 HostMemory BlockEmitter::window_at(unsigned guest, int32_t displacement, Scratch which) {
@@ -41,7 +49,10 @@ HostMemory BlockEmitter::window_at(unsigned guest, int32_t displacement, Scratch
   // Frames keep RCX, as far as possible, and all else has RBP.
   const bool word = which == Scratch::word || (which == Scratch::either && (guest == rsp || guest == rbp));
   const HostRegister scratch = word ? kWord : kAddress;
-  load_into_window(scratch, guest, 0);
+  if (guest != kRipRegister && host(guest) != kNoHostRegister)
+    bring_into_window(a_, scratch, host(guest), flags_live());
+  else
+    load_into_window(scratch, guest, 0);
   reach_[scratch == kWord] = {.guest = static_cast<uint8_t>(guest), .moved = 0};
   return {.base = scratch, .displacement = Window::kOffset + displacement, .gs = true};
 }
@@ -63,7 +74,7 @@ HostMemory BlockEmitter::window_operand(const Insn& insn, bool word_needed) {
                      word_needed ? Scratch::address : Scratch::either);
   const HostRegister linear = address(insn);
   clobber(kAddress);
-  a_.pext(kAddress, linear, ALCOVE_TRANSLATED(window).displacement);
+  bring_into_window(a_, kAddress, linear, flags_live());
   return {.base = kAddress, .displacement = Window::kOffset, .gs = true};
 }
 
@@ -155,7 +166,7 @@ void BlockEmitter::load_into_window(HostRegister scratch, unsigned guest, int32_
     a_.lea(scratch, {.base = from, .displacement = -moved});
     from = scratch;
   }
-  a_.pext(scratch, from, ALCOVE_TRANSLATED(window).displacement);
+  bring_into_window(a_, scratch, from, true);
 }
 
 }  // namespace alcove::cpu::soft
