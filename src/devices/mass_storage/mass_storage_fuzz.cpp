@@ -1,0 +1,66 @@
+// A hostile USB host of a mass storage device: requests, command blocks, data of any size in any order.
+#include <deque>
+
+#include "devices/mass_storage/testing/host.h"
+
+using namespace alcove;
+using namespace alcove::devices::mass_storage;
+using namespace alcove::devices::mass_storage::testing;
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  if (size == 0) return 0;
+  std::deque<HostTransfer> transfers;
+  Host host(data[0] & 1);
+  std::array<HostTransfer*, 2> waiting{};
+  auto input = std::as_bytes(std::span(data + 1, size - 1));
+  const auto take = [&](size_t count) {
+    const auto part = input.first(std::min(count, input.size()));
+    input = input.subspan(part.size());
+    return Bytes(part.begin(), part.end());
+  };
+  const auto submit = [&](uint8_t endpoint, Bytes bytes) {
+    HostTransfer*& previous = waiting[endpoint >> 7];
+    if (previous && !previous->status && !host.cancel(*previous)) host.settle();
+    transfers.emplace_back(endpoint, std::move(bytes));
+    previous = &transfers.back();
+    host.submit(*previous);
+  };
+  while (!input.empty()) {
+    const auto what = std::to_integer<unsigned>(take(1)[0]);
+    switch (what % 6) {
+      case 0:
+      case 1: {  // A command block, valid but for what the input says.
+        spec::usb_storage::CommandBlock block{.signature = spec::usb_storage::kCommandSignature};
+        Bytes bytes = take(6 + 16);
+        bytes.resize(22);
+        block.data_length = std::to_integer<uint32_t>(bytes[0]) << (what & 0x40 ? 8 : 0);
+        block.flags = what & 0x80;
+        block.length = static_cast<uint8_t>(std::to_integer<unsigned>(bytes[1]) % 17);
+        std::memcpy(block.command.data(), bytes.data() + 6, 16);
+        Bytes whole(sizeof block);
+        std::memcpy(whole.data(), &block, sizeof block);
+        submit(2, std::move(whole));
+        break;
+      }
+      case 2:
+        submit(2, take(what));
+        break;
+      case 3:
+        submit(0x81, Bytes(what * 32));
+        break;
+      case 4: {
+        Bytes bytes = take(8);
+        bytes.resize(8);
+        spec::usb::SetupPacket setup;
+        std::memcpy(&setup, bytes.data(), sizeof setup);
+        (void)host.request(setup, take(what >> 4));
+        break;
+      }
+      default:
+        host.settle();
+        break;
+    }
+  }
+  host.settle();
+  return 0;
+}

@@ -1,0 +1,132 @@
+// A USB host for tests, with transfers from its own memory, and a disk that traps on what no device may ask.
+#pragma once
+
+#include <cstring>
+#include <functional>
+#include <memory>
+
+#include "devices/mass_storage/mass_storage.h"
+
+namespace alcove::devices::mass_storage::testing {
+
+constexpr uint64_t kDiskSize = 64 << 10;
+
+class CheckedDisk final : public storage::Disk {
+ public:
+  uint64_t size() const override { return kDiskSize; }
+  bool is_read_only() const override { return false; }
+  storage::IoResult read(uint64_t offset, std::span<const iovec> buffers) override {
+    for (const iovec& buffer : buffers) {
+      std::memcpy(buffer.iov_base, at(offset, buffer.iov_len), buffer.iov_len);
+      offset += buffer.iov_len;
+    }
+    return result();
+  }
+  storage::IoResult write(uint64_t offset, std::span<const iovec> buffers) override {
+    for (const iovec& buffer : buffers) {
+      std::memcpy(at(offset, buffer.iov_len), buffer.iov_base, buffer.iov_len);
+      offset += buffer.iov_len;
+    }
+    return result();
+  }
+  storage::IoResult flush() override {
+    ++flushes;
+    if (on_flush) on_flush();
+    return result();
+  }
+  storage::IoResult discard(uint64_t offset, uint64_t size) override {
+    std::memset(at(offset, size), 0, size);
+    return result();
+  }
+  storage::IoResult write_zeroes(uint64_t offset, uint64_t size, bool) override {
+    return discard(offset, size);
+  }
+
+  std::vector<std::byte> contents = std::vector<std::byte>(kDiskSize);
+  std::atomic<unsigned> flushes = 0;
+  std::atomic<int> error = 0;
+  std::function<void()> on_flush;  // On the device's thread.
+
+ private:
+  std::byte* at(uint64_t offset, uint64_t size) {
+    if (offset > kDiskSize || size > kDiskSize - offset) __builtin_trap();
+    return contents.data() + offset;
+  }
+  storage::IoResult result() const {
+    if (error != 0) return std::unexpected(error.load());
+    return {};
+  }
+};
+
+class HostTransfer final : public usb::Transfer {
+ public:
+  HostTransfer(uint8_t endpoint, std::vector<std::byte> contents) : bytes(std::move(contents)) {
+    endpoint_ = endpoint;
+    size_ = bytes.size();
+    // In two pieces.
+    const size_t half = bytes.size() / 2;
+    if (half != 0) buffers_.push_back({.iov_base = bytes.data(), .iov_len = half});
+    if (!bytes.empty()) buffers_.push_back({.iov_base = bytes.data() + half, .iov_len = bytes.size() - half});
+  }
+  void complete(Status how, uint64_t size) override {
+    if (status || size > bytes.size()) __builtin_trap();
+    status = how;
+    transferred = size;
+  }
+  std::vector<std::byte> bytes;
+  std::optional<Status> status;
+  uint64_t transferred = 0;
+};
+
+class Host {
+ public:
+  explicit Host(bool is_optical = false) {
+    auto made = std::make_unique<CheckedDisk>();
+    disk = made.get();
+    device = std::make_shared<MassStorage>(
+        std::move(made), MassStorageOptions{.is_optical = is_optical, .serial = "0123456789AB"},
+        loop_.loop());
+    request({.request_type = 0x00, .request = spec::usb::kSetConfiguration, .value = 1});
+  }
+  ~Host() {
+    if (device) device->pause();
+  }
+  void pull_out() {
+    loop_.loop().call([&] { device = nullptr; });
+    loop_.loop().call([] {});
+  }
+
+  std::optional<Bytes> request(const spec::usb::SetupPacket& setup, std::span<const std::byte> data = {}) {
+    std::optional<Bytes> answer;
+    loop_.loop().call([&] { answer = device->control(setup, data); });
+    return answer;
+  }
+  void submit(HostTransfer& transfer) {
+    loop_.loop().call([&] { device->submit(transfer); });
+  }
+  // False: it is under way.
+  bool cancel(HostTransfer& transfer) {
+    bool done = false;
+    loop_.loop().call([&] { done = transfer.status || device->cancel(transfer); });
+    return done;
+  }
+  // Until the device has done what it can.
+  void settle() {
+    device->pause();
+    device->resume();
+    loop_.loop().call([] {});
+    device->pause();
+    device->resume();
+    loop_.loop().call([] {});
+  }
+
+  CheckedDisk* disk = nullptr;
+
+ private:
+  exec::LoopThread loop_{"test"};
+
+ public:
+  std::shared_ptr<MassStorage> device;
+};
+
+}  // namespace alcove::devices::mass_storage::testing
