@@ -34,9 +34,11 @@ void clear(uint64_t* word) {
   if (*word != 0) *word = 0;
 }
 
+// Not to be dumped: a core file's writer would make the host give memory for every page of a sparse file.
 bool map_at(uint64_t address, size_t size, int file, size_t offset) {
-  return mmap(reinterpret_cast<void*>(address), size, PROT_READ | PROT_WRITE,
-              MAP_SHARED | MAP_FIXED | MAP_NORESERVE, file, static_cast<off_t>(offset)) != MAP_FAILED;
+  void* const memory = mmap(reinterpret_cast<void*>(address), size, PROT_READ | PROT_WRITE,
+                            MAP_SHARED | MAP_FIXED | MAP_NORESERVE, file, static_cast<off_t>(offset));
+  return memory != MAP_FAILED && madvise(memory, size, MADV_DONTDUMP) == 0;
 }
 
 }  // namespace
