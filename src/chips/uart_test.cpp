@@ -158,7 +158,10 @@ TEST_F(UartTest, ShowsAFullTransmitterWhileThePortTakesNothing) {
   // A transmitter that stays full for this long is one whose pipe is full, not one that the port's thread
   // serves.
   while (exec::Clock::now() - full_since < 100ms && exec::Clock::now() < limit) {
-    if (!(read(uart::kLineStatus) & uart::kStatusHoldingEmpty)) continue;
+    if (!(read(uart::kLineStatus) & uart::kStatusHoldingEmpty)) {
+      std::this_thread::yield();
+      continue;
+    }
     write(uart::kData, 'x');
     ++printed;
     full_since = exec::Clock::now();

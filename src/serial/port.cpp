@@ -188,7 +188,8 @@ size_t Port::write(std::span<const std::byte> output) {
   }
   log_.append(output.first(taken));
   const bool first = writing_ && !queue_.empty() && !std::exchange(flush_posted_, true);
-  const bool much = writing_ && queue_.size() >= kMuch && !std::exchange(much_posted_, true);
+  const bool much =
+      writing_ && queue_.size() >= std::min(kMuch, options_.queue_size) && !std::exchange(much_posted_, true);
   lock.unlock();
   if (much)
     post(&Port::flush);
