@@ -38,7 +38,7 @@ _alcove() {
     key=${previous##*,}
   fi
   if [ "$COMP_CWORD" -eq 1 ]; then
-    _alcove_add "$current" < <(printf '%s\n' run create start stop pause resume console view screenshot type list info delete efi doctor --help --version)
+    _alcove_add "$current" < <(printf '%s\n' run create start stop pause resume console view screenshot usb type list info delete efi doctor --help --version)
     return
   fi
   case $key in
@@ -50,15 +50,16 @@ _alcove() {
     --kernel|--initrd) _alcove_files -f -- "$current"; return ;;
     --disk) _alcove_list "$current" readonly caching= sync= id= || _alcove_files -f -- "$current"; return ;;
     --nvme) _alcove_list "$current" readonly caching= sync= serial= || _alcove_files -f -- "$current"; return ;;
+    --usb-disk) _alcove_list "$current" readonly cdrom caching= sync= || _alcove_files -f -- "$current"; return ;;
     --net) _alcove_list "$current" forward= mac= || _alcove_add "$current" < <(printf '%s\n' nat none); return ;;
-    --keyboard) _alcove_add "$current" < <(printf '%s\n' virtio none); return ;;
-    --pointer) _alcove_add "$current" < <(printf '%s\n' virtio trackpad none); return ;;
+    --keyboard) _alcove_add "$current" < <(printf '%s\n' usb virtio none); return ;;
+    --pointer) _alcove_add "$current" < <(printf '%s\n' usb virtio trackpad none); return ;;
     --view) _alcove_list "$current" port= display= || _alcove_add "$current" < <(printf '%s\n' web vnc none); return ;;
     --hypervisor) _alcove_add "$current" < <(printf '%s\n' auto kvm soft); return ;;
     --cpu) _alcove_add "$current" < <(printf '%s\n' host x86-64-v1 x86-64-v2 x86-64-v3); return ;;
     --cpus|--memory|--cmdline|--label|--size|--display|--new-disk|--timeout|--key|--delay) return ;;
   esac
-  local machine="--cpus --cpu --memory --kernel --initrd --cmdline --disk --nvme --net --size --keyboard --pointer --hypervisor --label"
+  local machine="--cpus --cpu --memory --kernel --initrd --cmdline --disk --nvme --usb-disk --net --size --keyboard --pointer --hypervisor --label"
   local options="--help"
   case $command in
     run) options+=" --print --view $machine" ;;
@@ -71,7 +72,7 @@ _alcove() {
       esac ;;
     screenshot) options+=" --display" ;;
     type) options+=" --key --delay" ;;
-    info|list|doctor) options+=" --json" ;;
+    info|list|doctor|usb) options+=" --json" ;;
   esac
   case $current in
     -*) _alcove_add "$current" < <(printf '%s\n' $options); return ;;
@@ -86,6 +87,14 @@ _alcove() {
   esac
   if [ "$command" = view ] && [ "$COMP_CWORD" -gt 2 ]; then
     _alcove_list "$current" port= display= || _alcove_add "$current" < <(printf '%s\n' web vnc)
+    return
+  fi
+  if [ "$command" = usb ] && [ "$COMP_CWORD" -eq 2 ]; then
+    _alcove_add "$current" < <(printf '%s\n' attach detach list)
+    return
+  fi
+  if [ "$command" = usb ] && [ "$COMP_CWORD" -gt 3 ]; then
+    _alcove_list "$current" readonly cdrom caching= sync= || _alcove_files -f -- "$current"
     return
   fi
   if [ "$command" = screenshot ] && [ "$COMP_CWORD" -gt 2 ]; then

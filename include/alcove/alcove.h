@@ -16,5 +16,6 @@
 #include <alcove/remote_view.h>
 #include <alcove/serial_port.h>
 #include <alcove/storage.h>
+#include <alcove/usb.h>
 #include <alcove/virtual_machine.h>
 #include <alcove/virtual_machine_configuration.h>

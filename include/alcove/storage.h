@@ -2,6 +2,7 @@
 #pragma once
 
 #include <alcove/error.h>
+#include <alcove/platform.h>
 
 #include <cstdint>
 #include <filesystem>
@@ -76,7 +77,22 @@ struct NVMExpressControllerDeviceConfiguration {
   bool operator==(const NVMExpressControllerDeviceConfiguration&) const = default;
 };
 
+using UUID = GenericMachineIdentifier;
+
+// A USB stick, or a CD-ROM drive with a disc in it: /dev/sda or /dev/sr0. It is plugged into the machine's
+// first USB controller, which the machine has even where none is configured. Firmware, installers and all
+// operating systems of these years have drivers.
+struct USBMassStorageDeviceConfiguration {
+  UUID uuid;  // Tells it from other devices; random by default. The guest sees it as the serial number.
+  StorageDeviceAttachment attachment;
+  // The image is a disc's (an .iso file), in a drive that reads only.
+  bool optical_disc = false;
+
+  bool operator==(const USBMassStorageDeviceConfiguration&) const = default;
+};
+
 using StorageDeviceConfiguration =
-    std::variant<VirtioBlockDeviceConfiguration, NVMExpressControllerDeviceConfiguration>;
+    std::variant<VirtioBlockDeviceConfiguration, NVMExpressControllerDeviceConfiguration,
+                 USBMassStorageDeviceConfiguration>;
 
 }  // namespace alcove

@@ -5,6 +5,7 @@
 #include <alcove/error.h>
 #include <alcove/executor.h>
 #include <alcove/input.h>
+#include <alcove/usb.h>
 #include <alcove/virtual_machine_configuration.h>
 
 #include <cstdint>
@@ -153,6 +154,7 @@ class VirtualMachine {
   const std::vector<MemoryBalloonDevice*>& memory_balloon_devices() const;
   const std::vector<GraphicsDevice*>& graphics_devices() const;
   const std::vector<SerialPort*>& serial_ports() const;
+  const std::vector<USBController*>& usb_controllers() const;
 
   // A place where input comes from, one for each view: its events go to the configured keyboards, pointing
   // devices and trackpads of the running machine. May be opened while the machine is stopped.

@@ -12,6 +12,7 @@
 #include <alcove/platform.h>
 #include <alcove/serial_port.h>
 #include <alcove/storage.h>
+#include <alcove/usb.h>
 
 #include <cstdint>
 #include <filesystem>
@@ -42,6 +43,7 @@ struct VirtualMachineConfiguration {
   PlatformConfiguration platform;
   std::optional<BootLoader> boot_loader;  // Required.
   std::vector<StorageDeviceConfiguration> storage_devices;
+  std::vector<USBControllerConfiguration> usb_controllers;  // At most four.
   std::vector<NetworkDeviceConfiguration> network_devices;
   std::vector<GraphicsDeviceConfiguration> graphics_devices;  // At most one.
   std::vector<SerialPortConfiguration> serial_ports;

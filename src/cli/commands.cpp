@@ -72,6 +72,13 @@ int create(const std::string& name, const MachineOptions& options, const std::st
     auto& disk = std::get<DiskImageStorageDeviceAttachment>(attachment);
     disk.path = std::filesystem::absolute(disk.path);
   }
+  for (auto& controller : configuration.usb_controllers) {
+    for (auto& device : std::get<XHCIControllerConfiguration>(controller).usb_devices) {
+      auto& disk = std::get<DiskImageStorageDeviceAttachment>(
+          std::get<USBMassStorageDeviceConfiguration>(device).attachment);
+      disk.path = std::filesystem::absolute(disk.path);
+    }
+  }
   if (configuration.boot_loader) {
     auto& loader = std::get<LinuxBootLoader>(*configuration.boot_loader);
     loader.kernel = std::filesystem::absolute(loader.kernel);

@@ -31,6 +31,10 @@ int type(const Bundle& bundle, const std::string& text, const std::vector<std::s
          unsigned delay_milliseconds);
 // Shows the display of a running machine until it stops or this program is interrupted.
 int view(const Bundle& bundle, const RemoteViewOptions& options);
+// FILE with options as for --usb-disk; the id that `usb list` shows, or its beginning.
+int usb_attach(const Bundle& bundle, const std::string& device);
+int usb_detach(const Bundle& bundle, const std::string& id);
+int usb_list(const Bundle& bundle, bool json);
 int list(bool json);
 int info(const Bundle& bundle, bool json);
 int remove(const Bundle& bundle, bool yes);

@@ -78,6 +78,13 @@ void MachineOptions::add_to(CLI::App& command) {
       ->type_name("FILE[,OPTION]...")
       ->take_all();
   command
+      .add_option("--usb-disk", usb_disks,
+                  "Disk image as a USB stick; options: readonly, cdrom (a disc in a drive), and caching= and "
+                  "sync= as of --disk; may be repeated")
+      ->group(group)
+      ->type_name("FILE[,OPTION]...")
+      ->take_all();
+  command
       .add_option("--net", networks,
                   "Network card; options of nat: forward=PROTOCOL:[ADDRESS:]PORT:[ADDRESS:]PORT, "
                   "mac=ADDRESS; may be repeated (default: nat)")
@@ -87,13 +94,14 @@ void MachineOptions::add_to(CLI::App& command) {
   command.add_option("--size", display_size, "A display of this size, e.g. 1280x800 (default: no display)")
       ->group(group)
       ->type_name("WIDTHxHEIGHT");
-  command.add_option("--keyboard", keyboards, "Keyboard: virtio or none; may be repeated (default: none)")
+  command
+      .add_option("--keyboard", keyboards, "Keyboard: usb, virtio or none; may be repeated (default: none)")
       ->group(group)
       ->type_name("KIND")
       ->take_all();
   command
       .add_option("--pointer", pointers,
-                  "Pointing device: virtio, trackpad or none; may be repeated (default: none)")
+                  "Pointing device: usb, virtio, trackpad or none; may be repeated (default: none)")
       ->group(group)
       ->type_name("KIND")
       ->take_all();
@@ -115,7 +123,8 @@ Result<> add_keyboard(const std::string& kind, VirtualMachineConfiguration& conf
   } else if (kind == "virtio") {
     configuration.keyboards.emplace_back(VirtioKeyboardConfiguration{});
   } else {
-    return usage("--keyboard", fmt::format("'{}' is not a kind of keyboard", kind), "use virtio or none");
+    return usage("--keyboard", fmt::format("'{}' is not a kind of keyboard", kind),
+                 "use usb, virtio or none");
   }
   return {};
 }
@@ -131,7 +140,7 @@ Result<> add_pointer(const std::string& kind, VirtualMachineConfiguration& confi
     devices.emplace_back(VirtioTrackpadConfiguration{});
   } else {
     return usage("--pointer", fmt::format("'{}' is not a kind of pointing device", kind),
-                 "use virtio, trackpad or none");
+                 "use usb, virtio, trackpad or none");
   }
   return {};
 }
@@ -141,6 +150,7 @@ Result<> add_pointer(const std::string& kind, VirtualMachineConfiguration& confi
 VirtualMachineConfiguration default_configuration() {
   VirtualMachineConfiguration configuration;
   configuration.cpu_count = std::clamp(std::thread::hardware_concurrency() / 2, 1u, 4u);
+  configuration.usb_controllers = {XHCIControllerConfiguration{}};
   configuration.network_devices = {
       VirtioNetworkDeviceConfiguration{.attachment = NATNetworkDeviceAttachment{}}};
   configuration.serial_ports = {UART16550SerialPortConfiguration{}};
@@ -215,6 +225,29 @@ Result<StorageDeviceConfiguration> parse_nvme(const std::string& text) {
   return device;
 }
 
+Result<USBMassStorageDeviceConfiguration> parse_usb_disk(const std::string& option, const std::string& text) {
+  const std::vector<std::string> parts = split(text);
+  USBMassStorageDeviceConfiguration device;
+  DiskImageStorageDeviceAttachment attachment{.path = parts[0]};
+  for (const std::string& part : std::span(parts).subspan(1)) {
+    const auto [key, value] = key_and_value(part);
+    if (key == "readonly" && value.empty()) {
+      attachment.read_only = true;
+    } else if (key == "cdrom" && value.empty()) {
+      device.optical_disc = attachment.read_only = true;
+    } else if (key == "caching" && from_string<DiskImageCachingMode>(value)) {
+      attachment.caching_mode = *from_string<DiskImageCachingMode>(value);
+    } else if (key == "sync" && from_string<DiskImageSynchronizationMode>(value)) {
+      attachment.synchronization_mode = *from_string<DiskImageSynchronizationMode>(value);
+    } else {
+      return usage(option, fmt::format("'{}' is not an option of a USB disk", part),
+                   "use readonly, cdrom, caching=auto|cached|uncached or sync=full|fsync|none");
+    }
+  }
+  device.attachment = attachment;
+  return device;
+}
+
 Result<std::optional<NetworkDeviceConfiguration>> parse_network(const std::string& text) {
   const std::vector<std::string> parts = split(text);
   if (parts[0] == "none" && parts.size() == 1) return std::nullopt;
@@ -281,6 +314,16 @@ Result<> MachineOptions::apply(VirtualMachineConfiguration& configuration) const
     auto device = parse_nvme(disk);
     if (!device) return std::unexpected(device.error());
     configuration.storage_devices.push_back(*device);
+  }
+  if (!usb_disks.empty()) {
+    if (configuration.usb_controllers.empty()) configuration.usb_controllers.emplace_back();
+    auto& devices = std::get<XHCIControllerConfiguration>(configuration.usb_controllers.front()).usb_devices;
+    devices.clear();
+    for (const std::string& disk : usb_disks) {
+      auto device = parse_usb_disk("--usb-disk", disk);
+      if (!device) return std::unexpected(device.error());
+      devices.emplace_back(*device);
+    }
   }
   if (!networks.empty()) configuration.network_devices.clear();
   for (const std::string& network : networks) {

@@ -25,6 +25,7 @@ struct MachineOptions {
   std::vector<std::string> nvme_disks;      // FILE[,readonly][,caching=…][,sync=…][,serial=…]
   std::vector<std::string> keyboards;       // usb, virtio or none
   std::vector<std::string> pointers;        // usb, virtio, trackpad or none
+  std::vector<std::string> usb_disks;       // FILE[,readonly][,cdrom][,caching=…][,sync=…]
   std::vector<std::string> networks;        // nat[,forward=tcp:2222:22]…[,mac=…] or none
   std::optional<std::string> display_size;  // WIDTHxHEIGHT
   std::optional<std::string> hypervisor;
@@ -50,6 +51,7 @@ Result<uint64_t> parse_size_option(const std::string& option, const std::string&
 Result<VirtioGraphicsScanoutConfiguration> parse_display_size(const std::string& text);
 Result<StorageDeviceConfiguration> parse_disk(const std::string& text);
 Result<StorageDeviceConfiguration> parse_nvme(const std::string& text);
+Result<USBMassStorageDeviceConfiguration> parse_usb_disk(const std::string& option, const std::string& text);
 // Nothing for "none".
 Result<std::optional<NetworkDeviceConfiguration>> parse_network(const std::string& text);
 

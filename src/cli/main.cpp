@@ -58,7 +58,7 @@ int main(int argc, char** argv) {
   std::string name;
   bool json = false, force = false, yes = false, print = false;
   unsigned timeout = 90;
-  std::string new_disk, file, view_text = "none", view_kind = "web";
+  std::string new_disk, file, usb_device, view_text = "none", view_kind = "web";
   unsigned display = 0;
 
   CLI::App* run_command = app.add_subcommand(
@@ -130,6 +130,28 @@ int main(int argc, char** argv) {
   screenshot_command->add_option("--display", display, "Which one, if it has several (default: 0)")
       ->type_name("N")
       ->check(whole_number);
+  CLI::App* usb_command =
+      app.add_subcommand("usb", "Plug USB disks into a running machine and pull them out");
+  usb_command->require_subcommand(1);
+  const auto add_usb = [&](const std::string& command, const std::string& help, auto action) {
+    CLI::App* added = usb_command->add_subcommand(command, help);
+    added->add_option("NAME", name, "A running machine's name or folder")->required()->type_name("");
+    added->callback([&, action] { status = with_bundle(name, action); });
+    return added;
+  };
+  add_usb("attach", "Plug a disk image in",
+          [&](const Bundle& bundle) { return usb_attach(bundle, usb_device); })
+      ->add_option("FILE", usb_device, "The image, and options as for --usb-disk")
+      ->required()
+      ->type_name("");
+  add_usb("detach", "Pull a USB disk out",
+          [&](const Bundle& bundle) { return usb_detach(bundle, usb_device); })
+      ->add_option("ID", usb_device, "As `alcove usb list` shows it, or its beginning")
+      ->required()
+      ->type_name("");
+  add_usb("list", "Show what is plugged in", [&](const Bundle& bundle) {
+    return usb_list(bundle, json);
+  })->add_flag("--json", json, "For programs");
   add("info", "Show a kept machine", [&](const Bundle& bundle) {
     return info(bundle, json);
   })->add_flag("--json", json, "For programs");

@@ -53,11 +53,21 @@ nlohmann::json describe(VirtualMachine& machine) {
                         {"addresses", device->addresses()},
                         {"port_forwards", forwards}});
   }
-  return {{"state", to_string(machine.state())},
-          {"hypervisor", machine.hypervisor()},
-          {"process_id", machine.process_id()},
-          {"resident_memory_size", machine.resident_memory_size()},
-          {"network_devices", networks}};
+  nlohmann::json usb_devices = nlohmann::json::array();
+  for (const USBController* controller : machine.usb_controllers()) {
+    for (const auto& device : controller->usb_devices()) {
+      const auto* storage = dynamic_cast<const USBMassStorageDevice*>(device.get());
+      if (!storage) continue;
+      const auto& image = std::get<DiskImageStorageDeviceAttachment>(storage->configuration().attachment);
+      usb_devices.push_back({{"uuid", device->uuid().string()},
+                             {"type", storage->configuration().optical_disc ? "cdrom" : "disk"},
+                             {"path", image.path.string()},
+                             {"read_only", image.read_only}});
+    }
+  }
+  return {{"state", to_string(machine.state())}, {"hypervisor", machine.hypervisor()},
+          {"process_id", machine.process_id()},  {"resident_memory_size", machine.resident_memory_size()},
+          {"network_devices", networks},         {"usb_devices", usb_devices}};
 }
 
 std::string description_text(const nlohmann::json& machine) {

@@ -67,6 +67,29 @@ void RunningMachine::stop(Done done) {
   later(std::move(done))({});
 }
 
+void RunningMachine::attach_usb(const USBMassStorageDeviceConfiguration& device, Done done) {
+  const auto& controllers = machine_->usb_controllers();
+  if (controllers.empty()) {
+    return done(fail(kUSBControllerNotFound, "usb_controllers", "the machine has no USB controller",
+                     "add one to the machine file: [[usb_controllers]] with type = \"xhci\""));
+  }
+  controllers.front()->attach(std::make_shared<USBMassStorageDevice>(device), later(std::move(done)));
+}
+void RunningMachine::detach_usb(const std::string& id, Done done) {
+  std::vector<std::shared_ptr<USBDevice>> found;
+  for (const USBController* controller : machine_->usb_controllers()) {
+    for (auto& device : controller->usb_devices()) {
+      if (!id.empty() && device->uuid().string().starts_with(id)) found.push_back(std::move(device));
+    }
+  }
+  if (found.size() != 1) {
+    return done(fail(kUSBDeviceNotFound, id,
+                     found.empty() ? "no such USB device is plugged in" : "several USB devices begin so",
+                     "`alcove usb list` shows them"));
+  }
+  found.front()->usb_controller()->detach(found.front(), later(std::move(done)));
+}
+
 std::optional<Error> RunningMachine::error() const {
   if (plug_is_pulled_) return std::nullopt;
   return start_error_ ? start_error_ : machine_->error();

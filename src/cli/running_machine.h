@@ -25,6 +25,9 @@ class RunningMachine {
   void resume(Done done);
   // Also where the machine hangs in another change of its state: then its process is killed.
   void stop(Done done);
+  void attach_usb(const USBMassStorageDeviceConfiguration& device, Done done);
+  // By the beginning of its uuid, or all of it.
+  void detach_usb(const std::string& id, Done done);
   Result<> request_stop() { return machine_->request_stop(); }
 
   // Readable when call_back() has something to call.

@@ -151,6 +151,12 @@ void Supervisor::answer(Client& client, const nlohmann::json& request) {
     send_screenshot(client, request);
   } else if (command == "keys") {
     reply(client, press(client, request));
+  } else if (command == "attach_usb") {
+    auto device = parse_usb_disk("", request.value("device", ""));
+    if (!device) return reply(client, std::unexpected(device.error()));
+    running_.attach_usb(*device, reply_later(client));
+  } else if (command == "detach_usb") {
+    running_.detach_usb(request.value("id", ""), reply_later(client));
   } else if (command == "console") {
     open_console(client);
   } else {

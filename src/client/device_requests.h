@@ -3,8 +3,10 @@
 #include <alcove/error.h>
 
 #include <functional>
+#include <vector>
 
 #include "config/json.h"
+#include "support/unique_fd.h"
 
 namespace alcove::client {
 
@@ -13,7 +15,10 @@ class DeviceRequests {
  public:
   using Handler = std::move_only_function<void(Result<config::Json>)>;
   virtual ~DeviceRequests() = default;
-  virtual void request_for_device(config::Json request, Handler handler) = 0;
+  virtual void request_for_device(config::Json request, Handler handler,
+                                  std::vector<UniqueFd> descriptors = {}) = 0;
+  // Runs the task on the executor, later.
+  virtual void post_for_device(std::move_only_function<void()> task) = 0;
 };
 
 }  // namespace alcove::client

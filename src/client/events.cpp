@@ -57,6 +57,8 @@ void VirtualMachine::Implementation::started(const Json& message) {
     networks[index]->set_addresses(control::texts_of(devices[index], "addresses"));
   }
   for (const auto& balloon : balloons) balloon->reset();
+  for (const auto& controller : usb) controller->clear();
+  for (const auto& controller : usb) controller->reset();
   set_state(State::running);
   complete<void>(std::exchange(start_completion_, {}), {});
 }
@@ -116,6 +118,8 @@ void VirtualMachine::Implementation::process_ended(const std::string& how) {
     network->set_addresses({});
     network->set_port_forwards({});
   }
+  for (const auto& controller : usb) controller->clear();
+  for (const auto& controller : usb) controller->reset();
   if (ending.kind == Kind::machine_failed) error_ = ending.error;
   set_state(ending.kind == Kind::machine_failed ? State::error : State::stopped);
 

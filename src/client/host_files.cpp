@@ -39,24 +39,9 @@ class Opener {
   }
 
   Result<> open(const DiskImageStorageDeviceAttachment& image, const std::string& where) {
-    const int direct = image.caching_mode == DiskImageCachingMode::uncached ? O_DIRECT : 0;
-    UniqueFd descriptor(
-        ::open(image.path.c_str(), (image.read_only ? O_RDONLY : O_RDWR) | direct | O_CLOEXEC));
-    if (!descriptor) {
-      const char* hint = errno == EINVAL && direct != 0
-                             ? "its file system has no uncached access: set caching_mode to cached"
-                         : image.read_only                   ? ""
-                         : errno == EROFS || errno == EACCES ? "set read_only if the guest need not write"
-                                                             : "";
-      return cannot_open(where + ".path", image.path, hint, ErrorCode::invalid_disk_image);
-    }
-    if (image.locking_mode == DiskImageLockingMode::automatic) {
-      if (auto locked = lock_image(descriptor.get(), !image.read_only, image.path); !locked) {
-        locked.error().where = where + ".path";
-        return locked;
-      }
-    }
-    descriptors_.add(where, std::move(descriptor));
+    auto descriptor = open_disk_image(image, where);
+    if (!descriptor) return std::unexpected(std::move(descriptor.error()));
+    descriptors_.add(where, *std::move(descriptor));
     return {};
   }
 
@@ -156,6 +141,26 @@ const std::optional<SerialPortAttachment>& attachment_of(const SerialPortConfigu
 
 }  // namespace
 
+Result<UniqueFd> open_disk_image(const DiskImageStorageDeviceAttachment& image, const std::string& where) {
+  const int direct = image.caching_mode == DiskImageCachingMode::uncached ? O_DIRECT : 0;
+  UniqueFd descriptor(::open(image.path.c_str(), (image.read_only ? O_RDONLY : O_RDWR) | direct | O_CLOEXEC));
+  if (!descriptor) {
+    const char* hint = errno == EINVAL && direct != 0
+                           ? "its file system has no uncached access: set caching_mode to cached"
+                       : image.read_only                   ? ""
+                       : errno == EROFS || errno == EACCES ? "set read_only if the guest need not write"
+                                                           : "";
+    return cannot_open(where + ".path", image.path, hint, ErrorCode::invalid_disk_image);
+  }
+  if (image.locking_mode == DiskImageLockingMode::automatic) {
+    if (auto locked = lock_image(descriptor.get(), !image.read_only, image.path); !locked) {
+      locked.error().where = where + ".path";
+      return std::unexpected(std::move(locked.error()));
+    }
+  }
+  return descriptor;
+}
+
 Result<std::vector<SerialPortFiles>> open_serial_ports(const VirtualMachineConfiguration& configuration) {
   std::vector<SerialPortFiles> ports;
   for (size_t index = 0; index < configuration.serial_ports.size(); ++index) {
@@ -191,6 +196,15 @@ Result<machine::Descriptors> open_host_files(const VirtualMachineConfiguration& 
                                         configuration.storage_devices[index]);
     const std::string where = fmt::format("storage_devices[{}].attachment", index);
     opened = std::visit([&](const auto& backing) { return opener.open(backing, where); }, attachment);
+  }
+  for (size_t index = 0; index < configuration.usb_controllers.size(); ++index) {
+    const auto& devices =
+        std::get<XHCIControllerConfiguration>(configuration.usb_controllers[index]).usb_devices;
+    for (size_t device = 0; opened && device < devices.size(); ++device) {
+      const std::string where = fmt::format("usb_controllers[{}].usb_devices[{}].attachment", index, device);
+      opened = std::visit([&](const auto& backing) { return opener.open(backing, where); },
+                          std::get<USBMassStorageDeviceConfiguration>(devices[device]).attachment);
+    }
   }
   for (size_t index = 0; opened && index < serial_ports.size(); ++index) {
     const std::string where = fmt::format("serial_ports[{}]", index);

@@ -25,6 +25,9 @@ struct SerialPortFiles {
 // One for each of the configuration's serial ports.
 Result<std::vector<SerialPortFiles>> open_serial_ports(const VirtualMachineConfiguration& configuration);
 
+// An image, opened as its attachment says, and locked.
+Result<UniqueFd> open_disk_image(const DiskImageStorageDeviceAttachment& image, const std::string& where);
+
 // The files for one start, as src/machine/descriptors.h lists them. Images are locked. Empties files of
 // serial ports that are not appended to.
 Result<machine::Descriptors> open_host_files(const VirtualMachineConfiguration& configuration,

@@ -66,6 +66,12 @@ void VirtualMachine::Implementation::make_devices(const client::GraphicsFiles& g
     serials.push_back(std::make_unique<client::SerialPortProxy>(files));
     serial_ports.push_back(serials.back().get());
   }
+  const auto plugged = std::make_shared<client::PluggedDevices>();
+  for (const auto& controller : configuration_.usb_controllers) {
+    usb.push_back(std::make_unique<client::USBControllerProxy>(
+        *this, plugged, usb.size(), std::get<XHCIControllerConfiguration>(controller)));
+    usb_controllers.push_back(usb.back().get());
+  }
 }
 
 void VirtualMachine::Implementation::make_displays(const client::GraphicsFiles& graphics_files) {
@@ -154,19 +160,22 @@ Result<> VirtualMachine::Implementation::wait_until_stopped() const {
   return {};
 }
 
-void VirtualMachine::Implementation::request(Json request, Handler handler) {
+void VirtualMachine::Implementation::request(Json request, Handler handler,
+                                             std::vector<UniqueFd> descriptors) {
   const uint64_t id = next_id_++;
   pending_.emplace(id, std::move(handler));
   request["id"] = id;
-  io_->loop().post([this, request = std::move(request)]() mutable {
-    if (process_) process_->send(std::move(request));
+  io_->loop().post([this, request = std::move(request), descriptors = std::move(descriptors)]() mutable {
+    if (process_) process_->send(std::move(request), std::move(descriptors));
   });
 }
 
-void VirtualMachine::Implementation::request_for_device(Json request, Handler handler) {
+void VirtualMachine::Implementation::request_for_device(Json request, Handler handler,
+                                                        std::vector<UniqueFd> descriptors) {
   const std::lock_guard lock(mutex_);
   const bool is_live = state_ == State::running || state_ == State::paused;
-  if (is_live && !closed_) return this->request(std::move(request), std::move(handler));
+  if (is_live && !closed_)
+    return this->request(std::move(request), std::move(handler), std::move(descriptors));
   post([handler = std::move(handler), error = refused("ask a device of", state_)]() mutable {
     handler(error);
   });

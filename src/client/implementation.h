@@ -21,6 +21,7 @@
 #include "client/machine_process.h"
 #include "client/observation.h"
 #include "client/thread_executor.h"
+#include "client/usb_controller.h"
 #include "exec/event_loop.h"
 
 namespace alcove {
@@ -55,7 +56,8 @@ class VirtualMachine::Implementation final : public client::DeviceRequests,
   const std::vector<client::SerialPortFiles>& serial_port_files() const { return serial_port_files_; }
 
   // A request by a live device: fails unless the machine runs or is paused.
-  void request_for_device(Json request, Handler handler) override;
+  void request_for_device(Json request, Handler handler, std::vector<UniqueFd> descriptors) override;
+  void post_for_device(std::move_only_function<void()> task) override { post(std::move(task)); }
   // As InputTarget has them, for input sources.
   uint64_t run_number() const override;
   Result<> send_input(const InputEvent& event, bool releases) override;
@@ -70,10 +72,12 @@ class VirtualMachine::Implementation final : public client::DeviceRequests,
   std::vector<std::unique_ptr<client::MemoryBalloonProxy>> balloons;
   std::vector<std::unique_ptr<client::GraphicsDeviceProxy>> graphics;
   std::vector<std::unique_ptr<client::SerialPortProxy>> serials;
+  std::vector<std::unique_ptr<client::USBControllerProxy>> usb;
   std::vector<NetworkDevice*> network_devices;
   std::vector<MemoryBalloonDevice*> memory_balloon_devices;
   std::vector<GraphicsDevice*> graphics_devices;
   std::vector<SerialPort*> serial_ports;
+  std::vector<USBController*> usb_controllers;
 
  private:
   // Why the process is about to end, as far as it has been asked or has told.
@@ -93,7 +97,7 @@ class VirtualMachine::Implementation final : public client::DeviceRequests,
 
   // With mutex_ held; what they call back is posted.
   void set_state(State state);
-  void request(Json request, Handler handler);
+  void request(Json request, Handler handler, std::vector<UniqueFd> descriptors = {});
   void fail_pending(const Error& error);
 
   // On the input and output thread.

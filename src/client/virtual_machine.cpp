@@ -134,6 +134,10 @@ const std::vector<SerialPort*>& VirtualMachine::serial_ports() const {
   return implementation_->serial_ports;
 }
 
+const std::vector<USBController*>& VirtualMachine::usb_controllers() const {
+  return implementation_->usb_controllers;
+}
+
 int VirtualMachine::process_id() const {
   return implementation_->process_id();
 }

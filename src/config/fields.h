@@ -55,6 +55,18 @@ void fields(V& visit, T& value) {
   visit("attachment", value.attachment);
 }
 
+template <class V, Is<USBMassStorageDeviceConfiguration> T>
+void fields(V& visit, T& value) {
+  visit("uuid", value.uuid);
+  visit("attachment", value.attachment);
+  visit("optical_disc", value.optical_disc);
+}
+
+template <class V, Is<XHCIControllerConfiguration> T>
+void fields(V& visit, T& value) {
+  visit("usb_devices", value.usb_devices);
+}
+
 template <class V, Is<PortForward> T>
 void fields(V& visit, T& value) {
   visit("protocol", value.protocol);
@@ -149,6 +161,7 @@ void fields(V& visit, T& value) {
   visit("platform", value.platform);
   visit("boot_loader", value.boot_loader);
   visit("storage_devices", value.storage_devices);
+  visit("usb_controllers", value.usb_controllers);
   visit("network_devices", value.network_devices);
   visit("graphics_devices", value.graphics_devices);
   visit("serial_ports", value.serial_ports);

@@ -204,6 +204,14 @@ Result<PortForward> port_forward_from_tree(const Json& tree, const std::string& 
   return forward;
 }
 
+Result<USBDeviceConfiguration> usb_device_from_tree(const Json& tree, const std::string& path) {
+  std::vector<Error> errors;
+  USBDeviceConfiguration device;
+  Reader(errors).read(tree, path, device);
+  if (!errors.empty()) return std::unexpected(std::move(errors.front()));
+  return device;
+}
+
 Result<Json> parse_json(std::string_view text, std::string where) {
   Json tree = Json::parse(text, nullptr, false);
   if (tree.is_discarded()) {

@@ -85,6 +85,10 @@ Json to_tree(const PortForward& forward) {
   return Writer(SizeStyle::number).write(forward);
 }
 
+Json to_tree(const USBDeviceConfiguration& device) {
+  return Writer(SizeStyle::number).write(device);
+}
+
 Json to_tree(const BootLoader& boot_loader) {
   return Writer(SizeStyle::number).write(boot_loader);
 }

@@ -58,6 +58,10 @@ template <>
 inline constexpr std::string_view kTypeName<NVMExpressControllerDeviceConfiguration> =
     "nvm_express_controller";
 template <>
+inline constexpr std::string_view kTypeName<USBMassStorageDeviceConfiguration> = "usb_mass_storage";
+template <>
+inline constexpr std::string_view kTypeName<XHCIControllerConfiguration> = "xhci";
+template <>
 inline constexpr std::string_view kTypeName<DiskImageStorageDeviceAttachment> = "disk_image";
 template <>
 inline constexpr std::string_view kTypeName<VirtioNetworkDeviceConfiguration> = "virtio_network";

@@ -34,7 +34,14 @@ inline VirtualMachineConfiguration full_sample() {
                                       .synchronization_mode = DiskImageSynchronizationMode::fsync}},
                           NVMExpressControllerDeviceConfiguration{
                               .serial_number = "N1",
-                              .attachment = DiskImageStorageDeviceAttachment{.path = "/srv/nvme.img"}}},
+                              .attachment = DiskImageStorageDeviceAttachment{.path = "/srv/nvme.img"}},
+                          USBMassStorageDeviceConfiguration{
+                              .attachment = DiskImageStorageDeviceAttachment{.path = "/srv/installer.iso",
+                                                                             .read_only = true},
+                              .optical_disc = true}},
+      .usb_controllers = {XHCIControllerConfiguration{
+          .usb_devices = {USBMassStorageDeviceConfiguration{
+              .attachment = DiskImageStorageDeviceAttachment{.path = "/srv/stick.img"}}}}},
       .network_devices = {VirtioNetworkDeviceConfiguration{
                               .attachment =
                                   NATNetworkDeviceAttachment{

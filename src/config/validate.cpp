@@ -142,6 +142,7 @@ std::vector<Error> VirtualMachineConfiguration::validate() const {
   validate_hypervisor(hypervisor, problems);
   config::validate_boot(*this, problems);
   config::validate_storage(*this, problems);
+  config::validate_usb(*this, problems);
   config::validate_network(*this, problems);
   config::validate_graphics(*this, problems);
   config::validate_serial_ports(*this, problems);

@@ -16,19 +16,9 @@ void check_side(uint16_t length, const std::string& where, Problems& problems) {
 }  // namespace
 
 void validate_input(const VirtualMachineConfiguration& configuration, Problems& problems) {
-  const auto not_yet = [&](const std::string& where, std::string_view instead) {
-    problems.add(where, "machines have no USB controller yet", fmt::format("use {}", instead),
-                 ErrorCode::not_supported);
-  };
-  for (size_t index = 0; index < configuration.keyboards.size(); ++index) {
-    if (std::holds_alternative<USBKeyboardConfiguration>(configuration.keyboards[index]))
-      not_yet(fmt::format("keyboards[{}]", index), "a VirtioKeyboardConfiguration");
-  }
   for (size_t index = 0; index < configuration.pointing_devices.size(); ++index) {
     const auto& device = configuration.pointing_devices[index];
     const std::string where = fmt::format("pointing_devices[{}]", index);
-    if (std::holds_alternative<USBScreenCoordinatePointingDeviceConfiguration>(device))
-      not_yet(where, "a VirtioScreenCoordinatePointingDeviceConfiguration");
     if (const auto* pad = std::get_if<VirtioTrackpadConfiguration>(&device)) {
       check_side(pad->width, where + ".width", problems);
       check_side(pad->height, where + ".height", problems);

@@ -160,20 +160,39 @@ void validate_device(const NVMExpressControllerDeviceConfiguration& device, cons
     problems.add(where + ".serial_number", valid.error().what, valid.error().hint);
 }
 
+void validate_device(const USBMassStorageDeviceConfiguration&, const std::string&, Problems&) {}
+
 }  // namespace
 
 void validate_storage(const VirtualMachineConfiguration& configuration, Problems& problems) {
   StorageValidator validator(problems);
+  const auto validate_image = [&](const StorageDeviceAttachment& attachment, const std::string& where) {
+    std::visit([&](const auto& backing) { validator.validate(backing, where + ".attachment"); }, attachment);
+  };
   for (size_t index = 0; index < configuration.storage_devices.size(); ++index) {
     const std::string where = fmt::format("storage_devices[{}]", index);
     std::visit(
         [&](const auto& device) {
           validate_device(device, where, problems);
-          std::visit([&](const auto& backing) { validator.validate(backing, where + ".attachment"); },
-                     device.attachment);
+          validate_image(device.attachment, where);
         },
         configuration.storage_devices[index]);
   }
+  for (size_t index = 0; index < configuration.usb_controllers.size(); ++index) {
+    const auto& devices =
+        std::get<XHCIControllerConfiguration>(configuration.usb_controllers[index]).usb_devices;
+    for (size_t device = 0; device < devices.size(); ++device) {
+      validate_image(std::get<USBMassStorageDeviceConfiguration>(devices[device]).attachment,
+                     fmt::format("usb_controllers[{}].usb_devices[{}]", index, device));
+    }
+  }
+}
+
+std::vector<Error> validate_usb_device(const USBDeviceConfiguration& device) {
+  Problems problems;
+  const auto& attachment = std::get<USBMassStorageDeviceConfiguration>(device).attachment;
+  StorageValidator(problems).validate(std::get<DiskImageStorageDeviceAttachment>(attachment), "attachment");
+  return problems.take();
 }
 
 }  // namespace config

@@ -101,6 +101,35 @@ TEST_F(Validate, Input) {
   EXPECT_THAT(fields(), ElementsAre("pointing_devices[0].width", "pointing_devices[0].height"));
 }
 
+TEST_F(Validate, Usb) {
+  XHCIControllerConfiguration controller;
+  USBMassStorageDeviceConfiguration stick{.attachment = disk().attachment};
+  controller.usb_devices = {stick};
+  configuration.usb_controllers = {controller};
+  configuration.storage_devices = {};
+  configuration.keyboards = {USBKeyboardConfiguration{}};
+  configuration.pointing_devices = {USBScreenCoordinatePointingDeviceConfiguration{}};
+  EXPECT_THAT(messages(), IsEmpty());
+  configuration.storage_devices = {stick};  // One image for two writers, and one uuid.
+  EXPECT_THAT(fields(), testing::UnorderedElementsAre("usb_controllers[0].usb_devices[0].attachment.path",
+                                                      "usb_controllers[0].usb_devices[0].uuid"));
+  configuration.storage_devices = {};
+  configuration.usb_controllers.resize(5);
+  EXPECT_THAT(fields(), ElementsAre("usb_controllers"));
+  configuration.usb_controllers.resize(1);
+  configuration.keyboards.resize(8, USBKeyboardConfiguration{});
+  EXPECT_THAT(fields(), ElementsAre("keyboards"));
+  configuration.keyboards = {};
+  std::get<DiskImageStorageDeviceAttachment>(stick.attachment).read_only = true;
+  controller.usb_devices = {};
+  for (int count = 0; count < 9; ++count) {
+    stick.uuid = UUID();
+    controller.usb_devices.emplace_back(stick);
+  }
+  configuration.usb_controllers = {controller};
+  EXPECT_THAT(fields(), ElementsAre("usb_controllers[0].usb_devices"));
+}
+
 TEST_F(Validate, Label) {
   configuration.label = "";
   EXPECT_THAT(fields(), ElementsAre("label"));

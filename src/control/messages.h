@@ -6,6 +6,7 @@
 //   stop                    answered when the machine has ended; the process ends then
 //   add_port_forward, remove_port_forward {device, forward}
 //   input {events: […]}     see input_messages.h; no reply, and no "id"
+//   attach_usb {controller, device} with one file descriptor; detach_usb {controller, uuid}
 //   set_balloon_target {memory_size}, balloon_statistics
 //   reconfigure_display {device, display, width, height, pixels_per_inch}
 // Machine to application:

@@ -15,6 +15,7 @@ namespace alcove::machine {
 //
 //   boot_loader.kernel, boot_loader.initial_ramdisk   regular files, for reading, at offset 0
 //   storage_devices[N].attachment     the image: O_RDWR, or O_RDONLY if read_only; O_DIRECT if uncached;
+//   usb_controllers[C].usb_devices[N].attachment   the same
 //   locked serial_ports[N].attachment.reading, .writing      what serves the port: a pipe, terminal, socket
 //   or file.
 //                                     Missing where the port has no attachment or that direction no handle.

@@ -54,6 +54,14 @@ NetworkControl& Machine::network(size_t index) {
   return implementation_->peripherals().network(index);
 }
 
+Result<> Machine::attach_usb(size_t controller, const USBMassStorageDeviceConfiguration& device,
+                             UniqueFd image) {
+  return implementation_->peripherals().usb().attach(controller, device, std::move(image), "attachment");
+}
+void Machine::detach_usb(size_t controller, const UUID& uuid, Completion<> completion) {
+  implementation_->peripherals().usb().detach(controller, uuid, std::move(completion));
+}
+
 Result<> Machine::set_balloon_target(uint64_t memory_size) {
   devices::balloon::Balloon* balloon = implementation_->peripherals().balloon();
   if (!balloon) return no_balloon();

@@ -75,6 +75,10 @@ class Machine {
   NetworkControl& network(size_t index);
   // To the keyboards and pointing devices. Its send() may be called from any thread.
   input::Router& input();
+  // Plugs a USB device into a controller, by index in the configuration's usb_controllers, and pulls it out:
+  // then `completion` is called once, on any thread. Any thread.
+  Result<> attach_usb(size_t controller, const USBMassStorageDeviceConfiguration& device, UniqueFd image);
+  void detach_usb(size_t controller, const UUID& uuid, Completion<> completion);
   // How many bytes the guest is to keep, of the first memory balloon; `not_supported` without one.
   Result<> set_balloon_target(uint64_t memory_size);  // Any thread.
   // Asks the guest, and calls `completion` once, on any thread, within about a second.

@@ -8,6 +8,8 @@
 #include "devices/block/block.h"
 #include "devices/console/console.h"
 #include "devices/entropy/entropy.h"
+#include "devices/hid/keyboard.h"
+#include "devices/hid/pointer.h"
 #include "devices/input/keyboard.h"
 #include "devices/input/pointer.h"
 #include "devices/input/trackpad.h"
@@ -89,6 +91,11 @@ Result<> Peripherals::add_disk(const DeviceContext& context,
   return context.board.add_pci_device(*nvme_controllers_.back(), field);
 }
 
+Result<> Peripherals::add_disk(const DeviceContext& context, const USBMassStorageDeviceConfiguration& device,
+                               const std::string& field) {
+  return usb_.attach(0, device, context.descriptors.take(field + ".attachment"), field + ".attachment");
+}
+
 Result<> Peripherals::add_storage(const DeviceContext& context) {
   const auto& configured = context.configuration.storage_devices;
   for (size_t index = 0; index < configured.size(); ++index) {
@@ -96,6 +103,43 @@ Result<> Peripherals::add_storage(const DeviceContext& context) {
     auto added =
         std::visit([&](const auto& device) { return add_disk(context, device, field); }, configured[index]);
     if (!added) return added;
+  }
+  return {};
+}
+
+// Those configured; one more where a device needs one and none is.
+Result<> Peripherals::add_usb_controllers(const DeviceContext& context) {
+  const VirtualMachineConfiguration& configuration = context.configuration;
+  const auto any_is = [](const auto& devices, auto kind) {
+    return std::ranges::any_of(devices, [&](const auto& device) {
+      return std::holds_alternative<typename decltype(kind)::type>(device);
+    });
+  };
+  const bool needs_one =
+      any_is(configuration.storage_devices, std::type_identity<USBMassStorageDeviceConfiguration>()) ||
+      any_is(configuration.keyboards, std::type_identity<USBKeyboardConfiguration>()) ||
+      any_is(configuration.pointing_devices,
+             std::type_identity<USBScreenCoordinatePointingDeviceConfiguration>());
+  const size_t count = std::max<size_t>(configuration.usb_controllers.size(), needs_one ? 1 : 0);
+  for (size_t index = 0; index < count; ++index) {
+    auto added = context.board.add_pci_device(usb_.add(context.memory, context.vm),
+                                              fmt::format("usb_controllers[{}]", index));
+    if (!added) return added;
+  }
+  return {};
+}
+
+// After those of the storage devices, which come first where firmware looks for something to boot.
+Result<> Peripherals::add_usb_devices(const DeviceContext& context) {
+  const auto& controllers = context.configuration.usb_controllers;
+  for (size_t index = 0; index < controllers.size(); ++index) {
+    const auto& devices = std::get<XHCIControllerConfiguration>(controllers[index]).usb_devices;
+    for (size_t device = 0; device < devices.size(); ++device) {
+      const std::string field = fmt::format("usb_controllers[{}].usb_devices[{}].attachment", index, device);
+      auto attached = usb_.attach(index, std::get<USBMassStorageDeviceConfiguration>(devices[device]),
+                                  context.descriptors.take(field), field);
+      if (!attached) return attached;
+    }
   }
   return {};
 }
@@ -178,14 +222,16 @@ Result<> Peripherals::add_input(const DeviceContext& context) {
     input_.add(*device);
     return add(context, std::move(device), field);
   };
-  const auto no_usb = [](const std::string& field) -> Result<> {
-    return fail(ErrorCode::not_supported, field, "machines have no USB controller yet");
+  const auto add_usb = [&](auto device, const std::string& field) {
+    input_.add(*device);
+    return usb_.plug(std::move(device), field);
   };
   for (size_t index = 0; index < configuration.keyboards.size(); ++index) {
     const std::string field = fmt::format("keyboards[{}]", index);
     const bool is_usb = std::holds_alternative<USBKeyboardConfiguration>(configuration.keyboards[index]);
-    Result<> added =
-        is_usb ? no_usb(field) : add_virtio(std::make_unique<devices::input::Keyboard>(context.loop), field);
+    Result<> added = is_usb
+                         ? add_usb(std::make_shared<devices::hid::Keyboard>(usb_.controller(0).loop()), field)
+                         : add_virtio(std::make_unique<devices::input::Keyboard>(context.loop), field);
     if (!added) return added;
   }
   for (size_t index = 0; index < configuration.pointing_devices.size(); ++index) {
@@ -199,7 +245,7 @@ Result<> Peripherals::add_input(const DeviceContext& context) {
     } else if (std::holds_alternative<VirtioScreenCoordinatePointingDeviceConfiguration>(device)) {
       added = add_virtio(std::make_unique<devices::input::Pointer>(context.loop), field);
     } else {
-      added = no_usb(field);
+      added = add_usb(std::make_shared<devices::hid::Pointer>(usb_.controller(0).loop()), field);
     }
     if (!added) return added;
   }
@@ -236,8 +282,9 @@ Result<> Peripherals::add_others(const DeviceContext& context) {
 Result<std::unique_ptr<Peripherals>> Peripherals::create(const DeviceContext& context) {
   auto result = std::make_unique<Peripherals>();
   for (const auto part :
-       {&Peripherals::add_storage, &Peripherals::add_networks, &Peripherals::add_graphics,
-        &Peripherals::add_serial_ports, &Peripherals::add_input, &Peripherals::add_others}) {
+       {&Peripherals::add_usb_controllers, &Peripherals::add_storage, &Peripherals::add_usb_devices,
+        &Peripherals::add_networks, &Peripherals::add_graphics, &Peripherals::add_serial_ports,
+        &Peripherals::add_input, &Peripherals::add_others}) {
     if (auto added = (*result.*part)(context); !added) return std::unexpected(added.error());
   }
   return result;
@@ -246,11 +293,13 @@ Result<std::unique_ptr<Peripherals>> Peripherals::create(const DeviceContext& co
 void Peripherals::pause() {
   for (const auto& transport : transports_) transport->pause();
   for (const auto& controller : nvme_controllers_) controller->pause();
+  usb_.pause();
 }
 
 void Peripherals::resume() {
   for (const auto& transport : transports_) transport->resume();
   for (const auto& controller : nvme_controllers_) controller->resume();
+  usb_.resume();
 }
 
 void Peripherals::forget_guest() {

@@ -16,6 +16,7 @@
 #include "machine/descriptors.h"
 #include "machine/machine.h"
 #include "machine/serial_ports.h"
+#include "machine/usb_controllers.h"
 #include "network/nat_network.h"
 #include "virtio/pci_transport.h"
 
@@ -46,6 +47,7 @@ class Peripherals {
   NetworkControl& network(size_t index) { return *network_controls_[index]; }
   devices::gpu::Gpu* gpu(size_t index) { return index < gpus_.size() ? gpus_[index] : nullptr; }
   input::Router& input() { return input_; }
+  UsbControllers& usb() { return usb_; }
   devices::balloon::Balloon* balloon() { return balloon_; }  // Null without one.
 
  private:
@@ -54,6 +56,10 @@ class Peripherals {
                     const std::string& field);
   Result<> add_disk(const DeviceContext& context, const NVMExpressControllerDeviceConfiguration& device,
                     const std::string& field);
+  Result<> add_disk(const DeviceContext& context, const USBMassStorageDeviceConfiguration& device,
+                    const std::string& field);
+  Result<> add_usb_controllers(const DeviceContext& context);
+  Result<> add_usb_devices(const DeviceContext& context);
   Result<> add_networks(const DeviceContext& context);
   Result<> add_graphics(const DeviceContext& context);
   Result<> add_serial_ports(const DeviceContext& context);
@@ -67,6 +73,7 @@ class Peripherals {
   devices::balloon::Balloon* balloon_ = nullptr;
   std::vector<devices::gpu::Gpu*> gpus_;
   std::vector<std::unique_ptr<devices::nvme::Controller>> nvme_controllers_;
+  UsbControllers usb_;
   std::vector<std::unique_ptr<virtio::Device>> devices_;
   std::vector<std::unique_ptr<virtio::PciTransport>> transports_;  // Destroyed before their devices.
 };

@@ -20,6 +20,9 @@ class Guest {
   virtual std::string_view hypervisor() const = 0;
   virtual machine::NetworkControl& network(size_t index) = 0;
   virtual void send_input(const InputEvent& event) = 0;
+  virtual Result<> attach_usb(size_t controller, const USBMassStorageDeviceConfiguration& device,
+                              UniqueFd image) = 0;
+  virtual void detach_usb(size_t controller, const UUID& uuid, Completion<> completion) = 0;
   virtual Result<> set_balloon_target(uint64_t memory_size) = 0;
   virtual Result<> reconfigure_display(size_t device, size_t scanout,
                                        const VirtioGraphicsScanoutConfiguration& configuration) = 0;

@@ -95,6 +95,7 @@ void MachineService::receive(const Json& request, std::vector<UniqueFd> descript
   if (*name == "start" && !guest_) return start(*id, request, std::move(descriptors));
   if (*name == "stop") return end(Json{{"reply", *id}}, 0);
   if (!guest_) return reply(*id, Result<>(unknown(*name + " before the start")));
+  if (*name == "attach_usb") return attach_usb(*id, request, std::move(descriptors));
   serve(*name, *id, request);
 }
 
@@ -144,6 +145,7 @@ void MachineService::serve(const std::string& name, uint64_t id, const Json& req
   if (name == "pause") return reply(id, guest_->pause());
   if (name == "resume") return reply(id, guest_->resume());
   if (name == "request_stop") return reply(id, guest_->request_stop());
+  if (name == "detach_usb") return detach_usb(id, request);
   if (name == "balloon_statistics") return balloon_statistics(id);
   if (name == "set_balloon_target") {
     return reply(id, guest_->set_balloon_target(control::number_of(request, "memory_size").value_or(0)));
@@ -174,6 +176,28 @@ void MachineService::reconfigure_display(uint64_t id, const Json& request) {
                                         {.width = number("width"),
                                          .height = number("height"),
                                          .pixels_per_inch = number("pixels_per_inch")}));
+}
+
+void MachineService::attach_usb(uint64_t id, const Json& request, std::vector<UniqueFd> descriptors) {
+  auto device = config::usb_device_from_tree(control::member_of(request, "device"), "device");
+  if (!device) return reply(id, Result<>(std::unexpected(std::move(device.error()))));
+  const auto controller = control::number_of(request, "controller");
+  if (!controller || descriptors.size() != 1)
+    return reply(id, Result<>(unknown("a USB device without its file")));
+  reply(id, guest_->attach_usb(*controller, std::get<USBMassStorageDeviceConfiguration>(*device),
+                               std::move(descriptors.front())));
+}
+
+void MachineService::detach_usb(uint64_t id, const Json& request) {
+  const auto uuid = UUID::parse(control::text_of(request, "uuid").value_or(""));
+  const auto controller = control::number_of(request, "controller");
+  if (!controller || !uuid)
+    return reply(id, Result<>(unknown("the end of a USB device that it does not name")));
+  guest_->detach_usb(*controller, *uuid, [this, id](Result<> result) {
+    loop_.post([this, id, result = std::move(result)]() mutable {
+      if (!ended_) reply(id, std::move(result));
+    });
+  });
 }
 
 void MachineService::balloon_statistics(uint64_t id) {

@@ -40,6 +40,8 @@ class MachineService final : public machine::MachineObserver {
   Result<> create_guest(const Json& request, std::vector<UniqueFd> descriptors);
   Json started_reply();
   void serve(const std::string& name, uint64_t id, const Json& request);
+  void attach_usb(uint64_t id, const Json& request, std::vector<UniqueFd> descriptors);
+  void detach_usb(uint64_t id, const Json& request);
   void serve_network(const std::string& name, uint64_t id, const Json& request);
   void reconfigure_display(uint64_t id, const Json& request);
   void balloon_statistics(uint64_t id);

@@ -37,6 +37,13 @@ class MachineGuest final : public Guest {
   std::string_view hypervisor() const override { return machine_->hypervisor(); }
   machine::NetworkControl& network(size_t index) override { return machine_->network(index); }
   void send_input(const InputEvent& event) override { machine_->input().send(event); }
+  Result<> attach_usb(size_t controller, const USBMassStorageDeviceConfiguration& device,
+                      UniqueFd image) override {
+    return machine_->attach_usb(controller, device, std::move(image));
+  }
+  void detach_usb(size_t controller, const UUID& uuid, Completion<> completion) override {
+    machine_->detach_usb(controller, uuid, std::move(completion));
+  }
   Result<> set_balloon_target(uint64_t memory_size) override {
     return machine_->set_balloon_target(memory_size);
   }

@@ -1,8 +1,13 @@
 #include <alcove/error.h>
+#include <alcove/usb.h>
 
 namespace alcove {
 
 std::string_view to_string(ErrorCode code) {
+  if (code == kUSBControllerNotFound) return "usb_controller_not_found";
+  if (code == kUSBDeviceAlreadyAttached) return "usb_device_already_attached";
+  if (code == kUSBDeviceInitializationFailure) return "usb_device_initialization_failure";
+  if (code == kUSBDeviceNotFound) return "usb_device_not_found";
   switch (code) {
     case ErrorCode::internal:
       return "internal";

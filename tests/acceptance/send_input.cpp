@@ -3,6 +3,7 @@
 // MACHINE.toml
 #include <alcove/alcove.h>
 
+#include <algorithm>
 #include <chrono>
 #include <future>
 #include <iostream>
@@ -32,7 +33,7 @@ void gesture(InputSource& source, const GestureEvent& step) {
   std::this_thread::sleep_for(std::chrono::seconds(1));
 }
 
-void send_all(InputSource& source) {
+void send_touches(InputSource& source) {
   for (int i = 0; i <= 40; ++i) {
     const double part = 0.3 + i * 0.01;
     send(source, TouchEvent{.contacts = {{.id = 1, .x = part, .y = part}}});
@@ -45,6 +46,9 @@ void send_all(InputSource& source) {
   send(source, TouchEvent{.contacts = {{.id = 2, .x = 0.5, .y = 0.5}}});
   send(source, TouchEvent{.contacts = {{.id = 2, .x = 0.5, .y = 0.5}}, .pressed = true});
   send(source, TouchEvent{});
+}
+
+void send_positions_and_keys(InputSource& source) {
   for (int i = 0; i <= 20; ++i) send(source, PointerEvent{.x = i / 20.0, .y = i / 40.0});
   send(source, PointerEvent{.x = 1, .y = 0.5, .wheel_y = -1});
   send(source, PointerEvent{.x = 1, .y = 0.5, .buttons = {.right = true}});
@@ -68,6 +72,9 @@ int main(int argument_count, char** arguments) {
   if (const auto result = started.get_future().get(); !result)
     return std::cerr << result.error().message() << '\n', 1;
 
+  const bool has_trackpad = std::ranges::any_of(configuration->pointing_devices, [](const auto& device) {
+    return std::holds_alternative<VirtioTrackpadConfiguration>(device);
+  });
   InputSource source = (*machine)->open_input_source();
   bool sent = false;
   size_t shown = 0;
@@ -80,7 +87,8 @@ int main(int argument_count, char** arguments) {
     if (is_over) break;
     if (!sent && log.find("SEND INPUT") != std::string::npos) {
       sent = true;
-      send_all(source);
+      if (has_trackpad) send_touches(source);
+      send_positions_and_keys(source);
     }
     std::this_thread::sleep_for(std::chrono::milliseconds(200));
   }

@@ -11,6 +11,7 @@
 #include <csignal>
 #include <cstdlib>
 #include <mutex>
+#include <set>
 #include <thread>
 
 #include "display/display.h"
@@ -115,6 +116,18 @@ class FakeGuest final : public service::Guest {
     }
     return {};
   }
+  Result<> attach_usb(size_t controller, const USBMassStorageDeviceConfiguration& device,
+                      UniqueFd image) override {
+    if (controller != 0) return fail(kUSBControllerNotFound, "", "there is one controller");
+    if (!image || device.optical_disc)
+      return fail(kUSBDeviceInitializationFailure, "attachment", "no discs here");
+    usb_.insert(device.uuid);
+    return {};
+  }
+  void detach_usb(size_t, const UUID& uuid, Completion<> completion) override {
+    if (usb_.erase(uuid) == 0) return completion(fail(kUSBDeviceNotFound, "", "it is not there"));
+    completion({});
+  }
   Result<> pause() override {
     if (has("fail_pause")) return fail(ErrorCode::internal, "", "it does not want to");
     if (has("die_in_pause")) die();
@@ -186,6 +199,7 @@ class FakeGuest final : public service::Guest {
   machine::MachineObserver& observer_;
   std::vector<FakeNetwork> networks_;
   FakeDisplays displays_;
+  std::set<UUID> usb_;
   uint64_t target_ = 0;
   uint64_t input_events_ = 0, pressed_ = 0, released_ = 0;
   std::thread worker_;

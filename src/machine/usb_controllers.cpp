@@ -1,0 +1,94 @@
+#include "machine/usb_controllers.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cctype>
+
+#include "devices/mass_storage/mass_storage.h"
+#include "storage/raw_image.h"
+
+namespace alcove::machine {
+
+namespace {
+
+// Bulk-Only Transport, section 4.1.1: hexadecimal digits in upper case, without hyphens.
+std::string serial_of(const UUID& uuid) {
+  std::string serial = uuid.string();
+  std::erase(serial, '-');
+  std::ranges::transform(serial, serial.begin(), [](char c) { return static_cast<char>(std::toupper(c)); });
+  return serial;
+}
+
+std::unexpected<Error> no_controller(size_t index) {
+  return fail(kUSBControllerNotFound, fmt::format("usb_controllers[{}]", index),
+              "there is no such controller", "add an XHCIControllerConfiguration");
+}
+
+}  // namespace
+
+usb::Xhci& UsbControllers::add(memory::GuestMemory& memory, bus::MessageSink& messages) {
+  controllers_.push_back(std::make_unique<usb::Xhci>(usb::XhciOptions{
+      .memory = &memory, .messages = &messages, .thread_name = fmt::format("usb {}", count())}));
+  return *controllers_.back();
+}
+
+Result<> UsbControllers::attach(size_t controller, const USBMassStorageDeviceConfiguration& device,
+                                UniqueFd image, const std::string& field) {
+  if (controller >= controllers_.size()) return no_controller(controller);
+  const std::lock_guard lock(mutex_);
+  if (plugged_.contains(device.uuid)) {
+    return fail(kUSBDeviceAlreadyAttached, field, "a device with this uuid is plugged in already");
+  }
+  const auto& attachment = std::get<DiskImageStorageDeviceAttachment>(device.attachment);
+  auto disk = storage::RawImage::create(std::move(image),
+                                        {.read_only = attachment.read_only,
+                                         .caching = attachment.caching_mode,
+                                         .synchronization = attachment.synchronization_mode},
+                                        field);
+  if (!disk) return std::unexpected(std::move(disk.error()));
+  usb::Xhci& xhci = *controllers_[controller];
+  const auto port = xhci.attach(std::make_shared<devices::mass_storage::MassStorage>(
+      *std::move(disk),
+      devices::mass_storage::MassStorageOptions{.is_optical = device.optical_disc,
+                                                .serial = serial_of(device.uuid)},
+      xhci.loop()));
+  if (!port) {
+    return fail(kUSBDeviceInitializationFailure, field, port.error().what, port.error().hint);
+  }
+  plugged_[device.uuid] = {.controller = controller, .port = *port};
+  return {};
+}
+
+void UsbControllers::detach(size_t controller, const UUID& uuid, Completion<> completion) {
+  if (controller >= controllers_.size()) return completion(no_controller(controller));
+  const std::lock_guard lock(mutex_);
+  const auto found = plugged_.find(uuid);
+  if (found == plugged_.end() || found->second.controller != controller) {
+    return completion(fail(kUSBDeviceNotFound, fmt::format("usb_controllers[{}]", controller),
+                           "no such device is plugged in"));
+  }
+  const unsigned port = found->second.port;
+  plugged_.erase(found);
+  controllers_[controller]->detach(
+      port, [completion = std::move(completion)](std::shared_ptr<usb::Device> device) mutable {
+        device.reset();  // Closes the image.
+        completion({});
+      });
+}
+
+Result<> UsbControllers::plug(std::shared_ptr<usb::Device> device, const std::string& field) {
+  const auto port = controllers_.front()->attach(std::move(device));
+  if (!port) return fail(kUSBDeviceInitializationFailure, field, port.error().what, port.error().hint);
+  return {};
+}
+
+void UsbControllers::pause() {
+  for (const auto& controller : controllers_) controller->pause();
+}
+
+void UsbControllers::resume() {
+  for (const auto& controller : controllers_) controller->resume();
+}
+
+}  // namespace alcove::machine
