@@ -6,6 +6,7 @@
 #include "devices/block/request.h"
 #include "spec/virtio.h"
 #include "spec/virtio_block.h"
+#include "storage/testing/checking_disk.h"
 #include "virtio/testing/fake_driver.h"
 
 namespace {
@@ -20,43 +21,6 @@ struct Quiet final : virtio::Interrupts {
   void needs_reset() override {}
 };
 
-// Traps on a request that the parser should not have let through.
-struct Disk final : storage::Disk {
-  uint64_t size() const override { return kDiskSize; }
-  bool is_read_only() const override { return read_only; }
-  storage::IoResult check(uint64_t offset, uint64_t size) const {
-    if (offset % 512 || size % 512 || offset > kDiskSize || size > kDiskSize - offset) __builtin_trap();
-    return {};
-  }
-  storage::IoResult check(uint64_t offset, std::span<const iovec> buffers) const {
-    uint64_t size = 0;
-    for (const iovec& buffer : buffers) size += buffer.iov_len;
-    return check(offset, size);
-  }
-  storage::IoResult read(uint64_t offset, std::span<const iovec> buffers) override {
-    for (const iovec& buffer : buffers) std::memset(buffer.iov_base, 0xaa, buffer.iov_len);
-    return check(offset, buffers);
-  }
-  storage::IoResult write(uint64_t offset, std::span<const iovec> buffers) override {
-    if (read_only) __builtin_trap();
-    for (const iovec& buffer : buffers) {
-      volatile auto last = static_cast<const std::byte*>(buffer.iov_base)[buffer.iov_len - 1];
-      static_cast<void>(last);
-    }
-    return check(offset, buffers);
-  }
-  storage::IoResult flush() override { return std::unexpected(EIO); }
-  storage::IoResult discard(uint64_t offset, uint64_t size) override {
-    if (read_only) __builtin_trap();
-    return check(offset, size);
-  }
-  storage::IoResult write_zeroes(uint64_t offset, uint64_t size, bool) override {
-    if (read_only) __builtin_trap();
-    return check(offset, size);
-  }
-  bool read_only = false;
-};
-
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
@@ -66,7 +30,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   }();
   if (size < 2) return 0;
   Quiet interrupts;
-  Disk disk;
+  storage::testing::CheckingDisk disk(kDiskSize);
   disk.read_only = data[0] & 1;
   const devices::block::Limits limits{
       .features = data[0] & 2 ? ~uint64_t{0} : 0, .disk_size = kDiskSize, .read_only = disk.read_only};

@@ -4,54 +4,18 @@
 #include <cstring>
 
 #include "devices/nvme/controller.h"
+#include "storage/testing/checking_disk.h"
 
 namespace {
 
 using namespace alcove;
+using storage::testing::CheckingDisk;
 
 constexpr uint64_t kDiskSize = 64 << 10;
 constexpr uint64_t kMemorySize = 64 << 10;
 
 struct Nobody final : bus::MessageSink {
   void send(const bus::Message&) override {}
-};
-
-// Traps on a request that the parser should not have let through.
-struct Disk final : storage::Disk {
-  uint64_t size() const override { return kDiskSize; }
-  bool is_read_only() const override { return read_only; }
-  static storage::IoResult check(uint64_t offset, uint64_t size) {
-    if (offset % 512 || size % 512 || offset > kDiskSize || size > kDiskSize - offset) __builtin_trap();
-    return {};
-  }
-  static storage::IoResult check(uint64_t offset, std::span<const iovec> buffers) {
-    uint64_t size = 0;
-    for (const iovec& buffer : buffers) size += buffer.iov_len;
-    return check(offset, size);
-  }
-  storage::IoResult read(uint64_t offset, std::span<const iovec> buffers) override {
-    // Not over queues that the driver placed there: what that makes is as good as any.
-    for (const iovec& buffer : buffers) std::memset(buffer.iov_base, 0xaa, buffer.iov_len);
-    return check(offset, buffers);
-  }
-  storage::IoResult write(uint64_t offset, std::span<const iovec> buffers) override {
-    if (read_only) __builtin_trap();
-    for (const iovec& buffer : buffers) {
-      volatile auto last = static_cast<const std::byte*>(buffer.iov_base)[buffer.iov_len - 1];
-      static_cast<void>(last);
-    }
-    return check(offset, buffers);
-  }
-  storage::IoResult flush() override { return std::unexpected(EIO); }
-  storage::IoResult discard(uint64_t offset, uint64_t size) override {
-    if (read_only) __builtin_trap();
-    return check(offset, size);
-  }
-  storage::IoResult write_zeroes(uint64_t offset, uint64_t size, bool) override {
-    if (read_only) __builtin_trap();
-    return check(offset, size);
-  }
-  bool read_only = false;
 };
 
 void write32(devices::nvme::Controller& controller, uint64_t offset, uint32_t value) {
@@ -66,9 +30,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     return memory::GuestMemory::create(std::span(&region, 1)).value();
   }();
   static Nobody nobody;
-  static Disk* disk = nullptr;
+  static CheckingDisk* disk = nullptr;
   static auto controller = [] {
-    auto owned = std::make_unique<Disk>();
+    auto owned = std::make_unique<CheckingDisk>(kDiskSize);
     disk = owned.get();
     return std::make_unique<devices::nvme::Controller>(
         std::move(owned), devices::nvme::Options{.queue_pairs = 2}, memory, nobody);
