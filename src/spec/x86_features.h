@@ -109,6 +109,7 @@ inline constexpr Feature kFeatures[] = {
     {"la57", 7, 0, CpuidWord::ecx, 16, FeatureKind::system},
     {"rdpid", 7, 0, CpuidWord::ecx, 22, FeatureKind::instruction},
     {"fsrm", 7, 0, CpuidWord::edx, 4, FeatureKind::system},
+    {"serialize", 7, 0, CpuidWord::edx, 14, FeatureKind::system},
     {"arch_capabilities", 7, 0, CpuidWord::edx, 29, FeatureKind::system},
 
     {"xsaveopt", 0xd, 1, CpuidWord::eax, 0, FeatureKind::system, 0, "xsave"},

@@ -80,6 +80,7 @@ constexpr CpuFeature kFeatures[] = {
     {"umip", 7, ecx, 2},
     {"rdpid", 7, ecx, 22},
     {"fsrm", 7, edx, 4},
+    {"serialize", 7, edx, 14},
     {"arch_capabilities", 7, edx, 29},
 
     {"xsaveopt", 0xd, eax, 0, 1},

@@ -54,10 +54,11 @@ TEST_F(CpuidTest, EveryFeatureOfARowIsPromised) {
 TEST_F(CpuidTest, EveryPromisedInstructionSetHasRows) {
   const std::set<std::string> rows = row_features();
   for (const char* name :
-       {"abm",    "adx",      "avx",    "avx2",    "bmi1",   "bmi2",      "clwb",   "f16c",    "fma",
-        "movbe",  "rdpid",    "sha_ni", "xsave",   "xsavec", "xsaveopt",  "aes",    "clflush", "clflushopt",
-        "cmov",   "fsgsbase", "fxsr",   "invpcid", "mmx",    "pclmulqdq", "popcnt", "rdrand",  "rdseed",
-        "rdtscp", "sep",      "sse",    "sse2",    "sse3",   "sse4_1",    "sse4_2", "ssse3",   "syscall"}) {
+       {"abm",     "adx",        "avx",    "avx2",     "bmi1",     "bmi2",    "clwb",     "f16c",
+        "fma",     "movbe",      "rdpid",  "sha_ni",   "xsave",    "xsavec",  "xsaveopt", "aes",
+        "clflush", "clflushopt", "cmov",   "fsgsbase", "fxsr",     "invpcid", "mmx",      "pclmulqdq",
+        "popcnt",  "rdrand",     "rdseed", "rdtscp",   "sep",      "sse",     "sse2",     "sse3",
+        "sse4_1",  "sse4_2",     "ssse3",  "syscall",  "serialize"}) {
     EXPECT_TRUE(rows.contains(name)) << name;
   }
 }

@@ -277,6 +277,35 @@ TEST(LongMode, SyscallAndSysretManyTimes) {
   EXPECT_THAT(machine.run_to_end(), ElementsAre(0x600d, 0x80010, 0x33));
 }
 
+// What each round writes into the instruction behind SERIALIZE, it executes: from decoded, then translated
+// code.
+ALCOVE_GUEST(serialized_changes, R"(
+  .code64
+  mov $1000, %ebp
+  xor %r12d, %r12d
+1:mov %ebp, 2f + 1(%rip)
+  .byte 0x0f, 0x01, 0xe8          # SERIALIZE
+2:mov $0, %eax
+  xor %ebp, %eax
+  or %eax, %r12d
+  dec %ebp
+  jnz 1b
+  mov %r12d, %eax
+  out %eax, $0xe9
+  .byte 0x66, 0x0f, 0x01, 0xe8    # undefined with prefixes
+  done
+  .org serialized_changes + 0x100 # #UD
+  addq $4, (%rsp)
+  say $0x106
+  iretq
+)");
+
+TEST(LongMode, SerializeComesBetweenAChangeOfCodeAndTheCode) {
+  GuestMachine machine;
+  machine.start_long(serialized_changes(), {{6, 0x100}});
+  EXPECT_THAT(machine.run_to_end(), ElementsAre(0, 0x106));
+}
+
 // Often enough that it is translated: whatever is wrong, or got lost, ends up in R12.
 ALCOVE_GUEST(many_faults, R"(
   .code64
