@@ -47,15 +47,16 @@ void execute_device_not_available(Cpu& cpu, const Insn&) {
 }  // namespace
 
 CodeCache::CodeCache(Engine& engine) : engine_(engine), epoch_(engine.shared().memory.code_epoch()) {
-  void* arena =
-      mmap(nullptr, kArenaSize, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (arena == MAP_FAILED) std::abort();
-  arena_ = static_cast<std::byte*>(arena);
-  madvise(arena, kArenaSize, MADV_HUGEPAGE);
+  void* const memory = mmap(nullptr, kTablesSize + kArenaSize, PROT_READ | PROT_WRITE,
+                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (memory == MAP_FAILED) std::abort();
+  madvise(memory, kTablesSize + kArenaSize, MADV_HUGEPAGE);
+  tables_ = new (memory) Tables;
+  arena_ = static_cast<std::byte*>(memory) + kTablesSize;
 }
 
 CodeCache::~CodeCache() {
-  munmap(arena_, kArenaSize);
+  munmap(tables_, kTablesSize + kArenaSize);
 }
 
 void CodeCache::link(Block& from, int64_t distance, Block& to) {
@@ -105,7 +106,7 @@ void CodeCache::update_mode(const Cpu& cpu) {
 }
 
 void CodeCache::forget_translations() {
-  jumps_.fill({});
+  tables_->jumps.fill({});
   executed_pages_.fill(0);
   fetches_.fill({});
   for (LoneBlock& lone : lone_) lone.tag = ~uint64_t{0};
@@ -126,7 +127,8 @@ void CodeCache::forget_page(uint64_t linear) {
   if (!(executed_pages_[hash / 64] >> (hash % 64) & 1)) return;
   constexpr uint64_t kPageOfTag = 0xffff'ffff'f000;
   // Where places of the page have their entries (jump_index()).
-  for (JumpEntry& entry : std::span(jumps_).subspan(jump_index(linear) & kPageMask, memory::kPageSize))
+  for (JumpEntry& entry :
+       std::span(tables_->jumps).subspan(jump_index(linear) & kPageMask, memory::kPageSize))
     if (((entry.tag ^ linear) & kPageOfTag) == 0) entry.tag = ~uint64_t{0};
   if (Translator* const translator = engine_.translator()) translator->forget_jumps(linear & kPageMask);
 }
@@ -135,8 +137,8 @@ void CodeCache::flush() {
   for (LoneBlock& lone : lone_) lone.tag = ~uint64_t{0};
   new_used_ = kept_used_ = 0;
   flush_wanted_ = false;
-  std::ranges::fill(buckets_, nullptr);
-  jumps_.fill({});
+  tables_->buckets.fill(nullptr);
+  tables_->jumps.fill({});
   executed_pages_.fill(0);
   ++flushes_;
   if (Translator* const translator = engine_.translator()) translator->flush();
@@ -173,7 +175,7 @@ Block* CodeCache::allocate(size_t instruction_count) {
 
 void CodeCache::flush_new() {
   new_used_ = 0;
-  for (Block*& first : buckets_) {
+  for (Block*& first : tables_->buckets) {
     Block** link = &first;
     while (*link) {
       if (is_kept(*link))
@@ -187,7 +189,7 @@ void CodeCache::flush_new() {
     block->distances.fill(Block::kNoDistance);
     at += size_of(block->count);
   }
-  jumps_.fill({});
+  tables_->jumps.fill({});
   ++flushes_;
 }
 
@@ -212,7 +214,7 @@ CodeCache::Crossing CodeCache::keep_crossing(const Cpu& cpu) {
 
 Block* CodeCache::keep(Block& block) {
   if (is_kept(&block)) return &block;
-  Block** link = &buckets_[bucket_of(block.physical, kBuckets)];
+  Block** link = &tables_->buckets[bucket_of(block.physical, kBuckets)];
   while (*link && *link != &block) link = &(*link)->next_in_bucket;
   Block* const kept = copy_to_kept(block);
   if (*link) *link = kept;
@@ -243,7 +245,7 @@ CodeCache::FetchEntry CodeCache::fetch_page(Cpu& cpu, uint64_t linear) {
 }
 
 void CodeCache::remember(Cpu& cpu, uint64_t linear, Block* block) {
-  jumps_[jump_index(linear)] = {jump_tag(cpu, linear), block};
+  tables_->jumps[jump_index(linear)] = {jump_tag(cpu, linear), block};
   note_executed(linear);
 }
 
@@ -266,7 +268,7 @@ Block* CodeCache::find_slow(Cpu& cpu, uint64_t linear) {
   const FetchEntry page = fetch_page(cpu, linear);
   if (!page.host) return build_uncached(cpu, linear);
   const uint64_t physical = page.physical + offset;
-  Block** link = &buckets_[bucket_of(physical, kBuckets)];
+  Block** link = &tables_->buckets[bucket_of(physical, kBuckets)];
   while (*link) {
     Block& other = **link;
     if (other.physical != physical) {
@@ -365,7 +367,7 @@ Block* CodeCache::build(Cpu& cpu, uint64_t linear, const FetchEntry& page) {
   } while (std::memcmp(snapshot.data(), watched.data(), block.length) != 0);
 
   Block* made = allocate(block.count);
-  Block*& bucket = buckets_[bucket_of(block.physical, kBuckets)];
+  Block*& bucket = tables_->buckets[bucket_of(block.physical, kBuckets)];
   block.next_in_bucket = bucket;
   *made = block;
   std::uninitialized_copy_n(scratch_.begin(), block.count, made->instructions());

@@ -28,7 +28,7 @@ class CodeCache {
   // next call.
   Block* find(Cpu& cpu) {
     const uint64_t linear = linear_rip(cpu);
-    const JumpEntry& entry = jumps_[jump_index(linear)];
+    const JumpEntry& entry = tables_->jumps[jump_index(linear)];
     if (entry.tag == jump_tag(cpu, linear) && entry.block->valid(epoch()) && !mode_.limited) [[likely]]
       return entry.block;
     return find_slow(cpu, linear);
@@ -141,8 +141,8 @@ class CodeCache {
   unsigned mode_count_ = 0;
   uint32_t code_limit_ = 0;
 
-  std::array<JumpEntry, kJumps> jumps_;
-  std::array<uint64_t, kFilterBits / 64> executed_pages_{};  // Hashes of the pages that jumps_ may have.
+  std::array<uint64_t, kFilterBits / 64>
+      executed_pages_{};  // Hashes of the pages that Tables::jumps may have.
   std::array<FetchEntry, kFetches> fetches_;
   std::vector<LoneBlock> lone_ = std::vector<LoneBlock>(kLone);
   LoneBlock uncached_;
@@ -152,8 +152,15 @@ class CodeCache {
   };
   std::array<Bounds, 2> large_;
 
-  std::vector<Block*> buckets_ = std::vector<Block*>(kBuckets);
-  std::byte* arena_ = nullptr;
+  // In memory of large pages.
+  struct Tables {
+    std::array<JumpEntry, kJumps> jumps;
+    std::array<Block*, kBuckets> buckets{};
+  };
+  static constexpr size_t kTablesSize = 2u << 20;
+  static_assert(sizeof(Tables) <= kTablesSize);
+  Tables* tables_ = nullptr;
+  std::byte* arena_ = nullptr;  // Behind them.
   size_t new_used_ = 0, kept_used_ = 0;
   bool flush_wanted_ = false;
   uint64_t flushes_ = 0;

@@ -14,7 +14,7 @@ namespace {
 
 constexpr uint64_t kPages = uint64_t{1} << 36, kHalf = kPages / 2;
 constexpr size_t kTable = kPages * 8;
-constexpr size_t kSpace = 2 * kTable + FlatMap::kReadOffset;
+constexpr size_t kSpace = 2 * kTable + FlatMap::kReadOffset, kLargePage = 2 << 20;
 // More words than this are cleared by giving the tables' memory back.
 constexpr size_t kLogLimit = 1 << 15;
 // A guest may spread its accesses so that each needs memory for a part of the tables: no more than these.
@@ -39,6 +39,27 @@ bool map_at(uint64_t address, size_t size, int file, size_t offset) {
   void* const memory = mmap(reinterpret_cast<void*>(address), size, PROT_READ | PROT_WRITE,
                             MAP_SHARED | MAP_FIXED | MAP_NORESERVE, file, static_cast<off_t>(offset));
   return memory != MAP_FAILED && madvise(memory, size, MADV_DONTDUMP) == 0;
+}
+
+// For a space, at a multiple of the size of large pages.
+void* reserve() {
+  void* const memory = mmap(nullptr, kSpace + kLargePage, PROT_READ | PROT_WRITE,
+                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (memory == MAP_FAILED) return MAP_FAILED;
+  auto* const begin = static_cast<std::byte*>(memory);
+  std::byte* const aligned = begin + -reinterpret_cast<uintptr_t>(begin) % kLargePage;
+  if (aligned != begin) munmap(begin, static_cast<size_t>(aligned - begin));
+  munmap(aligned + kSpace, static_cast<size_t>(begin + kLargePage - aligned));
+  return aligned;
+}
+
+// All of the range is going to be used. Without effect where the host has none.
+void use_large_pages(uint64_t begin, size_t size) {
+  constexpr int kPopulateWrite = 23, kCollapse = 25;  // What is made a large page must have a small one.
+  for (uint64_t page = begin; page + kLargePage <= begin + size; page += kLargePage) {
+    madvise(reinterpret_cast<void*>(page), 4096, kPopulateWrite);
+    madvise(reinterpret_cast<void*>(page), kLargePage, kCollapse);
+  }
 }
 
 }  // namespace
@@ -68,8 +89,7 @@ std::unique_ptr<FlatMap> FlatMap::create(const CpuMemory& cpu, unsigned spaces) 
   if (upper < 0) return nullptr;
   bool done = ftruncate(upper, static_cast<off_t>(kTable + JumpCache::size(JumpCache::kUpperBits))) == 0;
   for (unsigned i = 0; done && i < spaces; ++i) {
-    void* memory =
-        mmap(nullptr, kSpace, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void* memory = reserve();
     if (memory == MAP_FAILED) {
       done = i > 0;
       break;
@@ -86,6 +106,7 @@ std::unique_ptr<FlatMap> FlatMap::create(const CpuMemory& cpu, unsigned spaces) 
            map_at(space.base + FlatMap::kUpperJumps, JumpCache::size(JumpCache::kUpperBits), upper, kTable) &&
            map_at(space.base - kTable, kTable / 2, upper, 0) &&
            map_at(space.base + kReadOffset + kTable / 2, kTable / 2, upper, kTable / 2);
+    if (done) use_large_pages(space.base + FlatMap::kUpperJumps, JumpCache::size(JumpCache::kUpperBits));
   }
   close(upper);
   if (!done) return nullptr;

@@ -3,6 +3,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
+
 namespace alcove::cpu::soft {
 namespace {
 
@@ -14,7 +16,8 @@ int create_file() {
 }
 
 constexpr size_t kLargePage = 2 << 20;
-constexpr int kCollapse = 25;  // MADV_COLLAPSE (Linux 6.1 and later know it).
+constexpr int kPopulateWrite = 23, kCollapse = 25;  // MADV_COLLAPSE (Linux 6.1 and later know it).
+constexpr size_t kAhead = 64 << 10;                 // More than most units take.
 
 // At a multiple of the size of large pages.
 void* map(int file, size_t size, int protection) {
@@ -54,21 +57,27 @@ CodeMemory::~CodeMemory() {
   munmap(const_cast<uint8_t*>(executable_), size_);
 }
 
-void CodeMemory::commit(size_t size) {
-  const size_t full = used_ / kLargePage;
-  used_ += size;
-  if (used_ / kLargePage == full) return;
-  // Code is executed all over the place: small pages would not fit into the host's instruction TLB. Only time
-  // is lost where the host can't.
-  for (const uint8_t* const mapping : {const_cast<const uint8_t*>(writable_), executable_})
-    madvise(const_cast<uint8_t*>(mapping) + full * kLargePage, kLargePage, kCollapse);
+// Code is executed all over the place: small pages would not fit into the host's instruction TLB, and each
+// costs page faults of both mappings. Only time is lost where the host has no others.
+void CodeMemory::prepare() {
+  while (prepared_ + kLargePage <= size_ && used_ + kAhead > prepared_) {
+    // What is made a large page must have a small one.
+    madvise(writable_ + prepared_, 4096, kPopulateWrite);
+    for (const uint8_t* const mapping : {const_cast<const uint8_t*>(writable_), executable_})
+      madvise(const_cast<uint8_t*>(mapping) + prepared_, kLargePage, kCollapse);
+    prepared_ += kLargePage;
+  }
 }
 
-void CodeMemory::truncate(size_t size) {
-  const size_t page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
-  const size_t kept = (size + page - 1) / page * page;
-  if (used_ > kept) madvise(writable_ + kept, size_ - kept, MADV_REMOVE);
-  used_ = size;
+void CodeMemory::commit(size_t size) {
+  used_ += size;
+  prepare();
+}
+
+void CodeMemory::release() {
+  const size_t kept = (used_ + kLargePage - 1) / kLargePage * kLargePage;
+  if (prepared_ > kept) madvise(writable_ + kept, prepared_ - kept, MADV_REMOVE);
+  prepared_ = std::min(prepared_, kept);
 }
 
 }  // namespace alcove::cpu::soft

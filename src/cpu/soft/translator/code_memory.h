@@ -21,8 +21,10 @@ class CodeMemory {
   const uint8_t* next() const { return executable_ + used_; }
   void commit(size_t size);
   size_t used() const { return used_; }
-  // Forgets all behind the first `size` bytes and gives their memory back.
-  void truncate(size_t size);
+  // Forgets all behind the first `size` bytes.
+  void truncate(size_t size) { used_ = size; }
+  // Gives the memory of what is not used back.
+  void release();
 
   uint8_t* writable(const uint8_t* executable) { return writable_ + (executable - executable_); }
   bool contains(const uint8_t* address) const {
@@ -31,12 +33,17 @@ class CodeMemory {
 
  private:
   CodeMemory(uint8_t* writable, const uint8_t* executable, size_t size)
-      : writable_(writable), executable_(executable), size_(size) {}
+      : writable_(writable), executable_(executable), size_(size) {
+    prepare();
+  }
+  // Has the host's memory for what is used next.
+  void prepare();
 
   uint8_t* writable_;
   const uint8_t* executable_;
   size_t size_;
   size_t used_ = 0;
+  size_t prepared_ = 0;
 };
 
 }  // namespace alcove::cpu::soft

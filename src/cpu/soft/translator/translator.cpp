@@ -545,6 +545,7 @@ std::string Translator::listing(const TranslatedUnit& unit) {
 }
 
 void Translator::release() {
+  code_->release();
   map_->release();
   const Cpu& cpu = engine_.cpu();
   map_->select(cpu.tlb_generation[0], cpu.cr3 & kPageMask);
