@@ -12,17 +12,36 @@ constexpr int64_t kPage = memory::kPageSize;
 
 }  // namespace
 
-BlockEmitter::BlockEmitter(Assembler& assembler, const CommonCode& common, std::span<const Source> sources,
-                           uint64_t page)
-    : a_(assembler), common_(common), page_(page) {
+void BlockEmitter::begin(const Assembler& assembler, std::span<const Source> sources, uint64_t page) {
+  a_ = assembler;
+  page_ = page;
+  parts_.clear();
   for (const Source& source : sources) parts_.push_back({.block = source.block, .code = source.code});
+  part_ = current_ = 0;
+  hosts_ = kHostOf;
+  reach_ = {};
+  swaps_.clear();
+  forward_.clear();
+  handlers_.clear();
+  refusals_.clear();
+  unaligned_.clear();
+  links_.clear();
+  exits_.clear();
+  polls_.clear();
+  branches_.clear();
+  accesses_.clear();
+  sites_.clear();
+  result_.entries.clear();
+  result_.accesses.clear();
 }
 
-Emitted BlockEmitter::emit() {
+const Emitted& BlockEmitter::emit(const Assembler& assembler, std::span<const Source> sources,
+                                  uint64_t page) {
+  begin(assembler, sources, page);
   find_live_flags();
   find_loops();
   choose_swaps();
-  Emitted result;
+  Emitted& result = result_;
   result.entries.push_back({.near = 0, .far = a_.size()});
   enter_page(part());
   result.entries[0].near = a_.size();
@@ -45,7 +64,7 @@ Emitted BlockEmitter::emit() {
   for (size_t i = 1; i < parts_.size(); ++i) result.entries.push_back(make_entry(i));
   result.data = finish_stubs();
   for (const auto& [at, stub] : accesses_)
-    result.accesses.push_back({static_cast<uint32_t>(at), static_cast<uint32_t>(handlers_[stub].resume)});
+    result.accesses.push_back({at, static_cast<uint32_t>(handlers_[stub].begin)});
   result.size = a_.size();
   return result;
 }
@@ -64,7 +83,8 @@ void BlockEmitter::begin_part() {
   part.reach = reach_;
   part.begin = a_.size();
   upper_marked_ = false;
-  for (const Assembler::Fixup fixup : part.from) a_.bind(fixup);
+  for (const auto& [from, target] : forward_)
+    if (target == part_) a_.bind(from);
 }
 
 Emitted::Entry BlockEmitter::make_entry(size_t number) {
@@ -133,46 +153,40 @@ void BlockEmitter::instruction(const Insn& insn) {
   }
 }
 
-BlockEmitter::HandlerStub& BlockEmitter::handler_stub() {
-  if (!current_has_stub_) {
-    handlers_.push_back({.block = part().block, .insn = current_, .from = {}});
-    current_has_stub_ = true;
-  }
-  return handlers_.back();
+void BlockEmitter::handler_stub() {
+  if (current_has_stub_) return;
+  handlers_.push_back({.block = part().block, .insn = current_, .first = refusals_.size()});
+  current_has_stub_ = true;
+}
+
+void BlockEmitter::refuse(Assembler::Fixup jump) {
+  handler_stub();
+  refusals_.push_back(jump);
 }
 
 void BlockEmitter::by_handler(const Insn&) {
   handled_ = true;
   upper_marked_ = false;
-  const Assembler::Fixup fixup = a_.jump();
-  handler_stub().from.push_back(fixup);
+  refuse(a_.jump());
 }
 
 size_t BlockEmitter::finish_stubs() {
-  struct Data {
-    Assembler::Fixup lea;
-    const HandlerStub* handler;
-    const uint8_t* patch;
-    size_t resume;
-    const uint8_t* otherwise;
-  };
-  std::vector<Data> data;
-
-  std::vector<size_t> handler_starts;
-  for (const HandlerStub& stub : handlers_) {
-    handler_starts.push_back(a_.size());
-    for (const Assembler::Fixup fixup : stub.from) a_.bind(fixup);
+  for (size_t i = 0; i < handlers_.size(); ++i) {
+    HandlerStub& stub = handlers_[i];
+    stub.begin = a_.size();
+    const size_t end = i + 1 < handlers_.size() ? handlers_[i + 1].first : refusals_.size();
+    for (size_t jump = stub.first; jump < end; ++jump) a_.bind(refusals_[jump]);
     swap_out();
-    data.push_back({.lea = a_.lea_rip(kWord),
-                    .handler = &stub,
-                    .patch = nullptr,
-                    .resume = stub.resume,
-                    .otherwise = nullptr});
+    sites_.push_back({.lea = a_.lea_rip(kWord),
+                      .handler = &stub,
+                      .patch = nullptr,
+                      .resume = stub.resume,
+                      .otherwise = nullptr});
     a_.jump(common_.run_handler);
     const bool reaches =
         std::ranges::any_of(stub.reach, [](const Reach& reach) { return reach.guest != kNoRegister; });
     if (swaps_.empty() && !reaches) continue;
-    data.back().resume = a_.size();
+    sites_.back().resume = a_.size();
     swap_in();
     restore_reach(stub.reach);
     a_.jump_back(stub.resume);
@@ -184,7 +198,7 @@ size_t BlockEmitter::finish_stubs() {
     const Assembler::Fixup crosses = a_.jump_rcx_zero();
     a_.jump_back(stub.back);
     a_.bind(crosses);
-    a_.jump_back(handler_starts[stub.handler]);
+    a_.jump_back(handlers_[stub.handler].begin);
   }
   for (const ExitStub& stub : exits_) {
     a_.bind(stub.from);
@@ -195,14 +209,14 @@ size_t BlockEmitter::finish_stubs() {
     set_target(stub.page_offset);
     const bool changes =
         is_bound() && (stub.page_offset < 0 || stub.page_offset + kMaximumInsnLength > kPage);
-    data.push_back({.lea = a_.lea_rip(kWord),
-                    .handler = nullptr,
-                    .patch = a_.address_of(stub.from.at),
-                    .resume = 0,
-                    .otherwise = nullptr});
+    sites_.push_back({.lea = a_.lea_rip(kWord),
+                      .handler = nullptr,
+                      .patch = a_.address_of(stub.from.at),
+                      .resume = 0,
+                      .otherwise = nullptr});
     a_.jump(common_.leave);
     if (!changes) continue;
-    data.back().otherwise = a_.address();
+    sites_.back().otherwise = a_.address();
     set_target(stub.page_offset);
     look_up_jump(false, false);
     jump_far();
@@ -217,7 +231,7 @@ size_t BlockEmitter::finish_stubs() {
   }
   const size_t end = a_.size();
   a_.align(8);
-  for (const Data& item : data) {
+  for (const Site& item : sites_) {
     a_.bind(item.lea);
     if (item.handler) {
       const size_t site = a_.size();
@@ -244,8 +258,6 @@ size_t BlockEmitter::finish_stubs() {
     a_.word64(reinterpret_cast<uint64_t>(branch.block));
     a_.word64(page_);
   }
-  // From here on stubs are known by where they begin.
-  for (size_t i = 0; i < handlers_.size(); ++i) handlers_[i].resume = handler_starts[i];
   return end;
 }
 

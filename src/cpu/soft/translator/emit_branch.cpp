@@ -146,7 +146,7 @@ void BlockEmitter::bind_to_part(Assembler::Fixup jump, size_t target) {
   if (parts_[target].begin != Part::kNowhere)
     a_.bind(jump, parts_[target].begin);
   else
-    parts_[target].from.push_back(jump);
+    forward_.push_back({jump, target});
 }
 
 // As part of a jump back to a part of the unit: RBP and RCX hold nothing there.

@@ -46,7 +46,7 @@ void BlockEmitter::system_call(const Insn& insn) {
   const Assembler::Fixup slow = a_.jump_rcx_zero();
   const Assembler::Fixup fast = a_.jump_short();
   a_.bind(slow);
-  handler_stub().from.push_back(a_.jump());
+  refuse(a_.jump());
   a_.bind(fast);
 
   swap_out();

@@ -72,8 +72,7 @@ HostRegister BlockEmitter::address(const Insn& insn) {
 }
 
 void BlockEmitter::refuse_if(uint8_t condition) {
-  const Assembler::Fixup fixup = a_.jump_if(condition);
-  handler_stub().from.push_back(fixup);
+  refuse(a_.jump_if(condition));
 }
 
 HostMemory BlockEmitter::look_up(HostRegister address, unsigned size, bool write, Unaligned unaligned) {
@@ -96,15 +95,14 @@ HostMemory BlockEmitter::look_up(HostRegister address, unsigned size, bool write
   size_t island = 0;
   if (live) {
     island = a_.size();
-    const Assembler::Fixup refused = a_.jump();
-    handler_stub().from.push_back(refused);
+    refuse(a_.jump());
     a_.bind(*aligned);
   }
   const size_t back = a_.size();
   if (misaligned) {
-    HandlerStub& stub = handler_stub();
+    handler_stub();
     if (unaligned == Unaligned::refuse)
-      stub.from.push_back(*misaligned);
+      refuse(*misaligned);
     else
       unaligned_.push_back({*misaligned, address, static_cast<uint8_t>(size), back, handlers_.size() - 1});
   }
@@ -138,7 +136,7 @@ HostMemory BlockEmitter::frame_operand(unsigned guest, int32_t displacement, boo
 
 void BlockEmitter::note_access() {
   handler_stub();
-  accesses_.emplace_back(a_.size(), handlers_.size() - 1);
+  accesses_.push_back({static_cast<uint32_t>(a_.size()), static_cast<uint32_t>(handlers_.size() - 1)});
 }
 
 }  // namespace alcove::cpu::soft

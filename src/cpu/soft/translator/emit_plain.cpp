@@ -99,10 +99,9 @@ void BlockEmitter::plain(const Insn& insn, const Plan& plan) {
   bool scratch_used = false;
   if (in_memory) {
     const bool write = plan.rm_first && plan.writes_first;
-    const Unaligned unaligned =
-        plan.aligned || insn.lock || plan.exchanges_pair || insn.row->mnemonic == std::string_view("xchg")
-            ? Unaligned::refuse
-            : Unaligned::check_page;
+    const Unaligned unaligned = plan.aligned || insn.lock || plan.exchanges_pair || plan.locks
+                                    ? Unaligned::refuse
+                                    : Unaligned::check_page;
     const bool needs_word = plan.count_in_cl || plan.exchanges_pair || ch_reg ||
                             (plan.reg == Role::general && !high_reg && host(insn.reg) == kNoHostRegister);
     operand = memory_operand(insn, size, write, unaligned, needs_word);

@@ -26,8 +26,7 @@ void BlockEmitter::repeat_string(const Insn& insn, bool moves) {
   const auto size = static_cast<size_t>(std::countr_zero(unsigned{insn.operand_size}));
   a_.call(moves ? common_.repeat_movs[size] : common_.repeat_stos[size]);
   const Assembler::Fixup done = a_.jump_rcx_zero();
-  const Assembler::Fixup refused = a_.jump();
-  handler_stub().from.push_back(refused);
+  refuse(a_.jump());
   a_.bind(done);
 }
 

@@ -18,11 +18,9 @@ constexpr uint8_t kMayGo[] = {r15, r14, r13, r12, r8};
 // A loop is what lies between a part and one that leads back to it.
 void BlockEmitter::find_loops() {
   for (size_t i = 0; i < parts_.size(); ++i) {
-    const auto [next, jump] = successors_of(*parts_[i].block);
-    for (const auto& distance : {next, jump}) {
-      const auto target = distance ? part_at(parts_[i].page_offset(*distance)) : std::nullopt;
+    for (const auto& target : {parts_[i].next, parts_[i].jump}) {
       if (!target) continue;
-      if (!(distance == next && *target == i + 1)) parts_[*target].jumped_to = true;
+      if (!(target == parts_[i].next && *target == i + 1)) parts_[*target].jumped_to = true;
       if (*target > i) continue;
       const auto body = std::span(parts_).subspan(*target, i + 1 - *target);
       const bool stays = std::ranges::all_of(body, [this](const Part& part) {

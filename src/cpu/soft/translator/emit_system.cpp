@@ -70,7 +70,7 @@ void BlockEmitter::set_interrupt_flag(const Insn& insn) {
   a_.op({.opcode = 0xb6, .map = 1}, kWord,
         HostMemory{.base = kWord, .displacement = static_cast<int32_t>(Apic::has_requests_offset())});
   const Assembler::Fixup calm = a_.jump_rcx_zero();
-  handler_stub().from.push_back(a_.jump());
+  refuse(a_.jump());
   a_.bind(calm);
   a_.load32(kWord, system_flags());
   a_.move(kAddress, kWord);
@@ -121,7 +121,7 @@ void BlockEmitter::require(const HostMemory& word, const HostMemory& bits) {
   const Assembler::Fixup missing = a_.jump_rcx_zero();
   const Assembler::Fixup there = a_.jump_short();
   a_.bind(missing);
-  handler_stub().from.push_back(a_.jump());
+  refuse(a_.jump());
   a_.bind(there);
 }
 
@@ -144,7 +144,7 @@ void BlockEmitter::write_base(const Insn& insn, unsigned segment) {
     const Assembler::Fixup lower = a_.jump_rcx_zero();
     a_.lea(kWord, {.base = kWord, .displacement = -0x1ffff});
     const Assembler::Fixup upper = a_.jump_rcx_zero();
-    handler_stub().from.push_back(a_.jump());
+    refuse(a_.jump());
     a_.bind(lower);
     a_.bind(upper);
   }
@@ -165,7 +165,7 @@ void BlockEmitter::read_time(bool processor_too) {
     a_.load(kWord, ALCOVE_CPU_MEMBER(cr4));
     a_.pext(kWord, kWord, ALCOVE_TRANSLATED(cr4_tsd).displacement);
     const Assembler::Fixup allowed = a_.jump_rcx_zero();
-    handler_stub().from.push_back(a_.jump());
+    refuse(a_.jump());
     a_.bind(allowed);
   }
   // RDTSCP waits for what is before it.

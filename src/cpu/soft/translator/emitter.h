@@ -86,12 +86,12 @@ class BlockEmitter {
   // Blocks of one page and mode, and their bytes. They are entered by any of them.
   struct Source {
     Block* block;
-    std::vector<uint8_t> code;
+    std::span<const uint8_t> code;
   };
-  BlockEmitter(Assembler& assembler, const CommonCode& common, std::span<const Source> sources,
-               uint64_t page = kAnyPage);
+  explicit BlockEmitter(const CommonCode& common) : common_(common) {}
 
-  Emitted emit();
+  // What is returned is right until the next call.
+  const Emitted& emit(const Assembler& assembler, std::span<const Source> sources, uint64_t page = kAnyPage);
 
   // An upper bound of what so many blocks of so many instructions take.
   static size_t bound(size_t blocks, size_t instructions) { return 1024 * blocks + instructions * 640; }
@@ -237,9 +237,12 @@ class BlockEmitter {
     std::array<Reach, 2> reach{};                             // At the beginning.
     static constexpr size_t kNowhere = ~size_t{0};
     size_t begin = kNowhere;               // Where its code is, with registers swapped.
-    std::vector<Assembler::Fixup> from{};  // Jumps to there that were made before.
     bool jumped_to = false;                // By others of the unit.
     bool in_loop = false;                  // That is within the unit, with nothing that leaves it.
+    std::optional<size_t> next{}, jump{};  // Parts that it leads to.
+    // Flags that are live at its end; at its beginning `read` are, and of those the ones in `kept`.
+    uint16_t live_end = 0, read = 0, kept = 0;
+    uint16_t live_begin() const { return static_cast<uint16_t>(read | (live_end & kept)); }
 
     const Insn& insn(size_t index) const { return block->instructions()[index]; }
     const Insn& last() const { return insn(block->count - 1u); }
@@ -264,9 +267,11 @@ class BlockEmitter {
   void swap_in();
   void swap_out();
 
-  Assembler& a_;
+  Assembler a_{{}, nullptr};
   const CommonCode& common_;
-  const uint64_t page_;
+  uint64_t page_ = kAnyPage;
+  // What follows is of one unit; the vectors keep their memory for the next.
+  void begin(const Assembler& assembler, std::span<const Source> sources, uint64_t page);
   std::vector<Part> parts_;
   size_t part_ = 0;
   size_t current_ = 0;  // The instruction in the part.
@@ -277,12 +282,18 @@ class BlockEmitter {
   };
   std::vector<Swap> swaps_;
   std::array<Reach, 2> reach_{};  // Of RBP and RCX.
+  struct ForwardJump {            // To a part that has no code yet.
+    Assembler::Fixup from;
+    size_t part;
+  };
+  std::vector<ForwardJump> forward_;
 
   // Things that are out of the way, made after the block's own code.
   struct HandlerStub {
     const Block* block;
     size_t insn;
-    std::vector<Assembler::Fixup> from;
+    size_t first;  // Of the jumps to there, in refusals_; those of the next stub follow.
+    size_t begin = 0;
     size_t resume = 0;
     std::array<Reach, 2> reach{};  // There.
   };
@@ -314,19 +325,33 @@ class BlockEmitter {
     bool swapped;
     bool calling = false;  // The guest's return address is on the ReturnStack, the host's not yet.
   };
+  // What a stub refers to.
+  struct Site {
+    Assembler::Fixup lea;
+    const HandlerStub* handler;  // Null: a link's.
+    const uint8_t* patch;
+    size_t resume;
+    const uint8_t* otherwise;
+  };
   void enter_page(const Part& part);
   void poll_attention(PollStub stub);
-  HandlerStub& handler_stub();
+  // The present instruction's.
+  void handler_stub();
+  // Where it jumps when it is left to its handler.
+  void refuse(Assembler::Fixup jump);
   std::vector<HandlerStub> handlers_;
+  std::vector<Assembler::Fixup> refusals_;
   std::vector<UnalignedStub> unaligned_;
   std::vector<LinkStub> links_;
   std::vector<ExitStub> exits_;
   std::vector<PollStub> polls_;
   std::vector<Branch> branches_;
-  std::vector<std::pair<size_t, size_t>> accesses_;  // Place in code and index of its stub in handlers_.
+  std::vector<Emitted::Access> accesses_;  // `instead` is the index of the stub in handlers_.
+  std::vector<Site> sites_;
   bool current_has_stub_ = false;
   bool upper_marked_ = false;  // FpuState::upper_in_use is known to be set.
   bool handled_ = false;       // The current instruction is left to its handler.
+  Emitted result_;
 };
 
 }  // namespace alcove::cpu::soft

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <string_view>
-#include <unordered_map>
+#include <vector>
 
 #include "cpu/soft/x86/cpuid.h"
 #include "cpu/soft/x86/encoding.h"
@@ -93,6 +93,7 @@ constexpr std::array kSystem{SystemWay{"cli", "FA", Way::clear_interrupt_flag},
                              SystemWay{"mov", "8C /r", Way::read_selector},
                              SystemWay{"syscall", "0F 05", Way::system_call},
                              SystemWay{"sysret", "0F 07", Way::system_return}};
+constexpr std::array kRotates{Names("rol"), Names("ror"), Names("rcl"), Names("rcr")};
 constexpr std::array kShifts{Names("shl"), Names("shr"), Names("sar"), Names("shld"), Names("shrd")};
 
 uint8_t immediate_size(ImmediateRule rule, bool& possible) {
@@ -226,6 +227,12 @@ Plan make_plan(const CompiledRow& compiled) {
   for (size_t i = 0; i < compiled.operands.size(); ++i)
     add_operand(plan, compiled.operands[i], i == 0, vex, possible);
   plan.goes_on = among(kGoOn, name);
+  plan.shifts = among(kShifts, name);
+  plan.rotates = among(kRotates, name);
+  plan.sse = row.flags & kSse;
+  plan.avx = row.flags & kAvx;
+  plan.reads = row.effects.read;
+  plan.locks = name == "xchg";
   if (plan.way != Way::handler) return plan;
 
   constexpr uint32_t kNotPlain =
@@ -254,14 +261,30 @@ Plan make_plan(const CompiledRow& compiled) {
 }  // namespace
 
 const Plan& plan_of(const Row& row) {
-  static const auto plans = [] {
-    std::unordered_map<const Row*, Plan> map;
-    for (const CompiledRow& compiled : compiled_rows()) map.emplace(compiled.row, make_plan(compiled));
-    return map;
+  struct Group {
+    const Row* begin;
+    size_t count;
+    const Plan* plans;
+  };
+  // The compiled rows are those of the groups in turn.
+  static const auto groups = [] {
+    static std::vector<Plan> all;
+    for (const CompiledRow& compiled : compiled_rows()) all.push_back(make_plan(compiled));
+    std::array<Group, 5> made{};
+    const Plan* plans = all.data();
+    size_t number = 0;
+    for (const auto rows : {general_rows(), sse_rows(), vex_rows(), system_rows(), x87_rows()}) {
+      const auto first = std::ranges::find(compiled_rows(), rows.data(), &CompiledRow::row);
+      made[number++] = {rows.data(), rows.size(), plans + (first - compiled_rows().begin())};
+    }
+    return made;
   }();
   static const Plan none;
-  const auto it = plans.find(&row);
-  return it == plans.end() ? none : it->second;
+  for (const Group& group : groups) {
+    const size_t distance = reinterpret_cast<uintptr_t>(&row) - reinterpret_cast<uintptr_t>(group.begin);
+    if (distance < group.count * sizeof(Row)) return group.plans[distance / sizeof(Row)];
+  }
+  return none;
 }
 
 bool goes_on(const Insn& insn) {
@@ -299,12 +322,10 @@ OperandUse operand_use(const Plan& plan, const Insn& insn) {
 uint16_t killed_flags(const Plan& plan, const Insn& insn) {
   if (plan.kills == 0) return 0;
   if (plan.count_in_cl) return 0;
-  if (among(kShifts, Names(insn.row->mnemonic)) && plan.immediate == 1 &&
-      (insn.immediate & (insn.operand_size == 8 ? 63 : 31)) == 0)
+  if (plan.shifts && plan.immediate == 1 && (insn.immediate & (insn.operand_size == 8 ? 63 : 31)) == 0)
     return 0;
   // Rotates by an immediate of 0 change nothing either; what they write is not all, so they never matter.
-  const Names name = insn.row->mnemonic;
-  if (name == "rol" || name == "ror" || name == "rcl" || name == "rcr") return 0;
+  if (plan.rotates) return 0;
   return plan.kills;
 }
 

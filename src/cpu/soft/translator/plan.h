@@ -79,12 +79,17 @@ struct Plan {
   bool goes_on = false;  // The interpreter's blocks end with it, but control goes on behind it.
   bool result_in_rcx = false;
   bool exchanges_pair = false;  // Uses RCX and RBX.
-  bool string_indexed = false;  // In memory a bit number in a register is part of the address.
+  bool shifts = false;          // SHL and the like: by a count of 0 they change no flags.
+  bool rotates = false;
+  bool sse = false, avx = false;  // As the row's flags say.
+  bool locks = false;             // XCHG with memory does so without a prefix.
+  bool string_indexed = false;    // In memory a bit number in a register is part of the address.
   uint8_t map = 0;
   uint8_t mandatory = 0;                // F2 or F3, if it selects the row.
   bool mandatory_operand_size = false;  // 66 does.
   uint8_t immediate = 0;                // Bytes, kBySize or kWhole.
   uint8_t memory_size = 0;              // Bytes, or one of the above.
+  uint16_t reads = 0;                   // Flags.
   uint16_t kills = 0;                   // Flags that are certainly other ones afterwards.
 };
 

@@ -60,6 +60,7 @@ Translator::Translator(Engine& engine, const CpuMemory& memory, std::unique_ptr<
     : engine_(engine), map_(std::move(map)), code_(std::move(code)) {
   common_ = make_common_code(*code_, &Translator::run_handler);
   common_size_ = code_->used();
+  emitter_.emplace(common_);
   log_ = TranslatorLog::create(engine_.cpu().index);
   if (log_) log_->made_common_code({code_->next() - common_size_, common_size_});
   alone_[1] = end_of_block();
@@ -85,27 +86,32 @@ Block* Translator::translate(Block& block, uint8_t warm) {
   if (block.lone) return translate_crossing();
   const PhysicalMemory::Page page = engine_.mmu().memory().page(block.physical);
   if (!page.host) return nullptr;
-  std::vector<BlockEmitter::Source> sources;
-  for (Block* const member : gather_unit(block, warm)) {
-    const auto* const bytes = reinterpret_cast<const uint8_t*>(page.host) + (member->physical & 0xfff);
-    sources.push_back({member, {bytes, bytes + member->length}});
+  gather_unit(block, warm, members_);
+  size_t size = 0;
+  for (const Block* const member : members_) size += member->length;
+  bytes_.resize(size);
+  sources_.clear();
+  uint8_t* to = bytes_.data();
+  for (Block* const member : members_) {
+    std::memcpy(to, page.host + (member->physical & 0xfff), member->length);
+    sources_.push_back({member, {to, member->length}});
+    to += member->length;
   }
   // The bytes are watched: if they are not what the blocks were made of, these are not valid any more.
   if (block.generation != block.state->code_generation.load(std::memory_order_seq_cst)) return nullptr;
-  if (!make_room(sources)) return nullptr;
-  for (BlockEmitter::Source& source : sources) source.block = engine_.code().keep(*source.block);
-  emit(sources, place_for(*sources[0].block));
-  return sources[0].block;
+  if (!make_room(sources_)) return nullptr;
+  for (BlockEmitter::Source& source : sources_) source.block = engine_.code().keep(*source.block);
+  emit(sources_, place_for(*sources_[0].block));
+  return sources_[0].block;
 }
 
 // It is found by its linear address only, which its second page may depend on.
 Block* Translator::translate_crossing() {
-  std::vector<BlockEmitter::Source> sources(1);
   if (!engine_.code().has_room_to_keep(1, 1)) return nullptr;
   const CodeCache::Crossing crossing = engine_.code().keep_crossing(engine_.cpu());
-  sources[0] = {crossing.block, {crossing.code.begin(), crossing.code.end()}};
-  if (!make_room(sources)) return nullptr;
-  emit(sources, place_for(*crossing.block));
+  sources_.assign(1, {crossing.block, crossing.code});
+  if (!make_room(sources_)) return nullptr;
+  emit(sources_, place_for(*crossing.block));
   pages_[crossing.second].push_back(crossing.block->translation);
   return crossing.block;
 }
@@ -120,13 +126,15 @@ bool Translator::make_room(std::span<const BlockEmitter::Source> sources) {
 
 void Translator::emit(std::span<const BlockEmitter::Source> sources, uint64_t page) {
   const uint8_t* const begin = code_->next();
-  Assembler assembler(code_->room(), begin);
-  Emitted emitted = BlockEmitter(assembler, common_, sources, page).emit();
+  const Emitted& emitted = emitter_->emit(Assembler(code_->room(), begin), sources, page);
   code_->commit((emitted.size + 15) / 16 * 16);
   TranslatedUnit& unit = units_.emplace_back(TranslatedUnit{.begin = begin,
                                                             .size = static_cast<uint32_t>(emitted.size),
                                                             .stubs = static_cast<uint32_t>(emitted.stubs),
-                                                            .accesses = std::move(emitted.accesses)});
+                                                            .first_access = accesses_.size(),
+                                                            .access_count = emitted.accesses.size()});
+  accesses_.insert(accesses_.end(), emitted.accesses.begin(), emitted.accesses.end());
+  auto& of_page = pages_[sources[0].block->state];
   for (size_t i = 0; i < sources.size(); ++i) {
     Block& block = *sources[i].block;
     TranslatedBlock& translation =
@@ -135,7 +143,7 @@ void Translator::emit(std::span<const BlockEmitter::Source> sources, uint64_t pa
                                                    .page = page,
                                                    .far_entry = begin + emitted.entries[i].far,
                                                    .near_entry = begin + emitted.entries[i].near});
-    pages_[block.state].push_back(&translation);
+    of_page.push_back(&translation);
     block.translation = &translation;
   }
   if (log_)
@@ -220,7 +228,6 @@ void Translator::drop(TranslatedBlock& translation) {
   block.translation = nullptr;
   block.heat = 0;
   translation.block = nullptr;
-  translation.unit->accesses = {};
   if (log_) ++log_->counters.dropped;
 }
 
@@ -488,8 +495,9 @@ const uint8_t* Translator::instead_of(const uint8_t* access) {
   if (it == units_.begin()) return nullptr;
   --it;
   const auto offset = static_cast<uint32_t>(access - it->begin);
-  const auto found = std::ranges::lower_bound(it->accesses, offset, {}, &Emitted::Access::at);
-  if (found == it->accesses.end() || found->at != offset) return nullptr;
+  const auto accesses = std::span(accesses_).subspan(it->first_access, it->access_count);
+  const auto found = std::ranges::lower_bound(accesses, offset, {}, &Emitted::Access::at);
+  if (found == accesses.end() || found->at != offset) return nullptr;
   refused_ = true;
   return it->begin + found->instead;
 }
@@ -556,6 +564,7 @@ void Translator::flush() {
   if (log_) ++log_->counters.flushes;
   translations_.clear();
   units_.clear();
+  accesses_.clear();
   pages_.clear();
   moves_.clear();
   open_link_ = nullptr;

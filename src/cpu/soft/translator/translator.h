@@ -15,6 +15,7 @@
 #include <deque>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -32,8 +33,8 @@ class Engine;
 // What was translated together.
 struct TranslatedUnit {
   const uint8_t* begin = nullptr;
-  uint32_t size = 0, stubs = 0;  // See Emitted.
-  std::vector<Emitted::Access> accesses;
+  uint32_t size = 0, stubs = 0;               // See Emitted.
+  size_t first_access = 0, access_count = 0;  // In Translator::accesses_.
 };
 
 struct TranslatedBlock {
@@ -132,12 +133,18 @@ class Translator {
   std::unique_ptr<FlatMap> map_;
   std::unique_ptr<CodeMemory> code_;
   CommonCode common_;
+  std::optional<BlockEmitter> emitter_;
   size_t common_size_ = 0;
   std::deque<TranslatedUnit> units_;  // In the order of their code.
   std::deque<TranslatedBlock> translations_;
+  std::vector<Emitted::Access> accesses_;  // Of all units in turn.
   std::unordered_map<const PageState*, std::vector<TranslatedBlock*>> pages_;
   // How often a page was found elsewhere in an address space with a window, by the window's number.
   std::unordered_map<const PageState*, std::array<uint8_t, Windows::kMaximum + 1>> moves_;
+  // Of what is being translated.
+  std::vector<Block*> members_;
+  std::vector<BlockEmitter::Source> sources_;
+  std::vector<uint8_t> bytes_;
   // How translated code was left last: by a link or a jump that has not led there yet.
   const LinkSite* open_link_ = nullptr;
   bool far_miss_ = false;

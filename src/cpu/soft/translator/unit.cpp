@@ -11,10 +11,8 @@ constexpr size_t kMaximumBlocks = 24, kMaximumInstructions = 160;
 
 class Gatherer {
  public:
-  Gatherer(Block& first, uint8_t warm) : first_(first), warm_(warm) { place(first); }
-  std::vector<Block*> take() { return std::move(blocks_); }
-
- private:
+  Gatherer(const Block& first, uint8_t warm, std::vector<Block*>& blocks)
+      : first_(first), warm_(warm), blocks_(blocks) {}
   // What is next in memory is placed right behind, so that it needs no jump.
   void place(Block& block) {
     blocks_.push_back(&block);
@@ -26,6 +24,8 @@ class Gatherer {
       if (follower && belongs(*follower)) place(*follower);
     }
   }
+
+ private:
   bool belongs(const Block& block) const {
     return block.mode == first_.mode && !block.lone && !block.translation && block.heat >= warm_ &&
            block.heat != Block::kCold && blocks_.size() < kMaximumBlocks &&
@@ -35,7 +35,7 @@ class Gatherer {
 
   const Block& first_;
   const uint8_t warm_;
-  std::vector<Block*> blocks_;
+  std::vector<Block*>& blocks_;
   size_t instructions_ = 0;
 };
 
@@ -65,8 +65,9 @@ Block* follower_at(const Block& block, int64_t distance) {
   return nullptr;
 }
 
-std::vector<Block*> gather_unit(Block& first, uint8_t warm) {
-  return Gatherer(first, warm).take();
+void gather_unit(Block& first, uint8_t warm, std::vector<Block*>& blocks) {
+  blocks.clear();
+  Gatherer(first, warm, blocks).place(first);
 }
 
 }  // namespace alcove::cpu::soft

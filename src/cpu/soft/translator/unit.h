@@ -23,6 +23,6 @@ Successors successors_of(Block& block);
 Block* follower_at(const Block& block, int64_t distance);
 
 // In the order in which they should lie. `warm`: how often others must have been executed.
-std::vector<Block*> gather_unit(Block& first, uint8_t warm);
+void gather_unit(Block& first, uint8_t warm, std::vector<Block*>& blocks);
 
 }  // namespace alcove::cpu::soft
