@@ -21,7 +21,7 @@ namespace {
 constexpr size_t kSnapshotSize = 256;
 
 uint64_t page_hash(uint64_t linear) {
-  return (linear >> 12) * 0x9e37'79b9'7f4a'7c15 >> 51;
+  return (linear >> 12) * 0x9e37'79b9'7f4a'7c15 >> 48;
 }
 
 size_t bucket_of(uint64_t physical, size_t count) {
