@@ -134,7 +134,7 @@ void FlatMap::clear_log(Space& space, Log& log, bool upper) {
     }
   } else {
     drop_tables(space, upper);
-    log.parts.clear();
+    log.forget_parts();
   }
   log.pages.clear();
   log.large.clear();
@@ -161,6 +161,13 @@ void FlatMap::select(uint64_t generation, uint64_t root) {
   current_ = static_cast<size_t>(it - spaces_.begin());
 }
 
+void FlatMap::forget(uint64_t generation) {
+  const auto it = std::ranges::find(spaces_, generation, &Space::generation);
+  if (it == spaces_.end()) return;
+  it->generation = ~uint64_t{0};
+  it->last_used = 0;
+}
+
 void FlatMap::clear_all() {
   for (Space& space : spaces_) {
     clear_lower(space);
@@ -175,14 +182,14 @@ void FlatMap::release() {
   if (windows_) windows_->release();
   for (Space& space : spaces_) {
     drop_tables(space, false);
-    space.log.parts.clear();
+    space.log.forget_parts();
     madvise(reinterpret_cast<void*>(space.base + kLowerJumps), JumpCache::size(JumpCache::kLowerBits),
             MADV_DONTNEED);
     space.jumps.renew();
   }
   drop_tables(spaces_[0], true);
-  upper_.parts.clear();
-  upper_local_.parts.clear();
+  upper_.forget_parts();
+  upper_local_.forget_parts();
   madvise(reinterpret_cast<void*>(spaces_[0].base + kUpperJumps), JumpCache::size(JumpCache::kUpperBits),
           MADV_REMOVE);
   upper_jumps_->renew();
@@ -224,6 +231,27 @@ void FlatMap::enter_user() {
   if (space.supervisor_pages) clear_lower(space);
 }
 
+void FlatMap::note(Space& space, Log& log, uint64_t page, bool upper) {
+  if (log.pages.size() >= kLogMaximum || log.parts.size() >= kPartLimit) clear_log(space, log, upper);
+  log.pages.push_back(page);
+  // The same part as for the page before, mostly.
+  if (log.last_part != page >> 9) log.parts.insert(log.last_part = page >> 9);
+}
+
+void FlatMap::add(uint64_t address, const std::byte* host, bool writable, bool local) {
+  Space& space = spaces_[current_];
+  const bool upper = address >> 63;
+  const uint64_t page = page_number(address);
+  uint64_t* const word = read_word(space, page);
+  if (*word != 0) return;
+  note(space, !upper ? space.log : local ? upper_local_ : upper_, page, upper);
+  *word = reinterpret_cast<uint64_t>(host) - (address & kPageMask) + 1;
+  if (writable)
+    *write_word(space, page) = *word;
+  else
+    clear(write_word(space, page));
+}
+
 void FlatMap::fill(const Cpu& cpu, uint64_t address) {
   const TlbEntry& entry = cpu.tlb->entry(address);
   const unsigned half = address >> 63;
@@ -235,9 +263,7 @@ void FlatMap::fill(const Cpu& cpu, uint64_t address) {
   Log& log = !half ? space.log : entry.physical & TlbEntry::kUpperLocal ? upper_local_ : upper_;
   uint64_t* const word = read_word(space, page);
   if (*word == 0) {
-    if (log.pages.size() >= kLogMaximum || log.parts.size() >= kPartLimit) clear_log(space, log, half);
-    log.pages.push_back(page);
-    log.parts.insert(page >> 9);
+    note(space, log, page, half);
     const unsigned shift = entry.physical & TlbEntry::kSizeBits;
     if (shift >= 30) {
       log.huge.insert(page >> 18);

@@ -78,6 +78,8 @@ class FlatMap {
   // The lower half is now the one of this number (Cpu::tlb_generation), by the page tables at `root`; an
   // unknown one begins empty.
   void select(uint64_t generation, uint64_t root);
+  // This lower half will not be selected again.
+  void forget(uint64_t generation);
   void clear_all();
   // The same, and gives the tables' memory back.
   void release();
@@ -93,6 +95,9 @@ class FlatMap {
 
   // Takes over what the processor's TLB knows of the page.
   void fill(const Cpu& cpu, uint64_t address);
+  // The same of a page of 4 KiB that is not in the TLB, unless the map has it: of the lower half one that CPL
+  // 3 may use; `local`: of the upper half, and not global.
+  void add(uint64_t address, const std::byte* host, bool writable, bool local);
 
   // No store to this page of the host's memory passes any more; while the processor stands still.
   void forbid_writes(const std::byte* host_page);
@@ -118,6 +123,11 @@ class FlatMap {
     std::unordered_set<uint64_t> large, huge;
     // Numbers of the parts of 4 KiB that the tables consist of: those that the host has memory for.
     std::unordered_set<uint64_t> parts;
+    uint64_t last_part = ~uint64_t{0};  // That was inserted.
+    void forget_parts() {
+      parts.clear();
+      last_part = ~uint64_t{0};
+    }
   };
   struct Space {
     uint64_t base = 0;
@@ -137,6 +147,7 @@ class FlatMap {
   }
   static void drop_tables(const Space& space, bool upper);
   void clear_log(Space& space, Log& log, bool upper);
+  void note(Space& space, Log& log, uint64_t page, bool upper);
   void clear_lower(Space& space);
   void forget_foreign_jumps();
   void forget_page(Space& space, Log& log, uint64_t page, bool upper);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 
+#include "cpu/soft/mmu/neighbours.h"
 #include "cpu/soft/mmu/page_watch.h"
 #include "cpu/soft/x86/cpu.h"
 #include "cpu/soft/x86/debug.h"
@@ -74,7 +75,28 @@ Mmu::Target Mmu::data(Cpu& cpu, Privilege privilege, uint64_t address, bool writ
       upper_non_global_ = true;
     }
   }
+  if (flat_ && translation->page_size == memory::kPageSize && !(cpu.dr[7] & 0xff) && !memory_.logging())
+    fill_neighbours(cpu, address);
   return target;
+}
+
+void Mmu::fill_neighbours(const Cpu& cpu, uint64_t address) {
+  const auto neighbours =
+      find_neighbours(memory_, {.cr0 = cpu.cr0, .cr3 = cpu.cr3, .cr4 = cpu.cr4, .efer = cpu.efer}, address);
+  if (!neighbours) return;
+  const uint64_t first = address & ~(neighbours->size() * memory::kPageSize - 1);
+  for (size_t i = 0; i < neighbours->size(); ++i) {
+    const Neighbour& neighbour = (*neighbours)[i];
+    const uint64_t linear = first + i * memory::kPageSize;
+    const bool upper = linear >> 63;
+    // Supervisor pages of the lower half are a matter of its own (FlatMap::enter_user()).
+    if (!neighbour.present || linear == (address & kPageMask) || (!upper && !neighbour.user)) continue;
+    const PhysicalMemory::Page page = memory_.page(neighbour.physical);
+    if (!page.host) continue;
+    const bool writable =
+        neighbour.writable && !page.read_only && page.state->code_lines.load(std::memory_order_seq_cst) == 0;
+    flat_->add(linear, page.host, writable, upper && !neighbour.global);
+  }
 }
 
 Mmu::Target Mmu::fetch(Cpu& cpu, uint64_t address, uint64_t& page_size) {
@@ -100,7 +122,7 @@ uint64_t Mmu::new_generation(Cpu& cpu, unsigned half) {
     // Old entries could be taken for new ones: begin anew with both halves.
     clear_tlbs();
     if (flat_) flat_->clear_all();
-    forget_spaces();
+    forget_spaces(cpu);
     restarted_ = true;
     last_generation_ = {0, 0};
     cpu.tlb_generation = {0, 0};
@@ -139,37 +161,40 @@ Mmu::AddressSpace* Mmu::find_space(unsigned pcid) {
   return it == spaces_.end() ? nullptr : &*it;
 }
 
-void Mmu::forget_space(unsigned pcid) {
-  if (AddressSpace* space = find_space(pcid)) *space = {};
+void Mmu::forget_space(AddressSpace& space) {
+  if (flat_ && space.pcid != kNoPcid) flat_->forget(space.generation);
+  space = {};
 }
 
-void Mmu::forget_spaces() {
-  spaces_.fill({});
+void Mmu::forget_spaces(const Cpu& cpu) {
+  for (AddressSpace& space : spaces_) forget_space(space);
+  if (flat_) flat_->forget(cpu.tlb_generation[0]);
 }
 
 void Mmu::remember_space(unsigned pcid, uint64_t generation) {
-  AddressSpace* space = find_space(pcid);
-  if (!space) space = &*std::ranges::min_element(spaces_, {}, &AddressSpace::last_used);
-  *space = {.pcid = pcid, .generation = generation, .last_used = ++uses_};
+  AddressSpace& space = *std::ranges::min_element(spaces_, {}, &AddressSpace::last_used);
+  forget_space(space);
+  space = {.pcid = pcid, .generation = generation, .last_used = ++uses_};
 }
 
 void Mmu::flush_all(Cpu& cpu) {
-  forget_spaces();
+  forget_spaces(cpu);
   new_lower_generation(cpu);
   new_upper_generation(cpu);
   if (cpu.cr4 & kCr4Pcide) remember_space(current_pcid(cpu), cpu.tlb_generation[0]);
 }
 
 void Mmu::flush_non_global(Cpu& cpu) {
-  forget_spaces();
+  forget_spaces(cpu);
   new_lower_generation(cpu);
   forget_upper_non_global(cpu);
   if (cpu.cr4 & kCr4Pcide) remember_space(current_pcid(cpu), cpu.tlb_generation[0]);
 }
 
 void Mmu::flush_pcid(Cpu& cpu, unsigned pcid) {
-  forget_space(pcid);
+  if (AddressSpace* const space = find_space(pcid)) forget_space(*space);
   if (pcid != current_pcid(cpu)) return;
+  if (flat_) flat_->forget(cpu.tlb_generation[0]);
   new_lower_generation(cpu);
   forget_upper_non_global(cpu);
   if (cpu.cr4 & kCr4Pcide) remember_space(pcid, cpu.tlb_generation[0]);
@@ -179,16 +204,19 @@ void Mmu::switch_address_space(Cpu& cpu, bool keep) {
   // Entries of the upper half know no PCID, so those that are not global do not survive a switch.
   forget_upper_non_global(cpu);
   if (!(cpu.cr4 & kCr4Pcide)) {
+    if (flat_) flat_->forget(cpu.tlb_generation[0]);
     new_lower_generation(cpu);
     return;
   }
   const unsigned pcid = current_pcid(cpu);
-  if (AddressSpace* space = keep ? find_space(pcid) : nullptr) {
+  AddressSpace* const space = find_space(pcid);
+  if (space && keep) {
     cpu.tlb_generation[0] = space->generation;
     if (flat_) flat_->select(space->generation, cpu.cr3 & kPageMask);
     space->last_used = ++uses_;
     return;
   }
+  if (space) forget_space(*space);
   new_lower_generation(cpu);
   remember_space(pcid, cpu.tlb_generation[0]);
 }

@@ -64,6 +64,8 @@ class Mmu {
   static constexpr unsigned kGenerations = 0xfff;
   static constexpr unsigned kNoPcid = ~0u;
 
+  // Pages beside one that was looked up, as translated code will use them next.
+  void fill_neighbours(const Cpu& cpu, uint64_t address);
   uint64_t new_generation(Cpu& cpu, unsigned half);
   void new_lower_generation(Cpu& cpu);
   void new_upper_generation(Cpu& cpu);
@@ -76,8 +78,9 @@ class Mmu {
     uint64_t last_used = 0;
   };
   AddressSpace* find_space(unsigned pcid);
-  void forget_space(unsigned pcid);
-  void forget_spaces();
+  void forget_space(AddressSpace& space);
+  // All, and the present one.
+  void forget_spaces(const Cpu& cpu);
   void remember_space(unsigned pcid, uint64_t generation);
 
   PhysicalMemory& memory_;

@@ -322,6 +322,35 @@ TEST_P(MmuTest, WhatTheKernelUsesIsNotTheUsers) {
   EXPECT_EQ(fault->error_code, 7u);
 }
 
+TEST_P(MmuTest, PagesBesideOneInUseKeepTheirRights) {
+  map(2, 2, kP | kW | kU | kA | kD);
+  map(3, 3, kP | kU | kA);
+  map(4, 4, kP | kW | kU | kA);
+  map(5, 5, kP | kW | kA | kD);
+  map(6, 6, kW | kU | kA | kD);
+  map(7, 7, kP | kW | kU | kA | uint64_t{1} << 51);
+  set_cpl(3);
+  EXPECT_EQ(read(0x1000), 1u);
+  EXPECT_EQ(read(0x2000), 2u);
+  EXPECT_TRUE(write(0x2000, 20));
+  EXPECT_EQ(read(0x3000), 3u);
+  EXPECT_FALSE(write(0x3000, 30));
+  EXPECT_EQ(fault->error_code, 7u);
+  EXPECT_TRUE(write(0x4000, 40));
+  EXPECT_TRUE(get(kPt + 4 * 8) & kD);
+  for (const auto& [address, error] : {std::pair{0x5000, 5}, {0x6000, 4}, {0x7000, 13}}) {
+    read(address);
+    ASSERT_TRUE(fault) << address;
+    EXPECT_EQ(fault->error_code, static_cast<uint32_t>(error));
+    EXPECT_FALSE(write(address, 1));
+  }
+  EXPECT_EQ(get(kPages + 0x3000), 3u);
+  EXPECT_EQ(get(kPages + 0x5000), 5u);
+  map(2, 6, kP | kW | kU | kA | kD);
+  flush_page(cpu, 0x2000);
+  EXPECT_EQ(read(0x2000), 6u);
+}
+
 TEST_P(MmuTest, LargePagesOfTheUpperHalfGoWhole) {
   for (const uint64_t bits : {uint64_t{0}, kG}) {
     put(kPd, kBase | kP | kW | kLarge | bits);
