@@ -93,7 +93,7 @@ class Engine {
   void enter() { shared_.world.enter(member_); }
 
   // The values of longjmp() to Cpu::fault_exit.
-  enum Jump : int { kFault = 1, kRefetch = 2, kGiveUp = 3 };
+  enum Jump : int { kFault = 1, kRefetch = 2, kGiveUp = 3, kShutdown = 4 };
   Error error;  // With kGiveUp.
 
  private:

@@ -123,6 +123,7 @@ void Engine::execute_one() {
 }
 
 void Engine::after_jump() {
+  if (translator_) translator_->left();
   if (block_ && cpu_.insn) executed_ -= block_->count - (cpu_.insn - block_->instructions());
   block_ = nullptr;
   cpu_.insn = nullptr;

@@ -22,11 +22,12 @@ constexpr uint64_t kLongestPoll = 50'000, kShortestPoll = 5'000;  // ns
 Exit Engine::run() {
   Cpu& cpu = cpu_;
   enter();
+  if (translator_) translator_->deliver_faults();
   // No local variable is used on both sides of a jump back to here.
   const int jump = setjmp(cpu.fault_exit);
   if (jump != 0) after_jump();
   if (jump == kGiveUp) return outside(Exit::error);
-  if (jump == kFault && !deliver_fault(cpu)) return outside(Exit::shutdown);
+  if (jump == kShutdown || (jump == kFault && !deliver_fault(cpu))) return outside(Exit::shutdown);
   for (;;) {
     if (cpu.attention.load(std::memory_order_acquire) != 0 || cpu.halted || cpu.wait_for_startup) {
       if (const auto exit = serve_attention()) return outside(*exit);

@@ -1,6 +1,7 @@
 // What instructions ask of the engine (x86/engine_services.h).
 #include "cpu/soft/engine.h"
 #include "cpu/soft/x86/engine_services.h"
+#include "cpu/soft/x86/exceptions.h"
 
 namespace alcove::cpu::soft {
 namespace {
@@ -68,6 +69,10 @@ IoHandler& io_handler(Cpu& cpu) {
 
 memory::GuestMemory& guest_memory(Cpu& cpu) {
   return cpu.engine->shared().memory.memory();
+}
+
+void end_handler(Cpu& cpu) {
+  if (Translator* const translator = cpu.engine->translator()) translator->end_handler();
 }
 
 void give_up(Cpu& cpu, Error error) {

@@ -96,6 +96,14 @@ void look_up_return(Assembler& a, const CommonCode& code, bool user) {
   a.jump_memory({.index = kWord, .scale = 3, .displacement = tags + JumpCache::codes(bits), .gs = true});
 }
 
+// Back to C++, with RSP as the way in left it.
+void return_to_caller(Assembler& a) {
+  a.op({.opcode = 0x83, .wide = true}, 0, kHostRsp);
+  a.byte(8);
+  for (size_t i = std::size(kKept); i-- > 0;) pop(a, kKept[i]);
+  a.byte(0xc3);
+}
+
 // Goes on unless RCX is other than 0.
 void return_unless_rcx_zero(Assembler& a) {
   const Assembler::Fixup goes_on = a.jump_rcx_zero();
@@ -163,10 +171,7 @@ CommonCode make_common_code(CodeMemory& memory, RunHandler run_handler) {
   leave_returns(a);
   save_guest(a);
   const size_t out = a.size();
-  a.op({.opcode = 0x83, .wide = true}, 0, kHostRsp);
-  a.byte(8);
-  for (size_t i = std::size(kKept); i-- > 0;) pop(a, kKept[i]);
-  a.byte(0xc3);
+  return_to_caller(a);
 
   a.align(16);
   code.run_handler = a.address();
@@ -210,6 +215,22 @@ CommonCode make_common_code(CodeMemory& memory, RunHandler run_handler) {
 
   memory.commit((a.size() + 63) / 64 * 64);
   return code;
+}
+
+const uint8_t* make_fault_delivery(CodeMemory& memory, DeliverFault deliver_fault) {
+  Assembler a(memory.room(), memory.next());
+  const uint8_t* const begin = a.address();
+  a.load(kHostRdi, ALCOVE_TRANSLATED(cpu));
+  a.move_immediate(kHostRax, reinterpret_cast<uint64_t>(deliver_fault));
+  a.op({.opcode = 0xff}, 2, kHostRax);  // CALL
+  a.store(ALCOVE_TRANSLATED(result), kHostRax);
+  a.op({.opcode = 0x85, .wide = true}, kHostRax, kHostRax);
+  const Assembler::Fixup leaves = a.jump_if(kHostEqual);
+  go_in(a);
+  a.bind(leaves);
+  return_to_caller(a);
+  memory.commit((a.size() + 63) / 64 * 64);
+  return begin;
 }
 
 }  // namespace alcove::cpu::soft

@@ -12,4 +12,9 @@ using RunHandler = const uint8_t* (*)(Cpu*, const HandlerSite*);
 
 CommonCode make_common_code(CodeMemory& memory, RunHandler run_handler);
 
+// Likewise where raise() ended a handler: delivers the fault.
+using DeliverFault = const uint8_t* (*)(Cpu*);
+// The way to it, for a thread that is in a handler: with nothing but TranslatedState::host_rsp in RSP.
+const uint8_t* make_fault_delivery(CodeMemory& memory, DeliverFault deliver_fault);
+
 }  // namespace alcove::cpu::soft

@@ -14,6 +14,7 @@
 #include "cpu/soft/translator/listing.h"
 #include "cpu/soft/translator/unit.h"
 #include "cpu/soft/x86/engine_services.h"
+#include "cpu/soft/x86/exceptions.h"
 #include "cpu/soft/x86/sse/mxcsr.h"
 #include "cpu/soft/x86/system/handlers.h"
 #include "cpu/soft/x86/threading.h"
@@ -25,6 +26,12 @@ constexpr size_t kCodeSize = 44u << 20;  // With what the code cache has, at mos
 constexpr size_t kLargestAccess = 32;    // Of translated instructions, in bytes.
 constexpr uint64_t kCr4Smap = 1u << 21;
 constexpr uint64_t kMappingTicks = 25'000;  // Of the TSC, to map a page in a window.
+// They have to know of every way that ends a function.
+#ifdef __SANITIZE_ADDRESS__
+constexpr bool kSanitized = true;
+#else
+constexpr bool kSanitized = false;
+#endif
 
 // Each processor has as many address spaces as there is room for in the host's with 64 of them.
 unsigned address_spaces(unsigned index) {
@@ -59,6 +66,7 @@ Translator::Translator(Engine& engine, const CpuMemory& memory, std::unique_ptr<
                        std::unique_ptr<CodeMemory> code)
     : engine_(engine), map_(std::move(map)), code_(std::move(code)) {
   common_ = make_common_code(*code_, &Translator::run_handler);
+  fault_delivery_ = make_fault_delivery(*code_, &Translator::run_delivery);
   common_size_ = code_->used();
   emitter_.emplace(common_);
   log_ = TranslatorLog::create(engine_.cpu().index);
@@ -381,9 +389,56 @@ void Translator::branch(const BranchSite& site) {
 
 const uint8_t* Translator::run_handler(Cpu* cpu, const HandlerSite* site) {
   Translator& translator = *cpu->engine->translator();
+  translator.in_handler_ = translator.delivers_faults_;
   const uint8_t* const next = translator.execute(*site);
+  translator.in_handler_ = false;
   translator.left_by_handler_ = next == nullptr;
   return next;
+}
+
+void Translator::deliver_faults() {
+  delivers_faults_ = !kSanitized;
+}
+
+void Translator::end_handler() {
+  if (!in_handler_) return;
+  // Translated code has nothing of its own in registers or on the stack meanwhile.
+  asm volatile("mov %0, %%rsp\n\tjmp *%1"
+               :
+               : "r"(engine_.cpu().translated.host_rsp), "r"(fault_delivery_)
+               : "memory");
+  __builtin_unreachable();
+}
+
+const uint8_t* Translator::run_delivery(Cpu* cpu) {
+  Translator& translator = *cpu->engine->translator();
+  const uint8_t* const next = translator.deliver();
+  translator.in_handler_ = false;
+  translator.left_by_handler_ = next == nullptr;
+  return next;
+}
+
+const uint8_t* Translator::deliver() {
+  Cpu& cpu = engine_.cpu();
+  cpu.insn = nullptr;
+  if (!deliver_fault(cpu)) _longjmp(cpu.fault_exit, Engine::kShutdown);
+  return calm() ? go_on() : nullptr;
+}
+
+bool Translator::calm() const {
+  const Cpu& cpu = engine_.cpu();
+  return cpu.attention.load(std::memory_order_relaxed) == 0 && !cpu.single_step && !cpu.halted &&
+         !cpu.wait_for_startup && !(cpu.interrupt_shadow && cpu.debug_shadow) && fits();
+}
+
+const uint8_t* Translator::go_on() {
+  Cpu& cpu = engine_.cpu();
+  if (cpu.interrupt_shadow) return nullptr;
+  if (cpu.cpl == 0) account();
+  const Block& next = *engine_.code().find(cpu);
+  if (!next.translation || !is_here(next)) return nullptr;
+  enter_mode(next.mode);
+  return way_in(next);
 }
 
 const uint8_t* Translator::execute(const HandlerSite& site) {
@@ -425,20 +480,13 @@ const uint8_t* Translator::execute(const HandlerSite& site) {
     if (operand) map_->fill(cpu, operand);
     if (stack) map_->fill(cpu, stack);
   }
-  const bool calm = cpu.attention.load(std::memory_order_relaxed) == 0 && !cpu.single_step && !cpu.halted &&
-                    !cpu.wait_for_startup && !(cpu.interrupt_shadow && cpu.debug_shadow);
-  if (!calm || !fits()) return nullptr;
+  if (!calm()) return nullptr;
   if (site.resume != 0 && cpu.rip == begin + insn.offset + insn.length) {
     if (cpu.interrupt_shadow) cpu.translated.shadow = cpu.rip;
     prepare();
     return reinterpret_cast<const uint8_t*>(&site) + site.resume;
   }
-  if (cpu.interrupt_shadow) return nullptr;
-  if (cpu.cpl == 0) account();
-  const Block& next = *engine_.code().find(cpu);
-  if (!next.translation || !is_here(next)) return nullptr;
-  enter_mode(next.mode);
-  return way_in(next);
+  return go_on();
 }
 
 bool Translator::fill_window(uint64_t operand, size_t size, uint64_t stack) {

@@ -58,6 +58,13 @@ class Translator {
   Block* translate(Block& block, uint8_t warm);
   // Runs from the block, which has a translation and is where Cpu::rip is. Leaves Cpu::rip where to go on.
   void run(Block& block);
+  // From now on run() delivers the faults of what it runs and goes on with the guest's handler. Only those
+  // that come about otherwise take Cpu::fault_exit, with Engine::kShutdown if a fault can't be delivered.
+  void deliver_faults();
+  // From raise(): does not return if a handler runs for translated code.
+  void end_handler();
+  // A jump to Cpu::fault_exit was taken.
+  void left() { in_handler_ = false; }
 
   // Whether the block's translation is for where the block is now, at Cpu::rip.
   bool is_here(const Block& block) const;
@@ -97,6 +104,12 @@ class Translator {
              std::unique_ptr<CodeMemory> code);
   static const uint8_t* run_handler(Cpu* cpu, const HandlerSite* site);
   const uint8_t* execute(const HandlerSite& site);
+  static const uint8_t* run_delivery(Cpu* cpu);
+  const uint8_t* deliver();
+  // To Cpu::rip; null if that is not for translated code.
+  const uint8_t* go_on();
+  // Whether nothing but the next instruction is to be done.
+  bool calm() const;
   // Executes this instruction alone, by the interpreter.
   void call_handler(const Insn& insn);
   // Lets the interpreter make the indirect branch.
@@ -150,6 +163,9 @@ class Translator {
   bool far_miss_ = false;
   uint64_t open_target_ = 0;
   bool left_by_handler_ = false;
+  const uint8_t* fault_delivery_ = nullptr;
+  bool delivers_faults_ = false;
+  bool in_handler_ = false;  // That was called by translated code, and whose faults run() delivers.
   uint64_t user_since_ = 0;  // The host's TSC when code of CPL 3 began to run; 0: none runs.
   bool in_window_ = false;   // The code that runs uses the address space's window.
   bool refused_ = false;     // The host has refused an access, and the handler is to make it.

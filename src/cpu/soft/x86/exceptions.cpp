@@ -14,6 +14,7 @@ namespace {
 [[noreturn]] void leave(Cpu& cpu, const Fault& fault) {
   cpu.fault = fault;
   if (cpu.insn) cpu.rip = cpu.this_rip();
+  end_handler(cpu);
   longjmp(cpu.fault_exit, 1);
 }
 
