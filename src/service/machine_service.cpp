@@ -184,8 +184,10 @@ void MachineService::attach_usb(uint64_t id, const Json& request, std::vector<Un
   const auto controller = control::number_of(request, "controller");
   if (!controller || descriptors.size() != 1)
     return reply(id, Result<>(unknown("a USB device without its file")));
-  reply(id, guest_->attach_usb(*controller, std::get<USBMassStorageDeviceConfiguration>(*device),
-                               std::move(descriptors.front())));
+  // The image of one that is refused is closed, and so unlocked, before anybody is told.
+  Result<> attached = guest_->attach_usb(*controller, std::get<USBMassStorageDeviceConfiguration>(*device),
+                                         std::move(descriptors.front()));
+  reply(id, std::move(attached));
 }
 
 void MachineService::detach_usb(uint64_t id, const Json& request) {
