@@ -135,6 +135,8 @@ class [[nodiscard]] InputSource {
 // "a", "f2", "enter", "ctrl", "left_control"…, as Key has them, and common short forms.
 std::optional<Key> key_from_string(std::string_view name);
 std::string_view to_string(Key key);  // Empty for keys without a name.
+// From Linux' code for it (KEY_A…), which X11 and Wayland give as their own code less 8.
+std::optional<Key> key_from_linux_code(uint32_t code);
 
 // "ctrl-alt-f2", "shift-a", "enter": presses in this order, releases in the reverse.
 Result<std::vector<KeyEvent>> parse_key_combination(std::string_view text);

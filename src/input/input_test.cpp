@@ -1,10 +1,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <linux/input-event-codes.h>
 
 #include <cmath>
 #include <limits>
 #include <random>
 
+#include "input/linux_codes.h"
 #include "input/queues.h"
 #include "input/router.h"
 
@@ -246,6 +248,22 @@ TEST(Router, Distrusts) {
   EXPECT_EQ(pad.events[0].contacts.size(), kMostContacts);
   EXPECT_EQ(pad.events[0].contacts[4], (TouchContact{.id = 4, .x = 1, .y = 0}));
   router.send(KeyEvent{static_cast<Key>(0xffff), true});
+}
+
+TEST(LinuxCodes, LeadBothWays) {
+  EXPECT_EQ(linux_code(Key::a), KEY_A);
+  EXPECT_EQ(linux_code(Key::right_meta), KEY_RIGHTMETA);
+  EXPECT_EQ(linux_code(static_cast<Key>(0xff00)), 0);
+  EXPECT_EQ(key_from_linux_code(KEY_KPENTER), Key::keypad_enter);
+  EXPECT_EQ(key_from_linux_code(0), std::nullopt);
+  EXPECT_EQ(key_from_linux_code(0x10000 + KEY_A), std::nullopt);
+  for (uint16_t usage = 0; usage <= 0xff; ++usage) {
+    const uint16_t code = linux_code(Key{usage});
+    if (code == 0) continue;
+    const auto back = key_from_linux_code(code);
+    ASSERT_TRUE(back) << usage;
+    EXPECT_EQ(linux_code(*back), code);  // Two places may have one code: a keyboard has one of them.
+  }
 }
 
 TEST(Router, GesturesBecomeFingers) {

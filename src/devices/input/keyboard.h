@@ -22,7 +22,4 @@ class Keyboard final : public Input, public alcove::input::KeyboardSink {
   alcove::input::KeyQueue queue_;
 };
 
-// Linux' code (KEY_…) of a key; 0 if it has none.
-uint16_t key_code(Key key);
-
 }  // namespace alcove::devices::input
