@@ -86,6 +86,13 @@ class DisplayReader {
   virtual std::vector<DisplayRectangle> read(DisplayFrame& frame) = 0;
   // The cursor at this moment. Pixels only if its shape is not `known_shape`.
   virtual DisplayCursor cursor(uint64_t known_shape = 0) = 0;
+
+  // Lends it to another process: sends one byte with descriptors over `socket`, of the Unix domain, of which
+  // borrow() there makes a reader. That one works as long as this one exists, is not to be used beside it,
+  // and can't change what it reads.
+  virtual Result<> lend(int socket) const = 0;
+  // Waits for what lend() sends.
+  static Result<std::unique_ptr<DisplayReader>> borrow(int socket);
 };
 
 // One display of a graphics device; see devices.h for threads and lifetime.

@@ -6,6 +6,8 @@
 #include <cerrno>
 #include <cstring>
 
+#include "client/borrowed_reader.h"
+
 namespace alcove::client {
 namespace {
 
@@ -30,6 +32,11 @@ class Reader final : public DisplayReader {
     return files_->memory().read(frame, position_);
   }
   DisplayCursor cursor(uint64_t known_shape) override { return files_->memory().read_cursor(known_shape); }
+  Result<> lend(int socket) const override {
+    auto frames = files_->memory().read_only_descriptor();
+    if (!frames) return std::unexpected(std::move(frames.error()));
+    return lend_display(socket, frames->get(), event_->get());
+  }
 
  private:
   const std::shared_ptr<DisplayFiles> files_;

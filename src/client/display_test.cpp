@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "client/test_machine.h"
+#include "control/channel.h"
 
 namespace alcove::client {
 namespace {
@@ -55,6 +56,20 @@ TEST_F(DisplayTest, ShowsWhatTheGuestShows) {
   EXPECT_TRUE(std::ranges::all_of(frame.pixels, [](uint32_t pixel) { return pixel == 0x123456; }));
   EXPECT_EQ(displays[0]->frame(), frame);
   EXPECT_EQ(displays[1]->frame()->pixels[0], 0x123457u);
+
+  // As another process would get it.
+  auto sockets = control::socket_pair();
+  ASSERT_TRUE(sockets);
+  ASSERT_TRUE((*reader)->lend(sockets->first.get()));
+  const auto borrowed = DisplayReader::borrow(sockets->second.get());
+  ASSERT_TRUE(borrowed);
+  EXPECT_TRUE(is_readable(**borrowed));
+  DisplayFrame lent;
+  EXPECT_EQ((*borrowed)->read(lent).size(), 1u);
+  EXPECT_EQ(lent, frame);
+  EXPECT_FALSE(is_readable(**borrowed));
+  sockets->first.reset();
+  EXPECT_FALSE(DisplayReader::borrow(sockets->second.get()));
 
   ASSERT_TRUE(stop(*machine));
   EXPECT_EQ(displays[0]->frame(), frame);  // The last picture stays.

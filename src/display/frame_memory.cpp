@@ -67,12 +67,26 @@ Result<FrameMemory> FrameMemory::create() {
 }
 
 Result<FrameMemory> FrameMemory::open(UniqueFd descriptor) {
+  return map(std::move(descriptor), PROT_READ | PROT_WRITE);
+}
+
+Result<FrameMemory> FrameMemory::open_read_only(UniqueFd descriptor) {
+  return map(std::move(descriptor), PROT_READ);
+}
+
+Result<UniqueFd> FrameMemory::read_only_descriptor() const {
+  UniqueFd descriptor(
+      ::open(fmt::format("/proc/self/fd/{}", descriptor_.get()).c_str(), O_RDONLY | O_CLOEXEC));
+  if (!descriptor) return failed("no descriptor");
+  return descriptor;
+}
+
+Result<FrameMemory> FrameMemory::map(UniqueFd descriptor, int protection) {
   struct stat status{};
   if (::fstat(descriptor.get(), &status) != 0) return failed("no descriptor");
   if (status.st_size != sizeof(Shared))
     return fail(ErrorCode::internal, "", "the memory for a display has another size");
-  void* memory = ::mmap(nullptr, sizeof(Shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE,
-                        descriptor.get(), 0);
+  void* memory = ::mmap(nullptr, sizeof(Shared), protection, MAP_SHARED | MAP_NORESERVE, descriptor.get(), 0);
   if (memory == MAP_FAILED) return failed("no address space");
   return FrameMemory(std::move(descriptor), static_cast<Shared*>(memory));
 }

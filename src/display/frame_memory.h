@@ -24,12 +24,16 @@ class FrameMemory {
   // written.
   static Result<FrameMemory> create();
   static Result<FrameMemory> open(UniqueFd descriptor);
+  // For readers alone.
+  static Result<FrameMemory> open_read_only(UniqueFd descriptor);
 
   FrameMemory(FrameMemory&& other) noexcept;
   FrameMemory& operator=(FrameMemory&&) = delete;
   ~FrameMemory();
 
   int descriptor() const { return descriptor_.get(); }
+  // Another descriptor of it, through which nobody can write.
+  Result<UniqueFd> read_only_descriptor() const;
 
   // Begins a frame of this size, at most kMaximumExtent each way: gives its pixels, which hold the last frame
   // if the size is the same. Between these two calls nothing else is called.
@@ -55,6 +59,7 @@ class FrameMemory {
  private:
   struct Shared;
   FrameMemory(UniqueFd descriptor, Shared* shared);
+  static Result<FrameMemory> map(UniqueFd descriptor, int protection);
   bool try_read(DisplayFrame& frame, Position& position, std::vector<DisplayRectangle>& changed) const;
 
   UniqueFd descriptor_;

@@ -33,6 +33,8 @@ class FakeScreen final : public Screen, public DisplayReader {
     return cursor;
   }
 
+  Result<> lend(int) const override { return fail(ErrorCode::not_supported, "", "no process reads this"); }
+
   DisplayReader& reader() override { return *this; }
   DisplaySize size() const override { return {800, 600}; }
   std::string name() const override { return "test"; }
