@@ -21,14 +21,6 @@ namespace {
 namespace fs = std::filesystem;
 constexpr uint16_t kFirstVncPort = 5900, kLastVncPort = 5999;
 
-GraphicsDisplay* find_display(const VirtualMachine& machine, size_t index) {
-  for (const GraphicsDevice* device : machine.graphics_devices()) {
-    if (index < device->displays().size()) return device->displays()[index];
-    index -= device->displays().size();
-  }
-  return nullptr;
-}
-
 Result<fs::path> find_novnc(const std::string& given) {
   std::vector<fs::path> folders;
   const char* named = std::getenv("ALCOVE_NOVNC");
@@ -149,7 +141,7 @@ void RemoteView::Implementation::accept() {
 }
 
 Result<std::unique_ptr<RemoteView>> RemoteView::create(VirtualMachine& machine, RemoteViewOptions options) {
-  GraphicsDisplay* display = find_display(machine, options.display);
+  GraphicsDisplay* display = view::find_display(machine, options.display);
   if (!display) {
     return fail(ErrorCode::not_supported, "graphics_devices", "the machine has no such display",
                 "add a VirtioGraphicsDeviceConfiguration");

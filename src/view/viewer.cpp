@@ -1,12 +1,18 @@
 #include "view/viewer.h"
 
 #include <algorithm>
+#include <cmath>
 
 namespace alcove::view {
 
-namespace {
+GraphicsDisplay* find_display(const VirtualMachine& machine, size_t index) {
+  for (const GraphicsDevice* device : machine.graphics_devices()) {
+    if (index < device->displays().size()) return device->displays()[index];
+    index -= device->displays().size();
+  }
+  return nullptr;
+}
 
-// Displays stand beside each other.
 PointerEvent on_screen(PointerEvent event, const Subject& subject) {
   double before = 0, width = 0, height = 0;
   for (const GraphicsDevice* device : subject.machine.graphics_devices()) {
@@ -24,16 +30,16 @@ PointerEvent on_screen(PointerEvent event, const Subject& subject) {
   return event;
 }
 
-}  // namespace
-
-Result<std::unique_ptr<Viewer>> Viewer::create(const Subject& subject) {
+Result<std::unique_ptr<Viewer>> Viewer::create(const Subject& subject, std::optional<double> pixel_ratio) {
   auto reader = subject.display.open_reader();
   if (!reader) return std::unexpected(reader.error());
-  return std::unique_ptr<Viewer>(new Viewer(subject, *std::move(reader)));
+  return std::unique_ptr<Viewer>(new Viewer(subject, *std::move(reader), pixel_ratio));
 }
 
-Viewer::Viewer(const Subject& subject, std::unique_ptr<DisplayReader> reader)
+Viewer::Viewer(const Subject& subject, std::unique_ptr<DisplayReader> reader,
+               std::optional<double> pixel_ratio)
     : subject_(subject),
+      pixel_ratio_(pixel_ratio),
       reader_(std::move(reader)),
       input_(subject.machine.open_input_source()),
       session_(*this) {}
@@ -48,11 +54,18 @@ void Viewer::send_pointer(const PointerEvent& event) {
 }
 
 bool Viewer::resize(DisplaySize size) {
-  constexpr uint32_t kLeast = 64, kMost = 4095;  // See VirtioGraphicsScanoutConfiguration.
+  constexpr uint32_t kLeast = 64, kMost = 4095;  // See VirtioGraphicsScanoutConfiguration, as what follows.
+  constexpr double kUsualDensity = 96, kLeastDensity = 20, kMostDensity = 1000;
+  uint32_t density = subject_.display.pixels_per_inch();
+  if (pixel_ratio_) {
+    size.width = static_cast<uint32_t>(std::lround(size.width * *pixel_ratio_));
+    size.height = static_cast<uint32_t>(std::lround(size.height * *pixel_ratio_));
+    density = static_cast<uint32_t>(
+        std::lround(std::clamp(kUsualDensity * *pixel_ratio_, kLeastDensity, kMostDensity)));
+  }
   if (size.width < kLeast || size.height < kLeast || size.width > kMost || size.height > kMost) return false;
-  subject_.display.reconfigure(
-      {.width = size.width, .height = size.height, .pixels_per_inch = subject_.display.pixels_per_inch()},
-      [](const Result<>&) {});
+  subject_.display.reconfigure({.width = size.width, .height = size.height, .pixels_per_inch = density},
+                               [](const Result<>&) {});
   return true;
 }
 

@@ -4,6 +4,7 @@
 #include <alcove/virtual_machine.h>
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "view/rfb/session.h"
@@ -17,16 +18,24 @@ struct Subject {
   std::string name;
 };
 
+// The display of this number, counted through all devices; nullptr if there is none.
+GraphicsDisplay* find_display(const VirtualMachine& machine, size_t index);
+// From a place on the display, 0 to 1, to one on the guest's screen, where displays stand beside each other.
+PointerEvent on_screen(PointerEvent event, const Subject& subject);
+
 class Viewer final : public rfb::Screen {
  public:
-  static Result<std::unique_ptr<Viewer>> create(const Subject& subject);
+  // `pixel_ratio`: how many of its screen's pixels each of the client's is, where it tells; it gets a display
+  // in its screen's pixels, whose density says how much larger than usual they are to be shown.
+  static Result<std::unique_ptr<Viewer>> create(const Subject& subject,
+                                                std::optional<double> pixel_ratio = {});
 
   rfb::Session& session() { return session_; }
   // Readable when there is something new, see DisplayReader.
   int event() const { return reader_->descriptor(); }
 
  private:
-  Viewer(const Subject& subject, std::unique_ptr<DisplayReader> reader);
+  Viewer(const Subject& subject, std::unique_ptr<DisplayReader> reader, std::optional<double> pixel_ratio);
   DisplayReader& reader() override { return *reader_; }
   DisplaySize size() const override { return subject_.display.size_in_pixels(); }
   std::string name() const override { return subject_.name; }
@@ -35,6 +44,7 @@ class Viewer final : public rfb::Screen {
   bool resize(DisplaySize size) override;
 
   const Subject& subject_;
+  const std::optional<double> pixel_ratio_;
   std::unique_ptr<DisplayReader> reader_;
   InputSource input_;
   rfb::Session session_;

@@ -86,6 +86,19 @@ try {
   await until('the canvas shows that', async () => await compare(page, 700, 500) === 0);
   await page.screenshot({path: folder + '/web-smaller.png'});
 
+  // A screen whose pixels are smaller than the page's.
+  const dense = await browser.newContext({viewport: {width: 640, height: 480}, deviceScaleFactor: 1.25, bypassCSP: true});
+  const densePage = await dense.newPage();
+  await densePage.goto(address);
+  await until('the guest follows a page of another density in its screen\'s pixels', says('display 0 shows 800x600'));
+  await until('its canvas shows that', async () => await compare(densePage, 800, 600) === 0);
+  check(await densePage.evaluate(() => {
+    const shown = document.querySelector('#screen canvas').getBoundingClientRect();
+    return Math.abs(shown.width * devicePixelRatio - 800) + Math.abs(shown.height * devicePixelRatio - 600) < 0.01;
+  }), 'pixel by pixel');
+  await densePage.screenshot({path: folder + '/web-dense.png'});
+  await dense.close();
+
   const url = new URL(address), socket = address + 'socket';
   const upgrade = {Connection: 'Upgrade', Upgrade: 'websocket', 'Sec-WebSocket-Version': '13',
                    'Sec-WebSocket-Key': 'dGhlIHNhbXBsZSBub25jZQ=='};

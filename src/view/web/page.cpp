@@ -14,7 +14,7 @@ constexpr std::string_view kHead = R"(<!DOCTYPE html>
 constexpr std::string_view kRest = R"(</title>
 <style>
   html, body { margin: 0; height: 100%; background: #202020; color: #e0e0e0; font: 14px sans-serif; overflow: hidden; }
-  #screen { position: absolute; inset: 0; }
+  #screen { position: absolute; top: 0; left: 0; }
   #status { position: absolute; inset: auto 0 50%; text-align: center; }
   #status button { font: inherit; margin-left: 1em; }
 </style>
@@ -31,7 +31,27 @@ constexpr std::string_view kScript = R"(import RFB from './novnc/core/rfb.js';
 
 const screen = document.getElementById('screen');
 const status = document.getElementById('status');
-const address = new URL('socket', location.href.replace(/^http/, 'ws'));
+
+// The guest gets the size in the screen's pixels. A size that is not a whole number of these would be blurred: the
+// picture is a little smaller then.
+function fit() {
+  const whole = extent => {
+    for (let size = Math.floor(extent); size > extent - 32; --size) {
+      const pixels = size * devicePixelRatio;
+      if (Math.abs(pixels - Math.round(pixels)) < 1e-3) return size;
+    }
+    return Math.floor(extent);
+  };
+  screen.style.width = whole(innerWidth) + 'px';
+  screen.style.height = whole(innerHeight) + 'px';
+}
+window.addEventListener('resize', fit);
+fit();
+
+// Once, when pages are zoomed or the window comes to another screen.
+function whenRatioChanges(then) {
+  matchMedia(`(resolution: ${devicePixelRatio}dppx)`).addEventListener('change', then, {once: true});
+}
 
 // A view that was cut off is opened again by hand: the machine may have ended.
 function offer(text) {
@@ -43,7 +63,14 @@ function offer(text) {
 
 function connect() {
   status.replaceChildren('Connecting…');
+  const address = new URL(`socket?ratio=${devicePixelRatio}`, location.href.replace(/^http/, 'ws'));
   const rfb = new RFB(screen, address.href, {shared: true});
+  let isAgain = false;
+  whenRatioChanges(() => {
+    fit();
+    isAgain = true;
+    rfb.disconnect();
+  });
   rfb.resizeSession = true;  // The guest follows this window,
   rfb.scaleViewport = true;  // and where it does not, its picture fits in.
   rfb.background = '#202020';
@@ -54,6 +81,7 @@ function connect() {
   });
   rfb.addEventListener('desktopname', event => { document.title = event.detail.name; });
   rfb.addEventListener('disconnect', event => {
+    if (isAgain) return connect();
     document.body.dataset.state = 'disconnected';
     offer(event.detail.clean ? 'Disconnected.' : 'The connection was lost.');
   });

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
 
 namespace alcove::view::web {
 
@@ -16,6 +17,18 @@ bool is_script_path(std::string_view path) {
   };
   return path.size() < 256 && path.ends_with(".js") && std::ranges::all_of(path, allowed) &&
          !path.contains("..") && !path.starts_with('/') && !path.contains("//");
+}
+
+// 1 for what is none, or none that a screen has.
+double pixel_ratio(std::string_view query) {
+  constexpr std::string_view kName = "ratio=";
+  constexpr double kLeast = 0.25, kMost = 8;
+  if (!query.starts_with(kName)) return 1;
+  query.remove_prefix(kName.size());
+  double ratio = 0;
+  const auto [end, error] = std::from_chars(query.data(), query.data() + query.size(), ratio);
+  const bool is_number = error == std::errc() && end == query.data() + query.size();
+  return is_number && ratio >= kLeast && ratio <= kMost ? ratio : 1;
 }
 
 }  // namespace
@@ -34,12 +47,16 @@ Decision decide(const Request& request, std::string_view token, uint16_t port) {
   if (!request.origin.empty() && !is_own) return {Answer::forbidden, {}};
   if (request.method != "GET") return {Answer::not_allowed, {}};
   std::string_view target = request.target.substr(0, request.target.find('?'));
+  const std::string_view query = request.target.substr(std::min(target.size() + 1, request.target.size()));
   if (target.size() <= token.size() + 1 || target[0] != '/' ||
       !is_same(target.substr(1, token.size()), token) || target[token.size() + 1] != '/')
     return {Answer::forbidden, {}};
   target.remove_prefix(token.size() + 2);
   // Browsers always tell the origin here.
-  if (target == "socket") return {request.is_upgrade && is_own ? Answer::socket : Answer::forbidden, {}};
+  if (target == "socket") {
+    if (!request.is_upgrade || !is_own) return {Answer::forbidden, {}};
+    return {.answer = Answer::socket, .file = {}, .pixel_ratio = pixel_ratio(query)};
+  }
   if (request.is_upgrade) return {Answer::forbidden, {}};
   if (target.empty()) return {Answer::page, {}};
   if (target == "view.js") return {Answer::script, {}};

@@ -29,6 +29,8 @@ enum class Answer {
 struct Decision {
   Answer answer = Answer::not_found;
   std::filesystem::path file;
+  // Of the screen's pixels to those of the page, as the socket's address tells it: "socket?ratio=1.5".
+  double pixel_ratio = 1;
 };
 
 // Paths begin with the token. Whoever does not know it learns nothing, and neither do pages of other origins

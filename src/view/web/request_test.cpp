@@ -27,6 +27,19 @@ TEST(WebRequest, WithTheToken) {
   EXPECT_EQ(ask("/0123456789abcdef/other").answer, Answer::not_found);
 }
 
+TEST(WebRequest, TellsThePixelRatio) {
+  const auto ratio = [](const std::string& query) {
+    const Decision decision = ask("/0123456789abcdef/socket" + query, "http://127.0.0.1:8000", true);
+    EXPECT_EQ(decision.answer, Answer::socket);
+    return decision.pixel_ratio;
+  };
+  EXPECT_EQ(ratio("?ratio=1.25"), 1.25);
+  EXPECT_EQ(ratio("?ratio=3"), 3);
+  for (const char* query : {"", "?", "?ratio=", "?ratio=0", "?ratio=-2", "?ratio=nan", "?ratio=inf",
+                            "?ratio=1e9", "?ratio=2x", "?rat=2"})
+    EXPECT_EQ(ratio(query), 1) << query;
+}
+
 TEST(WebRequest, WithoutTheToken) {
   for (const std::string_view target :
        {"/", "", "/0123456789abcdef", "/0123456789abcdee/", "/0123456789abcde/", "//0123456789abcdef/",

@@ -56,12 +56,12 @@ class WebServer final : public Server {
   void accept(tcp::socket socket) override;
   void close() override { connections_.close(); }
 
-  void upgrade(beast::tcp_stream stream, const http::request<http::empty_body>& request);
+  void upgrade(beast::tcp_stream stream, const http::request<http::empty_body>& request, double pixel_ratio);
   Response respond(const http::request<http::empty_body>& request, const web::Decision& decision) const;
   const WebOptions& options() const { return options_; }
 
  private:
-  void start(std::shared_ptr<WebSocketStream::Socket> socket);
+  void start(std::shared_ptr<WebSocketStream::Socket> socket, double pixel_ratio);
 
   asio::io_context& loop_;
   const Subject& subject_;
@@ -94,7 +94,9 @@ class HttpConnection final : public Closable, public std::enable_shared_from_thi
                                                 .origin = text(request[http::field::origin]),
                                                 .is_upgrade = websocket::is_upgrade(request)},
                                                server_.options().token, server_.options().port);
-    if (decision.answer == web::Answer::socket) return server_.upgrade(std::move(stream_), request);
+    if (decision.answer == web::Answer::socket) {
+      return server_.upgrade(std::move(stream_), request, decision.pixel_ratio);
+    }
     response_ = server_.respond(request, decision);
     http::async_write(stream_, response_, [self = shared_from_this()](const error_code& error, size_t) {
       error || !self->response_.keep_alive() ? self->close() : self->read();
@@ -113,7 +115,8 @@ void WebServer::accept(tcp::socket socket) {
   if (connections_.add(connection)) connection->read();
 }
 
-void WebServer::upgrade(beast::tcp_stream stream, const http::request<http::empty_body>& request) {
+void WebServer::upgrade(beast::tcp_stream stream, const http::request<http::empty_body>& request,
+                        double pixel_ratio) {
   stream.expires_never();  // The WebSocket has its own.
   error_code ignored;
   stream.socket().set_option(tcp::no_delay(true), ignored);
@@ -126,13 +129,13 @@ void WebServer::upgrade(beast::tcp_stream stream, const http::request<http::empt
       response.set(http::field::sec_websocket_protocol, "binary");
     }));
   }
-  socket->async_accept(request, [this, socket](const error_code& error) {
-    if (!error) start(socket);
+  socket->async_accept(request, [this, socket, pixel_ratio](const error_code& error) {
+    if (!error) start(socket, pixel_ratio);
   });
 }
 
-void WebServer::start(std::shared_ptr<WebSocketStream::Socket> socket) {
-  auto viewer = Viewer::create(subject_);
+void WebServer::start(std::shared_ptr<WebSocketStream::Socket> socket, double pixel_ratio) {
+  auto viewer = Viewer::create(subject_, pixel_ratio);
   if (!viewer) return;
   auto stream = WebSocketStream(std::make_unique<WebSocketStream::Socket>(std::move(*socket)));
   const auto connection =
