@@ -11,6 +11,16 @@ target_include_directories(alcove INTERFACE $<BUILD_INTERFACE:${PROJECT_SOURCE_D
                                             $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
 target_compile_features(alcove INTERFACE cxx_std_23)
 
+# libalcove-qt: VirtualMachineView. `find_package(Alcove COMPONENTS qt)`.
+if(Qt6_FOUND)
+  add_library(alcove-qt STATIC $<TARGET_OBJECTS:alcove_view_qt>)
+  add_library(alcove::alcove-qt ALIAS alcove-qt)
+  target_link_libraries(alcove-qt PUBLIC alcove Qt6::Widgets)
+  install(TARGETS alcove-qt EXPORT alcove_qt_targets ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
+  install(EXPORT alcove_qt_targets NAMESPACE alcove:: FILE AlcoveQtTargets.cmake
+          DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/Alcove)
+endif()
+
 install(DIRECTORY include/alcove DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN "*.h")
 install(TARGETS alcove EXPORT alcove_targets ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(EXPORT alcove_targets NAMESPACE alcove:: FILE AlcoveTargets.cmake

@@ -1,11 +1,17 @@
 # One folder of src/ is one static library. `alcove_module(cpu/soft DEPS cpu memory LINK fmt::fmt)` builds
 # libalcove_cpu_soft from the folder's *.cpp, a test program from its *_test.cpp and what is in folders named
-# testing, and, with ALCOVE_FUZZ, a fuzzer from each of its *_fuzz.cpp. DEPS names modules, LINK anything else; RECURSE takes the sub-folders in.
+# testing, and, with ALCOVE_FUZZ, a fuzzer from each of its *_fuzz.cpp. DEPS names modules, LINK anything else; RECURSE takes the sub-folders in that
+# are no modules themselves.
 function(alcove_module path)
   cmake_parse_arguments(arg "RECURSE" "" "DEPS;LINK" ${ARGN})
   string(REPLACE "/" "_" name ${path})
   if(arg_RECURSE)
     file(GLOB_RECURSE sources CONFIGURE_DEPENDS *.cpp)
+    file(GLOB modules */CMakeLists.txt)
+    foreach(module ${modules})
+      cmake_path(GET module PARENT_PATH module)
+      list(FILTER sources EXCLUDE REGEX "^${module}/")
+    endforeach()
   else()
     file(GLOB sources CONFIGURE_DEPENDS *.cpp)
   endif()

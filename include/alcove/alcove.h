@@ -19,3 +19,4 @@
 #include <alcove/usb.h>
 #include <alcove/virtual_machine.h>
 #include <alcove/virtual_machine_configuration.h>
+#include <alcove/window_view.h>

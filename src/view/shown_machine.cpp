@@ -1,0 +1,58 @@
+#include "view/shown_machine.h"
+
+#include <atomic>
+#include <utility>
+
+namespace alcove::view {
+namespace {
+
+class OwnMachine final : public ShownMachine {
+ public:
+  OwnMachine(VirtualMachine& machine, GraphicsDisplay& display, std::unique_ptr<DisplayReader> reader,
+             std::function<void()> changed)
+      : subject_{machine, display, machine.configuration().label.value_or("Alcove")},
+        reader_(std::move(reader)),
+        input_(machine.open_input_source()),
+        observation_(machine.observe(
+            {.state_changed = [this, changed = std::move(changed)](VirtualMachineState state) {
+              if (state == VirtualMachineState::starting) ++starts_;
+              changed();
+            }})) {}
+
+  DisplayReader& reader() override { return *reader_; }
+  std::string name() const override { return subject_.name; }
+  VirtualMachineState state() const override { return subject_.machine.state(); }
+  uint64_t starts() const override { return starts_; }
+  DisplaySize size() const override { return subject_.display.size_in_pixels(); }
+  void send(const InputEvent& event) override {
+    const auto* pointer = std::get_if<PointerEvent>(&event);
+    (void)input_.send(pointer ? InputEvent(on_screen(*pointer, subject_)) : event);
+  }
+  void release_all() override { input_.release_all(); }
+  void reconfigure(const VirtioGraphicsScanoutConfiguration& configuration) override {
+    subject_.display.reconfigure(configuration, [](const Result<>&) {});
+  }
+
+ private:
+  const Subject subject_;
+  const std::unique_ptr<DisplayReader> reader_;
+  InputSource input_;
+  std::atomic<uint64_t> starts_ = 0;
+  Observation observation_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<ShownMachine>> show_machine(VirtualMachine& machine, size_t display,
+                                                   std::function<void()> changed) {
+  GraphicsDisplay* const found = find_display(machine, display);
+  if (!found) {
+    return fail(ErrorCode::not_supported, "graphics_devices", "the machine has no such display",
+                "add a VirtioGraphicsDeviceConfiguration");
+  }
+  auto reader = found->open_reader();
+  if (!reader) return std::unexpected(std::move(reader.error()));
+  return std::make_unique<OwnMachine>(machine, *found, *std::move(reader), std::move(changed));
+}
+
+}  // namespace alcove::view

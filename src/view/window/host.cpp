@@ -1,0 +1,143 @@
+#include "view/window/host.h"
+
+#include <boost/asio/buffer.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/write.hpp>
+#include <csignal>
+#include <utility>
+
+namespace alcove::view::window {
+
+Result<std::unique_ptr<Host>> Host::create(VirtualMachine& machine, size_t display, UniqueFd socket,
+                                           OnWish on_wish) {
+  std::unique_ptr<Host> host(new Host(std::move(on_wish)));
+  auto shown = show_machine(machine, display, [&loop = host->loop_, self = host.get()] {
+    asio::post(loop, [self] { self->tell_situation(); });
+  });
+  if (!shown) return std::unexpected(std::move(shown.error()));
+  host->shown_ = *std::move(shown);
+  error_code error;
+  host->socket_.assign(asio::local::stream_protocol(), socket.get(), error);
+  if (error)
+    return fail(ErrorCode::internal, "", "the connection to a window is no socket: " + error.message());
+  (void)socket.release();
+  host->read();
+  // Signals are for the application's threads.
+  sigset_t all, before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  host->thread_ = std::thread([self = host.get()] {
+    pthread_setname_np(pthread_self(), "alcove-window");
+    // Changes of the machine's state are posted as long as they are observed.
+    const auto work = asio::make_work_guard(self->loop_);
+    self->loop_.run();
+  });
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  return host;
+}
+
+Host::~Host() {
+  if (!thread_.joinable()) return;
+  loop_.stop();
+  thread_.join();
+  shown_.reset();  // Nothing is posted after that.
+}
+
+bool Host::wait_until_ready() {
+  std::unique_lock lock(mutex_);
+  changed_.wait(lock, [this] { return phase_ != Phase::connecting; });
+  return phase_ == Phase::ready;
+}
+
+bool Host::is_open() const {
+  const std::lock_guard lock(mutex_);
+  return phase_ != Phase::closed;
+}
+
+void Host::set_phase(Phase phase) {
+  {
+    const std::lock_guard lock(mutex_);
+    phase_ = phase;
+  }
+  changed_.notify_all();
+}
+
+void Host::read() {
+  socket_.async_read_some(asio::buffer(buffer_), [this](const error_code& error, size_t size) {
+    if (!socket_.is_open()) return;
+    if (error) return close();
+    received_.append(buffer_.data(), size);
+    take_lines() ? read() : close();
+  });
+}
+
+// False for what is no line of ours: no such program is spoken to.
+bool Host::take_lines() {
+  size_t done = 0;
+  for (size_t end = 0; (end = received_.find('\n', done)) != std::string::npos; done = end + 1) {
+    const auto message = message_from_line(std::string_view(received_).substr(done, end - done));
+    if (!message || !take(*message)) return false;
+  }
+  received_.erase(0, done);
+  return received_.size() <= kMostLine;
+}
+
+bool Host::take(const Message& message) {
+  bool is_ready = false;
+  {
+    const std::lock_guard lock(mutex_);
+    is_ready = phase_ == Phase::ready;
+  }
+  const auto* const word = std::get_if<Word>(&message);
+  if ((word && *word == Word::hello) == is_ready) return false;
+  if (const auto* event = std::get_if<InputEvent>(&message)) {
+    shown_->send(*event);
+  } else if (const auto* configuration = std::get_if<VirtioGraphicsScanoutConfiguration>(&message)) {
+    shown_->reconfigure(*configuration);
+  } else if (*word == Word::hello) {
+    return begin();
+  } else if (*word == Word::release) {
+    shown_->release_all();
+  } else {
+    on_wish_(*word == Word::stop ? WindowWish::stop : WindowWish::shut_down);
+  }
+  return true;
+}
+
+bool Host::begin() {
+  if (!shown_->reader().lend(socket_.native_handle())) return false;
+  set_phase(Phase::ready);
+  tell_situation();
+  return true;
+}
+
+void Host::tell_situation() {
+  next_ = to_line(Situation{
+      .state = shown_->state(), .starts = shown_->starts(), .size = shown_->size(), .name = shown_->name()});
+  flush();
+}
+
+void Host::flush() {
+  {
+    const std::lock_guard lock(mutex_);
+    if (phase_ != Phase::ready) return;
+  }
+  if (!sending_.empty() || next_.empty()) return;
+  sending_ = std::exchange(next_, {});
+  asio::async_write(socket_, asio::buffer(sending_), [this](const error_code& error, size_t) {
+    if (!socket_.is_open()) return;
+    if (error) return close();
+    sending_.clear();
+    flush();
+  });
+}
+
+void Host::close() {
+  error_code ignored;
+  socket_.close(ignored);
+  shown_->release_all();
+  set_phase(Phase::closed);
+  on_wish_(WindowWish::none);
+}
+
+}  // namespace alcove::view::window
