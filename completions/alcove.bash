@@ -54,7 +54,7 @@ _alcove() {
     --net) _alcove_list "$current" forward= mac= || _alcove_add "$current" < <(printf '%s\n' nat none); return ;;
     --keyboard) _alcove_add "$current" < <(printf '%s\n' usb virtio none); return ;;
     --pointer) _alcove_add "$current" < <(printf '%s\n' usb virtio trackpad none); return ;;
-    --view) _alcove_list "$current" port= display= || _alcove_add "$current" < <(printf '%s\n' web vnc none); return ;;
+    --view) _alcove_list "$current" port= display= system-keys || _alcove_add "$current" < <(printf '%s\n' window web vnc none); return ;;
     --hypervisor) _alcove_add "$current" < <(printf '%s\n' auto kvm soft); return ;;
     --cpu) _alcove_add "$current" < <(printf '%s\n' host x86-64-v1 x86-64-v2 x86-64-v3); return ;;
     --cpus|--memory|--cmdline|--label|--size|--display|--new-disk|--timeout|--key|--delay) return ;;
@@ -86,7 +86,7 @@ _alcove() {
     run) _alcove_files -f -X '!*.toml' -- "$current"; _alcove_files -d -- "$current" ;;
   esac
   if [ "$command" = view ] && [ "$COMP_CWORD" -gt 2 ]; then
-    _alcove_list "$current" port= display= || _alcove_add "$current" < <(printf '%s\n' web vnc)
+    _alcove_list "$current" port= display= || _alcove_add "$current" < <(printf '%s\n' window web vnc)
     return
   fi
   if [ "$command" = usb ] && [ "$COMP_CWORD" -eq 2 ]; then

@@ -244,26 +244,6 @@ int screenshot(const Bundle& bundle, const std::string& file, unsigned display) 
   return 0;
 }
 
-int view(const Bundle& bundle, const RemoteViewOptions& options) {
-  auto socket = bundle.connect();
-  if (!socket) return report(socket.error());
-  std::string rest;
-  const auto reply = ask(socket->get(),
-                         {{"command", "view"},
-                          {"web", options.protocol == RemoteViewProtocol::web},
-                          {"port", options.port},
-                          {"display", options.display}},
-                         rest);
-  if (!reply) return report(reply.error());
-  fmt::print("{}\n", reply->value("address", ""));
-  std::fflush(stdout);
-  if (isatty(STDERR_FILENO)) fmt::print(stderr, "[alcove: Ctrl-C ends the view, and not the machine]\n");
-  char byte = 0;
-  while (::read(socket->get(), &byte, 1) > 0 || errno == EINTR) {
-  }
-  return 0;
-}
-
 int list(bool json) {
   nlohmann::json machines = nlohmann::json::array();
   const auto bundles = Bundle::all();

@@ -9,11 +9,12 @@
 
 #include "cli/bundle.h"
 #include "cli/machine_options.h"
+#include "cli/view_options.h"
 
 namespace alcove::cli {
 
 // Runs a machine with its console on this terminal until it stops, and shows its display, if so wished.
-int run(const VirtualMachineConfiguration& configuration, const std::optional<RemoteViewOptions>& view);
+int run(const VirtualMachineConfiguration& configuration, const ViewOptions& view);
 
 int create(const std::string& name, const MachineOptions& options, const std::string& new_disk_size);
 // Starts it in the background and returns once it runs.
@@ -30,7 +31,7 @@ int screenshot(const Bundle& bundle, const std::string& file, unsigned display);
 int type(const Bundle& bundle, const std::string& text, const std::vector<std::string>& combinations,
          unsigned delay_milliseconds);
 // Shows the display of a running machine until it stops or this program is interrupted.
-int view(const Bundle& bundle, const RemoteViewOptions& options);
+int view(const Bundle& bundle, const ViewOptions& options);
 // FILE with options as for --usb-disk; the id that `usb list` shows, or its beginning.
 int usb_attach(const Bundle& bundle, const std::string& device);
 int usb_detach(const Bundle& bundle, const std::string& id);

@@ -68,9 +68,9 @@ int main(int argc, char** argv) {
   run_command->add_flag("--print", print, "Print the machine file that the options make, and do not run it");
   run_command
       ->add_option("--view", view_text,
-                   "Show the display: web (in a browser), vnc (to VNC clients) or none; options: port=N, "
-                   "display=N (default: none)")
-      ->type_name("web|vnc|none[,OPTION]...");
+                   "Show the display: window, web (in a browser), vnc (to VNC clients) or none; options: "
+                   "display=N; of web and vnc port=N; of window system-keys (default: none)")
+      ->type_name("window|web|vnc|none[,OPTION]...");
   options.add_to(*run_command);
   run_command->callback([&] {
     auto given = load(name, !print);
@@ -80,7 +80,7 @@ int main(int argc, char** argv) {
     if (!applied) {
       status = report(applied.error());
     } else if (print) {
-      if (*view_options) prepare_for_view(given->configuration);
+      prepare_for_view(given->configuration, *view_options);
       fmt::print("{}", given->configuration.to_toml());
     } else if (name.empty() && !given->configuration.boot_loader) {
       status = report(no_kernel());
@@ -113,13 +113,13 @@ int main(int argc, char** argv) {
   add("resume", "Let a paused machine go on", [](const Bundle& bundle) { return resume(bundle); });
   add("console", "Attach this terminal to a running machine's console (Ctrl-] q leaves it)",
       [](const Bundle& bundle) { return console(bundle); });
-  add("view", "Show a running machine's display in a browser or to VNC clients",
+  add("view", "Show a running machine's display in a window, in a browser or to VNC clients",
       [&](const Bundle& bundle) {
         const auto view_options = parse_view(view_kind);
         if (!view_options) return report(view_options.error());
-        return view(bundle, view_options->value_or(RemoteViewOptions{}));
+        return view(bundle, *view_options);
       })
-      ->add_option("KIND", view_kind, "web or vnc; options: port=N, display=N (default: web)")
+      ->add_option("KIND", view_kind, "window, web or vnc, with options as for --view of run (default: web)")
       ->type_name("");
   CLI::App* screenshot_command =
       add("screenshot", "Take what a running machine's display shows as a PNG file",

@@ -15,10 +15,10 @@
 #include "cli/commands.h"
 #include "cli/escape_filter.h"
 #include "cli/guest_console.h"
+#include "cli/machine_view.h"
 #include "cli/output.h"
 #include "cli/running_machine.h"
 #include "cli/terminal.h"
-#include "cli/view_options.h"
 
 namespace alcove::cli {
 
@@ -49,20 +49,26 @@ void write_all(int fd, std::string_view text) {
 
 class Session {
  public:
-  Session(RunningMachine& running, GuestConsole& console) : running_(running), console_(console) {}
+  Session(RunningMachine& running, GuestConsole& console, const ViewOptions& view)
+      : running_(running),
+        console_(console),
+        view_(running, view, [this](WindowWish wish) { grant(wish); }) {}
 
+  Result<> open_view();
   int serve(int signals);
 
  private:
   void type(std::string_view keys);
   void command(char key);
   void ask_to_stop();
+  void grant(WindowWish wish);
   void capture();
   void receive(int signal);
   int milliseconds_left() const;
 
   RunningMachine& running_;
   GuestConsole& console_;
+  MachineView view_;
   EscapeFilter escapes_;
   RawTerminal terminal_;
   bool asked_to_stop_ = false;
@@ -76,7 +82,7 @@ void Session::type(std::string_view keys) {
       keys,
       [] {
         say("s shut down, q stop at once, p pause or resume, i information, c capture the display, "
-            "Ctrl-] send Ctrl-], other keys go on");
+            "v view it, Ctrl-] send Ctrl-], other keys go on");
       },
       [this](char key) { command(key); }));
 }
@@ -103,9 +109,31 @@ void Session::command(char key) {
     }
     case 'c':
       return capture();
+    case 'v':
+      return say_failure(open_view());
     default:
       break;
   }
+}
+
+Result<> Session::open_view() {
+  const auto opened = view_.open();
+  if (!opened) return std::unexpected(opened.error());
+  if (!opened->empty()) say(*opened);
+  return {};
+}
+
+// What the user of the window wants. Other than here, pressing the power button twice is no wish to stop by
+// force.
+void Session::grant(WindowWish wish) {
+  if (wish == WindowWish::stop) return running_.stop(say_failure);
+  if (wish == WindowWish::shut_down) {
+    asked_to_stop_ = true;
+    const Result<> asked = running_.request_stop();
+    return asked ? say("asked the guest to shut down") : say_failure(asked);
+  }
+  if (running_.machine().can_stop())
+    say("the window is closed, the machine runs on; Ctrl-] v opens it again");
 }
 
 // Into the first of alcove-1.png, alcove-2.png… that does not exist.
@@ -201,9 +229,9 @@ int Session::serve(int signals) {
 
 }  // namespace
 
-int run(const VirtualMachineConfiguration& given, const std::optional<RemoteViewOptions>& view) {
+int run(const VirtualMachineConfiguration& given, const ViewOptions& view) {
   VirtualMachineConfiguration configuration = given;
-  if (view) prepare_for_view(configuration);
+  prepare_for_view(configuration, view);
   auto console = GuestConsole::attach(configuration);
   if (!console) return report(console.error());
   const auto problems = configuration.validate();
@@ -220,14 +248,9 @@ int run(const VirtualMachineConfiguration& given, const std::optional<RemoteView
 
   auto running = RunningMachine::create(configuration);
   if (!running) return report(running.error());
-  std::unique_ptr<RemoteView> shown;
-  if (view) {
-    auto made = RemoteView::create((*running)->machine(), *view);
-    if (!made) return report(made.error());
-    shown = *std::move(made);
-    say(fmt::format("the display is at {}", shown->address()));
-  }
-  return Session(**running, *console).serve(signals.get());
+  Session session(**running, *console, view);
+  if (const auto opened = session.open_view(); !opened) return report(opened.error());
+  return session.serve(signals.get());
 }
 
 }  // namespace alcove::cli

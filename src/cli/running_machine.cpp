@@ -95,6 +95,10 @@ std::optional<Error> RunningMachine::error() const {
   return start_error_ ? start_error_ : machine_->error();
 }
 
+void RunningMachine::post(std::function<void()> task) {
+  later([task = std::move(task)](const Result<>&) { task(); })({});
+}
+
 int RunningMachine::answered() const {
   return answers_->event.get();
 }

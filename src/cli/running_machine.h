@@ -30,6 +30,9 @@ class RunningMachine {
   void detach_usb(const std::string& id, Done done);
   Result<> request_stop() { return machine_->request_stop(); }
 
+  // Has call_back() call this. Any thread may ask for it.
+  void post(std::function<void()> task);
+
   // Readable when call_back() has something to call.
   int answered() const;
   void call_back();

@@ -47,6 +47,7 @@ class Supervisor {
   static Result<> press(Client& client, const nlohmann::json& request);
   void open_console(Client& client);
   void open_view(Client& client, const nlohmann::json& request);
+  void open_window(Client& client, size_t display);
   void send_screenshot(Client& client, const nlohmann::json& request);
   void show(std::string_view text);
   void end(int signals);
@@ -55,6 +56,7 @@ class Supervisor {
   RunningMachine& running_;
   GuestConsole& console_;
   std::list<Client> clients_;
+  std::vector<std::unique_ptr<WindowView>> windows_;
   uint64_t next_id_ = 0;
   bool asked_to_stop_ = false;
 };
@@ -213,14 +215,27 @@ void Supervisor::open_view(Client& client, const nlohmann::json& request) {
     const auto found = request.find(key);
     return found != request.end() && found->is_number_unsigned() ? found->get<uint64_t>() : 0;
   };
-  const bool is_web = request.value("web", nlohmann::json()) == true;
-  auto view = RemoteView::create(running_.machine(),
-                                 {.protocol = is_web ? RemoteViewProtocol::web : RemoteViewProtocol::vnc,
-                                  .display = number("display"),
-                                  .port = static_cast<uint16_t>(number("port"))});
+  const auto named = request.find("kind");
+  const std::string kind = named != request.end() && named->is_string() ? named->get<std::string>() : "";
+  if (kind == "window") return open_window(client, number("display"));
+  auto view = RemoteView::create(
+      running_.machine(), {.protocol = kind == "vnc" ? RemoteViewProtocol::vnc : RemoteViewProtocol::web,
+                           .display = number("display"),
+                           .port = static_cast<uint16_t>(number("port"))});
   if (!view) return reply(client, std::unexpected(view.error()));
   client.view = *std::move(view);
   if (!send_line(client.socket.get(), {{"address", client.view->address()}})) client.gone = true;
+}
+
+// The connection becomes the window's, which begins once its program has seen the reply.
+void Supervisor::open_window(Client& client, size_t display) {
+  std::erase_if(windows_, [](const auto& window) { return !window->is_open(); });
+  auto window = WindowView::attach(running_.machine(), fcntl(client.socket.get(), F_DUPFD_CLOEXEC, 0),
+                                   {.display = display});
+  reply(client, window ? Result<>() : std::unexpected(window.error()));
+  if (!window || client.gone) return;
+  windows_.push_back(*std::move(window));
+  client.gone = true;
 }
 
 // The reply, then the file's bytes, then the end of the connection.
