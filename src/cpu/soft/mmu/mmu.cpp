@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <bit>
 
-#include "cpu/soft/mmu/neighbours.h"
 #include "cpu/soft/mmu/page_watch.h"
 #include "cpu/soft/x86/cpu.h"
 #include "cpu/soft/x86/debug.h"
@@ -34,8 +33,8 @@ Mmu::Target Mmu::data(Cpu& cpu, Privilege privilege, uint64_t address, bool writ
   const AccessKind kind{.write = write,
                         .user = privilege == Privilege::user,
                         .user_pages = privilege == Privilege::supervisor_user_pages};
-  const auto translation =
-      walk(memory_, {.cr0 = cpu.cr0, .cr3 = cpu.cr3, .cr4 = cpu.cr4, .efer = cpu.efer}, address, kind);
+  const PagingMode mode{.cr0 = cpu.cr0, .cr3 = cpu.cr3, .cr4 = cpu.cr4, .efer = cpu.efer};
+  const auto translation = walk(memory_, mode, address, kind);
   if (!translation) raise_page_fault(cpu, address, translation.error());
 
   const PhysicalMemory::Page page = memory_.page(translation->physical);
@@ -75,26 +74,22 @@ Mmu::Target Mmu::data(Cpu& cpu, Privilege privilege, uint64_t address, bool writ
       upper_non_global_ = true;
     }
   }
-  if (flat_ && translation->page_size == memory::kPageSize && !(cpu.dr[7] & 0xff) && !memory_.logging())
-    fill_neighbours(cpu, address);
+  if (flat_ && !(cpu.dr[7] & 0xff) && !memory_.logging())
+    fill_neighbours(find_neighbours(translation->last_table, mode, address), address);
   return target;
 }
 
-void Mmu::fill_neighbours(const Cpu& cpu, uint64_t address) {
-  const auto neighbours =
-      find_neighbours(memory_, {.cr0 = cpu.cr0, .cr3 = cpu.cr3, .cr4 = cpu.cr4, .efer = cpu.efer}, address);
-  if (!neighbours) return;
-  const uint64_t first = address & ~(neighbours->size() * memory::kPageSize - 1);
-  for (size_t i = 0; i < neighbours->size(); ++i) {
-    const Neighbour& neighbour = (*neighbours)[i];
+void Mmu::fill_neighbours(const Neighbours& neighbours, uint64_t address) {
+  const uint64_t first = address & ~(neighbours.size() * memory::kPageSize - 1);
+  for (size_t i = 0; i < neighbours.size(); ++i) {
+    const Neighbour& neighbour = neighbours[i];
     const uint64_t linear = first + i * memory::kPageSize;
     const bool upper = linear >> 63;
     // Supervisor pages of the lower half are a matter of its own (FlatMap::enter_user()).
     if (!neighbour.present || linear == (address & kPageMask) || (!upper && !neighbour.user)) continue;
     const PhysicalMemory::Page page = memory_.page(neighbour.physical);
     if (!page.host) continue;
-    const bool writable =
-        neighbour.writable && !page.read_only && page.state->code_lines.load(std::memory_order_seq_cst) == 0;
+    const bool writable = neighbour.writable && !page.read_only && !is_watched(*page.state);
     flat_->add(linear, page.host, writable, upper && !neighbour.global);
   }
 }

@@ -65,7 +65,7 @@ class Mmu {
   static constexpr unsigned kNoPcid = ~0u;
 
   // Pages beside one that was looked up, as translated code will use them next.
-  void fill_neighbours(const Cpu& cpu, uint64_t address);
+  void fill_neighbours(const Neighbours& neighbours, uint64_t address);
   uint64_t new_generation(Cpu& cpu, unsigned half);
   void new_lower_generation(Cpu& cpu);
   void new_upper_generation(Cpu& cpu);

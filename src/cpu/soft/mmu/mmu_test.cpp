@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "cpu/soft/mmu/access.h"
+#include "cpu/soft/mmu/page_watch.h"
 #include "cpu/soft/testing/flat_engine.h"
 #include "cpu/soft/x86/engine_services.h"
 
@@ -349,6 +350,17 @@ TEST_P(MmuTest, PagesBesideOneInUseKeepTheirRights) {
   map(2, 6, kP | kW | kU | kA | kD);
   flush_page(cpu, 0x2000);
   EXPECT_EQ(read(0x2000), 6u);
+}
+
+TEST_P(MmuTest, PagesBesideOneInUseStayWatched) {
+  map(2, 2, kP | kW | kU | kA | kD);
+  map(3, 3, kP | kW | kU | kA | kD);
+  PageState& state = *engine.engine().mmu().memory().page(kPages + 0x3000).state;
+  state.bits |= kRewritten | PageState::kProtected;  // As when its code was changed over and over.
+  EXPECT_EQ(read(0x2000), 2u);
+  EXPECT_TRUE(write(0x3000, 30));
+  EXPECT_EQ(state.bits / kQuietWrite, GetParam() ? 2u : 1u) << "stores that passed unseen";
+  EXPECT_EQ(get(kPages + 0x3000), 30u);
 }
 
 TEST_P(MmuTest, LargePagesOfTheUpperHalfGoWhole) {

@@ -103,6 +103,10 @@ struct Walker {
   }
 };
 
+uint64_t reserved_bits(const PagingMode& mode, bool long_mode) {
+  return bits(long_mode ? 51 : 62, kPhysicalAddressBits) | (mode.efer & kEferNxe ? 0 : kNoExecute);
+}
+
 // Two levels of 32-bit entries, 4 MiB pages with up to 40 address bits (PSE-36).
 std::expected<Translation, uint32_t> walk_32bit(Walker& walker, uint64_t address, bool& retry) {
   const uint64_t directory =
@@ -124,8 +128,7 @@ std::expected<Translation, uint32_t> walk_32bit(Walker& walker, uint64_t address
 // PAE and long mode: levels of 64-bit entries. `level` 3 is PML4, 2 the page directory pointers.
 std::expected<Translation, uint32_t> walk_64bit(Walker& walker, uint64_t address, bool long_mode,
                                                 bool& retry) {
-  const uint64_t reserved =
-      bits(long_mode ? 51 : 62, kPhysicalAddressBits) | (walker.nx_enabled ? 0 : kNoExecute);
+  const uint64_t reserved = reserved_bits(walker.mode, long_mode);
   bool writable = true, user = true, no_execute = false;
   uint64_t table = long_mode ? walker.mode.cr3 & kAddress : walker.mode.cr3 & bits(31, 5);
   for (int level = long_mode ? 3 : 2;; --level) {
@@ -144,13 +147,20 @@ std::expected<Translation, uint32_t> walk_64bit(Walker& walker, uint64_t address
     if (level == 3) wrong |= entry & kLarge;
     if (leaf && level > 0) wrong |= entry & bits(shift - 1, 13);
     if (wrong) return std::unexpected(walker.fault(true, true));
+    Translation::LastTable last_table{.user = user, .writable = writable};
     writable &= (entry & kWritable) != 0;
     user &= (entry & kUser) != 0;
     no_execute |= (entry & kNoExecute) != 0;
     if (leaf) {
       const uint64_t page_size = uint64_t{1} << shift;
-      return walker.finish<uint64_t>(address, page_size, table & ~(page_size - 1), writable, user, no_execute,
-                                     long_mode ? 0 : 1, retry);
+      auto result = walker.finish<uint64_t>(address, page_size, table & ~(page_size - 1), writable, user,
+                                            no_execute, long_mode ? 0 : 1, retry);
+      const Entry& last = walker.entries[walker.count - 1];
+      if (result && level == 0 && long_mode && last.host) {
+        last_table.host = last.host - last.offset;
+        result->last_table = last_table;
+      }
+      return result;
     }
   }
 }
@@ -174,6 +184,22 @@ std::expected<Translation, uint32_t> walk(PhysicalMemory& memory, const PagingMo
                                              : walk_32bit(walker, address, retry);
     if (!retry) return result;
   }
+}
+
+Neighbours find_neighbours(const Translation::LastTable& table, const PagingMode& mode, uint64_t address) {
+  Neighbours neighbours;
+  if (!table.host) return neighbours;
+  const std::byte* const line = table.host + (address >> 12 & 0x1f8) * 8;
+  for (size_t i = 0; i < neighbours.size(); ++i) {
+    const uint64_t entry = __atomic_load_n(reinterpret_cast<const uint64_t*>(line + 8 * i), __ATOMIC_RELAXED);
+    if (!(entry & kPresent) || !(entry & kAccessed) || (entry & reserved_bits(mode, true))) continue;
+    neighbours[i] = {.physical = entry & kAddress,
+                     .present = true,
+                     .user = table.user && (entry & kUser),
+                     .writable = table.writable && (entry & kWritable) && (entry & kDirty),
+                     .global = (entry & kGlobal) && (mode.cr4 & kCr4Pge)};
+  }
+  return neighbours;
 }
 
 }  // namespace alcove::cpu::soft

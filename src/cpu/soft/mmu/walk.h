@@ -2,6 +2,7 @@
 // bits.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <expected>
 
@@ -44,10 +45,30 @@ struct Translation {
   bool global = false;
   bool user = false;      // U/S of all levels
   bool writable = false;  // R/W of all levels
+
+  // The table with the entry of a page of 4 KiB.
+  struct LastTable {
+    const std::byte* host = nullptr;      // Null if it is not in RAM, or not of long mode.
+    bool user = false, writable = false;  // U/S and R/W of the levels above.
+  } last_table;
 };
 
 // Walks for the access `kind` at `address` (canonical), sets A and D bits. The error is a page fault's code.
 std::expected<Translation, uint32_t> walk(PhysicalMemory& memory, const PagingMode& mode, uint64_t address,
                                           AccessKind kind);
+
+// A page beside one that was looked up: programs touch those next. A processor may look up what has been used
+// before whenever it likes.
+struct Neighbour {
+  uint64_t physical = 0;  // Of the page.
+  bool present = false;   // With A set, so that it may be read.
+  bool user = false;      // By CPL 3, too.
+  bool writable = false;  // With D set.
+  bool global = false;
+};
+// The eight pages whose entries are in one line with the address's, which is among them; that of the first is
+// a multiple of 32 KiB. `table`: of the walk for the address.
+using Neighbours = std::array<Neighbour, 8>;
+Neighbours find_neighbours(const Translation::LastTable& table, const PagingMode& mode, uint64_t address);
 
 }  // namespace alcove::cpu::soft
