@@ -1,7 +1,6 @@
 // What instructions ask of the engine (x86/engine_services.h).
 #include "cpu/soft/engine.h"
 #include "cpu/soft/x86/engine_services.h"
-#include "cpu/soft/x86/exceptions.h"
 
 namespace alcove::cpu::soft {
 namespace {

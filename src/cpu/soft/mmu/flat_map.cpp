@@ -238,18 +238,21 @@ void FlatMap::note(Space& space, Log& log, uint64_t page, bool upper) {
   if (log.last_part != page >> 9) log.parts.insert(log.last_part = page >> 9);
 }
 
+void FlatMap::set_words(const Space& space, uint64_t page, uint64_t addend, bool writable) {
+  *read_word(space, page) = addend + 1;
+  if (writable)
+    *write_word(space, page) = addend + 1;
+  else
+    clear(write_word(space, page));
+}
+
 void FlatMap::add(uint64_t address, const std::byte* host, bool writable, bool local) {
   Space& space = spaces_[current_];
   const bool upper = address >> 63;
   const uint64_t page = page_number(address);
-  uint64_t* const word = read_word(space, page);
-  if (*word != 0) return;
+  if (*read_word(space, page) != 0) return;
   note(space, !upper ? space.log : local ? upper_local_ : upper_, page, upper);
-  *word = reinterpret_cast<uint64_t>(host) - (address & kPageMask) + 1;
-  if (writable)
-    *write_word(space, page) = *word;
-  else
-    clear(write_word(space, page));
+  set_words(space, page, reinterpret_cast<uint64_t>(host) - (address & kPageMask), writable);
 }
 
 void FlatMap::fill(const Cpu& cpu, uint64_t address) {
@@ -261,8 +264,7 @@ void FlatMap::fill(const Cpu& cpu, uint64_t address) {
   if (half == 0 && cpu.cpl != 3 && !(entry.physical & TlbEntry::kUser)) space.supervisor_pages = true;
   const uint64_t page = page_number(address);
   Log& log = !half ? space.log : entry.physical & TlbEntry::kUpperLocal ? upper_local_ : upper_;
-  uint64_t* const word = read_word(space, page);
-  if (*word == 0) {
+  if (*read_word(space, page) == 0) {
     note(space, log, page, half);
     const unsigned shift = entry.physical & TlbEntry::kSizeBits;
     if (shift >= 30) {
@@ -272,11 +274,7 @@ void FlatMap::fill(const Cpu& cpu, uint64_t address) {
       if (shift > 21) log.large.insert((page >> 9) ^ 1);  // 4 MiB pages.
     }
   }
-  *word = entry.addend + 1;
-  if (entry.write_tag == tag && !(entry.physical & TlbEntry::kReadOnly))
-    *write_word(space, page) = *word;
-  else
-    clear(write_word(space, page));
+  set_words(space, page, entry.addend, entry.write_tag == tag && !(entry.physical & TlbEntry::kReadOnly));
 }
 
 void FlatMap::forbid_writes(const std::byte* host_page) {

@@ -148,6 +148,7 @@ class FlatMap {
   static void drop_tables(const Space& space, bool upper);
   void clear_log(Space& space, Log& log, bool upper);
   void note(Space& space, Log& log, uint64_t page, bool upper);
+  static void set_words(const Space& space, uint64_t page, uint64_t addend, bool writable);
   void clear_lower(Space& space);
   void forget_foreign_jumps();
   void forget_page(Space& space, Log& log, uint64_t page, bool upper);

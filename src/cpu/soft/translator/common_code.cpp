@@ -104,6 +104,20 @@ void return_to_caller(Assembler& a) {
   a.byte(0xc3);
 }
 
+// Calls a function of the Cpu's, and of what RSI has, which gives the code to go in to. The jump that is
+// returned is taken where it gives none: where the guest goes on is in Cpu::rip then, and no LinkSite is
+// given.
+Assembler::Fixup call(Assembler& a, uint64_t function) {
+  a.load(kHostRdi, ALCOVE_TRANSLATED(cpu));
+  a.move_immediate(kHostRax, function);
+  a.op({.opcode = 0xff}, 2, kHostRax);  // CALL
+  a.store(ALCOVE_TRANSLATED(result), kHostRax);
+  a.op({.opcode = 0x85, .wide = true}, kHostRax, kHostRax);
+  const Assembler::Fixup leaves = a.jump_if(kHostEqual);
+  go_in(a);
+  return leaves;
+}
+
 // Goes on unless RCX is other than 0.
 void return_unless_rcx_zero(Assembler& a) {
   const Assembler::Fixup goes_on = a.jump_rcx_zero();
@@ -178,16 +192,8 @@ CommonCode make_common_code(CodeMemory& memory, RunHandler run_handler) {
   a.store(ALCOVE_TRANSLATED(result), kWord);
   leave_returns(a);
   save_guest(a);
-  a.load(kHostRdi, ALCOVE_TRANSLATED(cpu));
   a.load(kHostRsi, ALCOVE_TRANSLATED(result));
-  a.move_immediate(kHostRax, reinterpret_cast<uint64_t>(run_handler));
-  a.op({.opcode = 0xff}, 2, kHostRax);  // CALL
-  a.store(ALCOVE_TRANSLATED(result), kHostRax);
-  a.op({.opcode = 0x85, .wide = true}, kHostRax, kHostRax);
-  const Assembler::Fixup leaves = a.jump_if(kHostEqual);
-  go_in(a);
-  a.bind(leaves);
-  // Where the guest goes on is in Cpu::rip, and no LinkSite is given.
+  a.bind(call(a, reinterpret_cast<uint64_t>(run_handler)));
   a.jump_back(out);
 
   for (unsigned i = 0; i < code.check_page.size(); ++i) {
@@ -220,14 +226,7 @@ CommonCode make_common_code(CodeMemory& memory, RunHandler run_handler) {
 const uint8_t* make_fault_delivery(CodeMemory& memory, DeliverFault deliver_fault) {
   Assembler a(memory.room(), memory.next());
   const uint8_t* const begin = a.address();
-  a.load(kHostRdi, ALCOVE_TRANSLATED(cpu));
-  a.move_immediate(kHostRax, reinterpret_cast<uint64_t>(deliver_fault));
-  a.op({.opcode = 0xff}, 2, kHostRax);  // CALL
-  a.store(ALCOVE_TRANSLATED(result), kHostRax);
-  a.op({.opcode = 0x85, .wide = true}, kHostRax, kHostRax);
-  const Assembler::Fixup leaves = a.jump_if(kHostEqual);
-  go_in(a);
-  a.bind(leaves);
+  a.bind(call(a, reinterpret_cast<uint64_t>(deliver_fault)));
   return_to_caller(a);
   memory.commit((a.size() + 63) / 64 * 64);
   return begin;

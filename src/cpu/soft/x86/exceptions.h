@@ -24,9 +24,6 @@ namespace alcove::cpu::soft {
 
 // Delivers Cpu::fault. False: triple fault. If it faults itself, that goes through raise() to a further call.
 [[nodiscard]] bool deliver_fault(Cpu& cpu);
-// The engine's shorter way to there, with Cpu::fault and Cpu::rip as for Cpu::fault_exit: returns if it has
-// none.
-void end_handler(Cpu& cpu);
 
 // An external interrupt or NMI, between instructions. May raise().
 void deliver_interrupt(Cpu& cpu, uint8_t vector);
