@@ -6,11 +6,11 @@
 #include <unistd.h>
 
 #include <array>
-#include <cstdlib>
 #include <cstring>
 #include <string>
 #include <vector>
 
+#include "support/program.h"
 #include "view/window/host.h"
 
 namespace alcove {
@@ -18,13 +18,6 @@ namespace alcove {
 namespace {
 
 namespace fs = std::filesystem;
-constexpr const char* kName = "alcove-window";
-
-bool is_program(const fs::path& path) {
-  std::error_code ignored;
-  return fs::is_regular_file(path, ignored) && ::access(path.c_str(), X_OK) == 0;
-}
-
 // What the new program finds as descriptor 3.
 Result<pid_t> spawn(const fs::path& program, const WindowViewOptions& options, int socket) {
   constexpr int kDescriptor = 3;
@@ -72,26 +65,11 @@ std::function<void(WindowWish)> fulfilling(VirtualMachine& machine) {
 }  // namespace
 
 Result<fs::path> find_window_program(const fs::path& wanted) {
-  const char* named = std::getenv("ALCOVE_WINDOW");
-  const bool has_named = named && *named;
-  if (!wanted.empty() || has_named) {
-    const fs::path path = wanted.empty() ? fs::path(named) : wanted;
-    if (is_program(path)) return path;
-    return fail(ErrorCode::not_supported, wanted.empty() ? "ALCOVE_WINDOW" : "program",
-                fmt::format("{} is not a program", path.string()), "name the alcove-window of this version");
-  }
-  std::error_code error;
-  std::vector<fs::path> candidates;
-  const fs::path folder = fs::read_symlink("/proc/self/exe", error).parent_path();
-  if (!error) candidates = {folder / kName, folder.parent_path() / "libexec" / "alcove" / kName};
-  candidates.push_back(fs::path(ALCOVE_LIBEXEC_FOLDER) / kName);
-  for (const fs::path& candidate : candidates) {
-    if (is_program(candidate)) return candidate;
-  }
-  return fail(ErrorCode::not_supported, "",
-              fmt::format("the program {} is neither beside this one nor in {}: Alcove was built without Qt",
-                          kName, ALCOVE_LIBEXEC_FOLDER),
-              "apt-get install qt6-base-dev and build again, or use --view web");
+  return find_program(wanted, {.name = "alcove-window",
+                               .variable = "ALCOVE_WINDOW",
+                               .field = "program",
+                               .what_missing = ": Alcove was built without Qt",
+                               .hint = "apt-get install qt6-base-dev and build again, or use --view web"});
 }
 
 class WindowView::Implementation {
