@@ -5,12 +5,12 @@
 
 #include <array>
 #include <boost/asio/post.hpp>
-#include <csignal>
 #include <cstdlib>
 #include <filesystem>
 #include <thread>
 
 #include "view/server.h"
+#include "view/thread.h"
 
 namespace alcove {
 
@@ -120,15 +120,7 @@ Result<> RemoteView::Implementation::listen(const RemoteViewOptions& options) {
     server_ = view::make_rfb_server(loop_, subject_);
   }
   accept();
-  // Signals are for the application's threads.
-  sigset_t all, before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
-  thread_ = std::thread([this] {
-    pthread_setname_np(pthread_self(), "alcove-view");
-    loop_.run();
-  });
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  thread_ = view::start_thread("alcove-view", [this] { loop_.run(); });
   return {};
 }
 
@@ -141,13 +133,10 @@ void RemoteView::Implementation::accept() {
 }
 
 Result<std::unique_ptr<RemoteView>> RemoteView::create(VirtualMachine& machine, RemoteViewOptions options) {
-  GraphicsDisplay* display = view::find_display(machine, options.display);
-  if (!display) {
-    return fail(ErrorCode::not_supported, "graphics_devices", "the machine has no such display",
-                "add a VirtioGraphicsDeviceConfiguration");
-  }
+  const auto display = view::find_display(machine, options.display);
+  if (!display) return std::unexpected(display.error());
   const auto& label = machine.configuration().label;
-  auto implementation = std::make_unique<Implementation>(machine, *display, label.value_or("Alcove"));
+  auto implementation = std::make_unique<Implementation>(machine, **display, label.value_or("Alcove"));
   if (auto listening = implementation->listen(options); !listening)
     return std::unexpected(std::move(listening.error()));
   return std::unique_ptr<RemoteView>(new RemoteView(std::move(implementation)));

@@ -45,14 +45,11 @@ class OwnMachine final : public ShownMachine {
 
 Result<std::unique_ptr<ShownMachine>> show_machine(VirtualMachine& machine, size_t display,
                                                    std::function<void()> changed) {
-  GraphicsDisplay* const found = find_display(machine, display);
-  if (!found) {
-    return fail(ErrorCode::not_supported, "graphics_devices", "the machine has no such display",
-                "add a VirtioGraphicsDeviceConfiguration");
-  }
-  auto reader = found->open_reader();
+  const auto found = find_display(machine, display);
+  if (!found) return std::unexpected(found.error());
+  auto reader = (*found)->open_reader();
   if (!reader) return std::unexpected(std::move(reader.error()));
-  return std::make_unique<OwnMachine>(machine, *found, *std::move(reader), std::move(changed));
+  return std::make_unique<OwnMachine>(machine, **found, *std::move(reader), std::move(changed));
 }
 
 }  // namespace alcove::view

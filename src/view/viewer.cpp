@@ -5,12 +5,18 @@
 
 namespace alcove::view {
 
-GraphicsDisplay* find_display(const VirtualMachine& machine, size_t index) {
+uint32_t pixels_per_inch_for(double pixel_ratio) {
+  constexpr double kUsual = 96, kLeast = 20, kMost = 1000;
+  return static_cast<uint32_t>(std::lround(std::clamp(kUsual * pixel_ratio, kLeast, kMost)));
+}
+
+Result<GraphicsDisplay*> find_display(const VirtualMachine& machine, size_t index) {
   for (const GraphicsDevice* device : machine.graphics_devices()) {
     if (index < device->displays().size()) return device->displays()[index];
     index -= device->displays().size();
   }
-  return nullptr;
+  return fail(ErrorCode::not_supported, "graphics_devices", "the machine has no such display",
+              "add a VirtioGraphicsDeviceConfiguration");
 }
 
 PointerEvent on_screen(PointerEvent event, const Subject& subject) {
@@ -54,16 +60,15 @@ void Viewer::send_pointer(const PointerEvent& event) {
 }
 
 bool Viewer::resize(DisplaySize size) {
-  constexpr uint32_t kLeast = 64, kMost = 4095;  // See VirtioGraphicsScanoutConfiguration, as what follows.
-  constexpr double kUsualDensity = 96, kLeastDensity = 20, kMostDensity = 1000;
   uint32_t density = subject_.display.pixels_per_inch();
   if (pixel_ratio_) {
     size.width = static_cast<uint32_t>(std::lround(size.width * *pixel_ratio_));
     size.height = static_cast<uint32_t>(std::lround(size.height * *pixel_ratio_));
-    density = static_cast<uint32_t>(
-        std::lround(std::clamp(kUsualDensity * *pixel_ratio_, kLeastDensity, kMostDensity)));
+    density = pixels_per_inch_for(*pixel_ratio_);
   }
-  if (size.width < kLeast || size.height < kLeast || size.width > kMost || size.height > kMost) return false;
+  if (size.width < kLeastExtent || size.height < kLeastExtent || size.width > kMostExtent ||
+      size.height > kMostExtent)
+    return false;
   subject_.display.reconfigure({.width = size.width, .height = size.height, .pixels_per_inch = density},
                                [](const Result<>&) {});
   return true;

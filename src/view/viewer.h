@@ -18,8 +18,14 @@ struct Subject {
   std::string name;
 };
 
-// The display of this number, counted through all devices; nullptr if there is none.
-GraphicsDisplay* find_display(const VirtualMachine& machine, size_t index);
+// What a display can have, see VirtioGraphicsScanoutConfiguration.
+inline constexpr uint32_t kLeastExtent = 64, kMostExtent = 4095;
+// Says how much larger than usual a display is to be shown where a screen has so many pixels for one of an
+// application's.
+uint32_t pixels_per_inch_for(double pixel_ratio);
+
+// The display of this number, counted through all devices.
+Result<GraphicsDisplay*> find_display(const VirtualMachine& machine, size_t index);
 // From a place on the display, 0 to 1, to one on the guest's screen, where displays stand beside each other.
 PointerEvent on_screen(PointerEvent event, const Subject& subject);
 

@@ -215,15 +215,15 @@ void VirtualMachineView::Implementation::set_reconfigures(bool wanted) {
 }
 
 void VirtualMachineView::Implementation::follow() {
-  constexpr int kLeast = 64, kMost = 4095;  // See VirtioGraphicsScanoutConfiguration.
-  constexpr double kUsualDensity = 96;
   if (!reconfigures || !shown_ || !view_.isVisible() || shown_->state() != VirtualMachineState::running)
     return;
   const QSize size = view::qt::physical_size(view_.size(), ratio_);
-  const VirtioGraphicsScanoutConfiguration wanted{
-      .width = static_cast<uint32_t>(std::clamp(size.width(), kLeast, kMost)),
-      .height = static_cast<uint32_t>(std::clamp(size.height(), kLeast, kMost)),
-      .pixels_per_inch = static_cast<uint32_t>(std::clamp(std::lround(kUsualDensity * ratio_), 20L, 1000L))};
+  const auto extent = [](int pixels) {
+    return std::clamp(static_cast<uint32_t>(pixels), view::kLeastExtent, view::kMostExtent);
+  };
+  const VirtioGraphicsScanoutConfiguration wanted{.width = extent(size.width()),
+                                                  .height = extent(size.height()),
+                                                  .pixels_per_inch = view::pixels_per_inch_for(ratio_)};
   if (asked_ == wanted) return;
   asked_ = wanted;
   shown_->reconfigure(wanted);

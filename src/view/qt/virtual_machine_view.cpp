@@ -35,7 +35,7 @@ Result<> VirtualMachineView::set_virtual_machine(VirtualMachine* machine, size_t
     QMetaObject::invokeMethod(this, [this] { implementation_->machine_changed(); }, Qt::QueuedConnection);
   });
   if (!shown) return std::unexpected(std::move(shown.error()));
-  implementation_->show(*std::move(shown), view::find_display(*machine, display));
+  implementation_->show(*std::move(shown), *view::find_display(*machine, display));
   return {};
 }
 

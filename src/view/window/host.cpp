@@ -3,8 +3,9 @@
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/write.hpp>
-#include <csignal>
 #include <utility>
+
+#include "view/thread.h"
 
 namespace alcove::view::window {
 
@@ -22,17 +23,11 @@ Result<std::unique_ptr<Host>> Host::create(VirtualMachine& machine, size_t displ
     return fail(ErrorCode::internal, "", "the connection to a window is no socket: " + error.message());
   (void)socket.release();
   host->read();
-  // Signals are for the application's threads.
-  sigset_t all, before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
-  host->thread_ = std::thread([self = host.get()] {
-    pthread_setname_np(pthread_self(), "alcove-window");
+  host->thread_ = start_thread("alcove-window", [self = host.get()] {
     // Changes of the machine's state are posted as long as they are observed.
     const auto work = asio::make_work_guard(self->loop_);
     self->loop_.run();
   });
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
   return host;
 }
 
