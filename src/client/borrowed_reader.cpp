@@ -18,28 +18,37 @@ namespace {
 
 using Descriptors = std::array<int, 2>;  // Of the frames, and of the event that tells of new ones.
 
-union Ancillary {
-  cmsghdr header;
-  std::array<char, CMSG_SPACE(sizeof(Descriptors))> bytes;
+// One byte, with room for descriptors.
+struct Parcel {
+  Parcel() = default;
+  Parcel(const Parcel&) = delete;
+  Parcel& operator=(const Parcel&) = delete;
+
+  char byte = 0;
+  iovec data{.iov_base = &byte, .iov_len = 1};
+  msghdr message{.msg_name = nullptr,
+                 .msg_namelen = 0,
+                 .msg_iov = &data,
+                 .msg_iovlen = 1,
+                 .msg_control = &ancillary,
+                 .msg_controllen = sizeof ancillary.bytes,
+                 .msg_flags = 0};
+  union Ancillary {
+    cmsghdr header;
+    std::array<char, CMSG_SPACE(sizeof(Descriptors))> bytes;
+  } ancillary{};
 };
 
 Result<std::array<UniqueFd, 2>> receive_descriptors(int socket) {
-  char byte = 0;
-  iovec data{.iov_base = &byte, .iov_len = 1};
-  Ancillary ancillary{};
-  msghdr message{};
-  message.msg_iov = &data;
-  message.msg_iovlen = 1;
-  message.msg_control = &ancillary;
-  message.msg_controllen = sizeof ancillary.bytes;
+  Parcel parcel;
   ssize_t count = -1;
   do {
-    count = ::recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
+    count = ::recvmsg(socket, &parcel.message, MSG_CMSG_CLOEXEC);
   } while (count < 0 && errno == EINTR);
   if (count < 0)
     return fail(ErrorCode::internal, "", fmt::format("can't borrow a display: {}", std::strerror(errno)));
   std::array<UniqueFd, 2> received;
-  const cmsghdr* const header = CMSG_FIRSTHDR(&message);
+  const cmsghdr* const header = CMSG_FIRSTHDR(&parcel.message);
   if (header == nullptr || header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS)
     return fail(ErrorCode::internal, "", "what was to lend a display ended");
   const size_t number = std::min((header->cmsg_len - CMSG_LEN(0)) / sizeof(int), received.size());
@@ -75,21 +84,15 @@ class BorrowedReader final : public DisplayReader {
 
 Result<> client::lend_display(int socket, int frames, int event) {
   const Descriptors descriptors{frames, event};
-  char byte = 0;
-  iovec data{.iov_base = &byte, .iov_len = 1};
-  Ancillary ancillary{};
-  msghdr message{};
-  message.msg_iov = &data;
-  message.msg_iovlen = 1;
-  message.msg_control = &ancillary;
-  message.msg_controllen = sizeof ancillary.bytes;
-  ancillary.header.cmsg_level = SOL_SOCKET;
-  ancillary.header.cmsg_type = SCM_RIGHTS;
-  ancillary.header.cmsg_len = CMSG_LEN(sizeof descriptors);
-  std::memcpy(CMSG_DATA(&ancillary.header), descriptors.data(), sizeof descriptors);
+  Parcel parcel;
+  cmsghdr& header = parcel.ancillary.header;
+  header.cmsg_level = SOL_SOCKET;
+  header.cmsg_type = SCM_RIGHTS;
+  header.cmsg_len = CMSG_LEN(sizeof descriptors);
+  std::memcpy(CMSG_DATA(&header), descriptors.data(), sizeof descriptors);
   ssize_t sent = -1;
   do {
-    sent = ::sendmsg(socket, &message, MSG_NOSIGNAL);
+    sent = ::sendmsg(socket, &parcel.message, MSG_NOSIGNAL);
   } while (sent < 0 && errno == EINTR);
   if (sent == 1) return {};
   return fail(ErrorCode::internal, "", fmt::format("can't lend a display: {}", std::strerror(errno)));
