@@ -8,6 +8,7 @@
 #include <fstream>
 
 #include "client/image_lock.h"
+#include "support/testing/temporary_folder.h"
 
 namespace alcove {
 namespace {
@@ -36,15 +37,14 @@ std::string empty_store() {
 class VariableStore : public testing::Test {
  protected:
   VariableStore() {
-    std::string name = (std::filesystem::temp_directory_path() / "alcove-efi-XXXXXX").string();
-    folder = ::mkdtemp(name.data());
     firmware = folder / "FIRMWARE_CODE.fd";
     std::ofstream(firmware) << std::string(4096, 'c');
     std::ofstream(folder / "FIRMWARE_VARS.fd") << empty_store();
   }
-  ~VariableStore() override { std::filesystem::remove_all(folder); }
 
-  std::filesystem::path folder, firmware;
+  const TemporaryFolder temporary;
+  const std::filesystem::path& folder = temporary.path();
+  std::filesystem::path firmware;
 };
 
 TEST_F(VariableStore, IsMadeOnce) {

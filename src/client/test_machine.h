@@ -11,6 +11,8 @@
 #include <memory>
 #include <string>
 
+#include "support/testing/temporary_folder.h"
+
 namespace alcove::client {
 
 constexpr std::chrono::seconds kPatience{20};
@@ -38,13 +40,10 @@ class Outcome {
 class MachineTest : public testing::Test {
  protected:
   MachineTest() {
-    std::string name = (std::filesystem::temp_directory_path() / "alcove-client-XXXXXX").string();
-    folder = ::mkdtemp(name.data());
     std::ofstream(folder / "kernel") << "kernel";
     std::ofstream(folder / "disk") << "";
     std::filesystem::resize_file(folder / "disk", 1 << 20);
   }
-  ~MachineTest() override { std::filesystem::remove_all(folder); }
 
   // `behaviour`: words of tests/fake_machine/main.cpp.
   VirtualMachineConfiguration configuration(std::string behaviour = "") const {
@@ -94,7 +93,8 @@ class MachineTest : public testing::Test {
     return outcome.get();
   }
 
-  std::filesystem::path folder;
+  const TemporaryFolder temporary;
+  const std::filesystem::path& folder = temporary.path();
 };
 
 inline ErrorCode code_of(const Result<>& result) {

@@ -9,25 +9,13 @@
 
 #include "config/json.h"
 #include "config/sample.h"
+#include "support/testing/temporary_folder.h"
 
 namespace alcove {
 namespace {
 
 using testing::HasSubstr;
 using testing::Not;
-
-class Folder {
- public:
-  Folder() {
-    std::string name = (std::filesystem::temp_directory_path() / "alcove-config-XXXXXX").string();
-    path_ = ::mkdtemp(name.data());
-  }
-  ~Folder() { std::filesystem::remove_all(path_); }
-  const std::filesystem::path& path() const { return path_; }
-
- private:
-  std::filesystem::path path_;
-};
 
 void write(const std::filesystem::path& file, std::string_view text) {
   std::ofstream(file) << text;
@@ -90,7 +78,7 @@ TEST(RoundTrip, PrintsAsToml) {
 }
 
 TEST(MachineFile, PathsBelowItsFolderAreRelative) {
-  Folder folder;
+  const TemporaryFolder folder;
   VirtualMachineConfiguration configuration = config::full_sample();
   auto& loader = std::get<LinuxBootLoader>(*configuration.boot_loader);
   loader.kernel = folder.path() / "kernel";
@@ -107,7 +95,7 @@ TEST(MachineFile, PathsBelowItsFolderAreRelative) {
 }
 
 TEST(MachineFile, SavingLeavesNothingElseBehind) {
-  Folder folder;
+  const TemporaryFolder folder;
   ASSERT_TRUE(config::full_sample().save(folder.path() / "machine.toml"));
   ASSERT_TRUE(config::full_sample().save(folder.path() / "machine.toml"));
   size_t files = 0;
@@ -122,7 +110,7 @@ TEST(MachineFile, TellsWhyItCannotBeWritten) {
 }
 
 TEST(MachineFile, RefusesPathsThatTomlCannotHold) {
-  Folder folder;
+  const TemporaryFolder folder;
   VirtualMachineConfiguration configuration;
   configuration.boot_loader = LinuxBootLoader{.kernel = "/\xff"};
   auto saved = configuration.save(folder.path() / "machine.toml");
@@ -131,7 +119,7 @@ TEST(MachineFile, RefusesPathsThatTomlCannotHold) {
 }
 
 TEST(MachineFile, ErrorsNameFileLineAndField) {
-  Folder folder;
+  const TemporaryFolder folder;
   const auto file = folder.path() / "machine.toml";
   write(file, "cpu_count = 2\n\nmemory = '1 GiB'\n");
   auto loaded = VirtualMachineConfiguration::load(file);
@@ -142,7 +130,7 @@ TEST(MachineFile, ErrorsNameFileLineAndField) {
 }
 
 TEST(MachineFile, RefusesWhatIsNoFile) {
-  Folder folder;
+  const TemporaryFolder folder;
   auto loaded = VirtualMachineConfiguration::load(folder.path());
   ASSERT_FALSE(loaded);
   EXPECT_THAT(loaded.error().message(), HasSubstr("is not a file"));

@@ -7,6 +7,8 @@
 #include <filesystem>
 #include <fstream>
 
+#include "support/testing/temporary_folder.h"
+
 namespace alcove {
 namespace {
 
@@ -18,8 +20,6 @@ using testing::IsEmpty;
 class Validate : public testing::Test {
  protected:
   Validate() {
-    std::string name = (std::filesystem::temp_directory_path() / "alcove-validate-XXXXXX").string();
-    folder = ::mkdtemp(name.data());
     std::ofstream(folder / "kernel") << "kernel";
     std::ofstream(folder / "disk") << "";
     std::filesystem::resize_file(folder / "disk", 1_MiB);
@@ -31,7 +31,6 @@ class Validate : public testing::Test {
         .memory_balloon_devices = {VirtioTraditionalMemoryBalloonDeviceConfiguration{}},
     };
   }
-  ~Validate() override { std::filesystem::remove_all(folder); }
 
   VirtioBlockDeviceConfiguration disk() const {
     return {.attachment = DiskImageStorageDeviceAttachment{.path = folder / "disk"}};
@@ -66,7 +65,8 @@ class Validate : public testing::Test {
     return result;
   }
 
-  std::filesystem::path folder;
+  const TemporaryFolder temporary;
+  const std::filesystem::path& folder = temporary.path();
   VirtualMachineConfiguration configuration;
 };
 

@@ -12,6 +12,7 @@
 
 #include "firmware/aml.h"
 #include "spec/acpi.h"
+#include "support/testing/temporary_folder.h"
 
 namespace alcove::firmware {
 namespace {
@@ -117,8 +118,8 @@ std::string run(const std::string& command) {
 // The reference compiler understands each table and compiles its own disassembly.
 TEST_P(IaslTest, RoundTrip) {
   if (run("command -v iasl").empty()) GTEST_SKIP() << "iasl (package acpica-tools) is not installed";
-  char pattern[] = "/tmp/acpi_tables_test.XXXXXX";
-  const std::filesystem::path folder = mkdtemp(pattern);
+  const TemporaryFolder temporary;
+  const std::filesystem::path& folder = temporary.path();
   const auto table = collect(build_acpi_tables(board(4), kBase)).at(GetParam());
   std::ofstream(folder / "table.aml", std::ios::binary)
       .write(reinterpret_cast<const char*>(table.data()), static_cast<std::streamsize>(table.size()));
@@ -136,7 +137,6 @@ TEST_P(IaslTest, RoundTrip) {
     ASSERT_EQ(bytes.str().size(), table.size());
     EXPECT_EQ(std::memcmp(bytes.str().data() + 36, table.data() + 36, table.size() - 36), 0);
   }
-  std::filesystem::remove_all(folder);
 }
 
 INSTANTIATE_TEST_SUITE_P(Tables, IaslTest, testing::Values("DSDT", "FACP", "APIC", "MCFG"),

@@ -11,6 +11,7 @@
 #include <fstream>
 #include <future>
 
+#include "support/testing/temporary_folder.h"
 #include "support/unique_fd.h"
 #include "view/rfb/testing/client.h"
 
@@ -64,12 +65,11 @@ class Peer {
 };
 
 struct RemoteViewTest : ::testing::Test {
-  std::filesystem::path folder;
+  const TemporaryFolder temporary;
+  const std::filesystem::path& folder = temporary.path();
   std::unique_ptr<VirtualMachine> machine;
 
   RemoteViewTest() {
-    std::string name = (std::filesystem::temp_directory_path() / "alcove-view-XXXXXX").string();
-    folder = ::mkdtemp(name.data());
     std::ofstream(folder / "kernel") << "kernel";
     std::filesystem::create_directories(folder / "novnc/core");
     std::ofstream(folder / "novnc/core/rfb.js") << "// noVNC";
@@ -83,10 +83,6 @@ struct RemoteViewTest : ::testing::Test {
     std::promise<Result<>> started;
     machine->start([&](Result<> result) { started.set_value(std::move(result)); });
     EXPECT_TRUE(started.get_future().get());
-  }
-  ~RemoteViewTest() override {
-    machine.reset();
-    std::filesystem::remove_all(folder);
   }
   std::unique_ptr<RemoteView> web() {
     return RemoteView::create(*machine, {.novnc_folder = folder / "novnc"}).value();

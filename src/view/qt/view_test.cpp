@@ -12,6 +12,7 @@
 #include <fstream>
 #include <future>
 
+#include "support/testing/temporary_folder.h"
 #include "view/qt/testing/application.h"
 
 namespace alcove {
@@ -23,12 +24,11 @@ const auto* const kApplication = ::testing::AddGlobalTestEnvironment(new view::q
 constexpr QRgb kFirstColour = qRgb(0x12, 0x34, 0x56);
 
 struct VirtualMachineViewTest : ::testing::Test {
-  std::filesystem::path folder;
+  const TemporaryFolder temporary;
+  const std::filesystem::path& folder = temporary.path();
   std::unique_ptr<VirtualMachine> machine;
 
   VirtualMachineViewTest() {
-    std::string name = (std::filesystem::temp_directory_path() / "alcove-view-XXXXXX").string();
-    folder = ::mkdtemp(name.data());
     std::ofstream(folder / "kernel") << "kernel";
     machine =
         VirtualMachine::create(
@@ -43,10 +43,6 @@ struct VirtualMachineViewTest : ::testing::Test {
              .hypervisor = HypervisorChoice::soft},
             {.machine_program = ALCOVE_FAKE_VM})
             .value();
-  }
-  ~VirtualMachineViewTest() override {
-    machine.reset();
-    std::filesystem::remove_all(folder);
   }
   void start() {
     std::promise<Result<>> started;
