@@ -4,6 +4,7 @@
 #include <array>
 #include <atomic>
 #include <cstdint>
+#include <span>
 
 #include "cpu/soft/mmu/physical.h"
 #include "cpu/soft/x86/insn.h"
@@ -29,7 +30,9 @@ struct BlockMode {
 
 // A block belongs to a physical address, so it serves every mapping of its page. It is valid while its page's
 // code generation is the one it remembers. Its instructions follow it in memory, and an end_of_block() them:
-// together they are read from the beginning to the end.
+// together they are read from the beginning to the end. Behind them are the bytes that they were decoded
+// from: the guest may change its own at any moment, and instructions and bytes must not contradict each
+// other.
 struct alignas(16) Block {
   static constexpr unsigned kMaximumCount = 64;
   static constexpr int32_t kNoDistance = INT32_MIN;
@@ -54,6 +57,7 @@ struct alignas(16) Block {
   TranslatedBlock* translation = nullptr;  // Once it is hot.
 
   Insn* instructions() { return reinterpret_cast<Insn*>(this + 1); }
+  std::span<uint8_t> code() { return {reinterpret_cast<uint8_t*>(instructions() + count + 1), length}; }
 
   bool valid(uint32_t epoch) {
     if (checked == epoch) [[likely]]

@@ -159,18 +159,18 @@ void CodeCache::idle() {
   malloc_trim(0);
 }
 
-// Of a block with room for that many instructions and the end behind them.
-size_t CodeCache::size_of(size_t instruction_count) {
-  const size_t size = sizeof(Block) + (instruction_count + 1) * sizeof(Insn);
+// Of a block with its instructions, the end behind them, and its bytes.
+size_t CodeCache::size_of(const Block& block) {
+  const size_t size = sizeof(Block) + (block.count + 1u) * sizeof(Insn) + block.length;
   return size + -size % alignof(Block);
 }
 
-Block* CodeCache::allocate(size_t instruction_count) {
-  const size_t size = size_of(instruction_count);
+Block* CodeCache::allocate(const Block& block) {
+  const size_t size = size_of(block);
   if (new_used_ + size > kNewSize) flush_new();
-  auto* block = new (arena_ + new_used_) Block;
+  auto* made = new (arena_ + new_used_) Block(block);
   new_used_ += size;
-  return block;
+  return made;
 }
 
 void CodeCache::flush_new() {
@@ -187,29 +187,34 @@ void CodeCache::flush_new() {
   for (size_t at = 0; at < kept_used_;) {
     auto* const block = reinterpret_cast<Block*>(arena_ + kNewSize + at);
     block->distances.fill(Block::kNoDistance);
-    at += size_of(block->count);
+    at += size_of(*block);
   }
   tables_->jumps.fill({});
   ++flushes_;
 }
 
-bool CodeCache::has_room_to_keep(size_t blocks, size_t instructions) {
-  const size_t size = blocks * size_of(1) + instructions * sizeof(Insn);
+bool CodeCache::has_room_to_keep(std::span<Block* const> blocks) {
+  size_t size = 0;
+  for (const Block* const block : blocks) size += size_of(*block);
   flush_wanted_ |= kept_used_ + size > kKeptSize;
   return !flush_wanted_;
 }
 
 Block* CodeCache::copy_to_kept(Block& block) {
   auto* const kept = new (arena_ + kNewSize + kept_used_) Block(block);
-  kept_used_ += size_of(block.count);
+  kept_used_ += size_of(block);
   std::uninitialized_copy_n(block.instructions(), block.count + 1u, kept->instructions());
+  std::ranges::copy(block.code(), kept->code().begin());
   return kept;
 }
 
-CodeCache::Crossing CodeCache::keep_crossing(const Cpu& cpu) {
+std::optional<CodeCache::Crossing> CodeCache::keep_crossing(const Cpu& cpu) {
   LoneBlock& lone = lone_[lone_of(cpu.rip, kLone)];
-  if (!lone.kept) lone.kept = copy_to_kept(lone.block);
-  return {lone.kept, lone.code, lone.second_state};
+  if (!lone.kept) {
+    if (!has_room_to_keep(std::array{&lone.block})) return std::nullopt;
+    lone.kept = copy_to_kept(lone.block);
+  }
+  return Crossing{lone.kept, lone.second_state};
 }
 
 Block* CodeCache::keep(Block& block) {
@@ -366,12 +371,12 @@ Block* CodeCache::build(Cpu& cpu, uint64_t linear, const FetchEntry& page) {
     std::memcpy(watched.data(), page.host + offset, block.length);
   } while (std::memcmp(snapshot.data(), watched.data(), block.length) != 0);
 
-  Block* made = allocate(block.count);
+  Block* made = allocate(block);
   Block*& bucket = tables_->buckets[bucket_of(block.physical, kBuckets)];
-  block.next_in_bucket = bucket;
-  *made = block;
+  made->next_in_bucket = bucket;
   std::uninitialized_copy_n(scratch_.begin(), block.count, made->instructions());
   new (made->instructions() + block.count) Insn(end_of_block());
+  std::copy_n(snapshot.begin(), block.length, made->code().begin());
   bucket = made;
   return made;
 }

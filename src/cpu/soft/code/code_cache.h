@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -49,19 +50,17 @@ class CodeCache {
 
   uint64_t flush_count() const { return flushes_; }
 
-  // Whether so many blocks of so many instructions can be kept. If not, everything is forgotten before the
-  // next block is found.
-  bool has_room_to_keep(size_t blocks, size_t instructions);
+  // Whether the blocks can be kept. If not, everything is forgotten before the next block is found.
+  bool has_room_to_keep(std::span<Block* const> blocks);
   // The block from now on, which stays when those that are seldom executed make room for others.
   Block* keep(Block& block);
   // An instruction that crosses into another page.
   struct Crossing {
     Block* block;
-    std::array<uint8_t, kMaximumInsnLength> code;
     const PageState* second;  // Of the other page.
   };
-  // The same for the block of such an instruction, which was found at Cpu::rip.
-  Crossing keep_crossing(const Cpu& cpu);
+  // The same for the block of such an instruction, which was found at Cpu::rip; none if it can't be kept.
+  std::optional<Crossing> keep_crossing(const Cpu& cpu);
 
   // Called when the processor has nothing to do, by its thread; gives memory back if that has been so for a
   // while.
@@ -83,13 +82,14 @@ class CodeCache {
   struct LoneBlock {
     Block block;
     std::array<Insn, 2> instructions;  // And the end of the block.
+    std::array<uint8_t, kMaximumInsnLength> code;
     uint64_t tag = ~uint64_t{0};
     Block* kept = nullptr;
-    std::array<uint8_t, kMaximumInsnLength> code;
     PageState* second_state = nullptr;  // Of the page that the instruction crosses into.
     uint32_t second_generation = 0;
   };
   static_assert(offsetof(LoneBlock, instructions) == sizeof(Block));
+  static_assert(offsetof(LoneBlock, code) == sizeof(Block) + 2 * sizeof(Insn));
 
   static constexpr size_t kJumps = 1 << 15, kFetches = 128, kBuckets = 1 << 17, kLone = 512,
                           kFilterBits = 1 << 16;
@@ -122,8 +122,8 @@ class CodeCache {
   void remember(Cpu& cpu, uint64_t linear, Block* block);
   void note_executed(uint64_t linear);
   Block* copy_to_kept(Block& block);
-  static size_t size_of(size_t instruction_count);
-  Block* allocate(size_t instruction_count);
+  static size_t size_of(const Block& block);
+  Block* allocate(const Block& block);
   bool is_kept(const Block* block) const {
     return reinterpret_cast<const std::byte*>(block) >= arena_ + kNewSize;
   }

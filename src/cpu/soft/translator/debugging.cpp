@@ -120,14 +120,13 @@ void TranslatorLog::made_common_code(std::span<const uint8_t> code) {
                                  code.size(), processor_));
 }
 
-void TranslatorLog::translated(std::span<const BlockEmitter::Source> sources, uint64_t rip,
-                               std::span<const uint8_t> code, const uint8_t* address, size_t data,
-                               const CommonCode& common) {
-  const Block& first = *sources[0].block;
+void TranslatorLog::translated(std::span<Block* const> blocks, uint64_t rip, std::span<const uint8_t> code,
+                               const uint8_t* address, size_t data, const CommonCode& common) {
+  const Block& first = *blocks[0];
   ++counters.units;
-  counters.blocks += sources.size();
+  counters.blocks += blocks.size();
   std::string guest;
-  for (const auto& [block, bytes] : sources) {
+  for (Block* const block : blocks) {
     counters.instructions += block->count;
     counters.guest_bytes += block->length;
     if (list_) guest += list_guest_code(*block, rip + (block->physical - first.physical));

@@ -33,7 +33,7 @@ class TranslatorLog {
 
   void made_common_code(std::span<const uint8_t> code);
   // `rip`: of the first block. `code`: to be read; `address`: where it runs. Up to `data` it is instructions.
-  void translated(std::span<const BlockEmitter::Source> sources, uint64_t rip, std::span<const uint8_t> code,
+  void translated(std::span<Block* const> blocks, uint64_t rip, std::span<const uint8_t> code,
                   const uint8_t* address, size_t data, const CommonCode& common);
   void handled(const Insn& insn) {
     if (count_) ++handled_[insn.row];

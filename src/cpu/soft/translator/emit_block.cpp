@@ -12,11 +12,11 @@ constexpr int64_t kPage = memory::kPageSize;
 
 }  // namespace
 
-void BlockEmitter::begin(const Assembler& assembler, std::span<const Source> sources, uint64_t page) {
+void BlockEmitter::begin(const Assembler& assembler, std::span<Block* const> blocks, uint64_t page) {
   a_ = assembler;
   page_ = page;
   parts_.clear();
-  for (const Source& source : sources) parts_.push_back({.block = source.block, .code = source.code});
+  for (Block* const block : blocks) parts_.push_back({.block = block, .code = block->code()});
   part_ = current_ = 0;
   hosts_ = kHostOf;
   reach_ = {};
@@ -35,9 +35,8 @@ void BlockEmitter::begin(const Assembler& assembler, std::span<const Source> sou
   result_.accesses.clear();
 }
 
-const Emitted& BlockEmitter::emit(const Assembler& assembler, std::span<const Source> sources,
-                                  uint64_t page) {
-  begin(assembler, sources, page);
+const Emitted& BlockEmitter::emit(const Assembler& assembler, std::span<Block* const> blocks, uint64_t page) {
+  begin(assembler, blocks, page);
   find_live_flags();
   find_loops();
   choose_swaps();

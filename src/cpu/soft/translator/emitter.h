@@ -83,15 +83,11 @@ struct Emitted {
 
 class BlockEmitter {
  public:
-  // Blocks of one page and mode, and their bytes. They are entered by any of them.
-  struct Source {
-    Block* block;
-    std::span<const uint8_t> code;
-  };
   explicit BlockEmitter(const CommonCode& common) : common_(common) {}
 
-  // What is returned is right until the next call.
-  const Emitted& emit(const Assembler& assembler, std::span<const Source> sources, uint64_t page = kAnyPage);
+  // Of blocks of one page and mode. They are entered by any of them. What is returned is right until the next
+  // call.
+  const Emitted& emit(const Assembler& assembler, std::span<Block* const> blocks, uint64_t page = kAnyPage);
 
   // An upper bound of what so many blocks of so many instructions take.
   static size_t bound(size_t blocks, size_t instructions) { return 1024 * blocks + instructions * 640; }
@@ -271,7 +267,7 @@ class BlockEmitter {
   const CommonCode& common_;
   uint64_t page_ = kAnyPage;
   // What follows is of one unit; the vectors keep their memory for the next.
-  void begin(const Assembler& assembler, std::span<const Source> sources, uint64_t page);
+  void begin(const Assembler& assembler, std::span<Block* const> blocks, uint64_t page);
   std::vector<Part> parts_;
   size_t part_ = 0;
   size_t current_ = 0;  // The instruction in the part.

@@ -92,49 +92,30 @@ bool Translator::fits() const {
 Block* Translator::translate(Block& block, uint8_t warm) {
   if (!block.state || block.mode.limited || block.mode.code_size != 8) return nullptr;
   if (block.lone) return translate_crossing();
-  const PhysicalMemory::Page page = engine_.mmu().memory().page(block.physical);
-  if (!page.host) return nullptr;
   gather_unit(block, warm, members_);
-  size_t size = 0;
-  for (const Block* const member : members_) size += member->length;
-  bytes_.resize(size);
-  sources_.clear();
-  uint8_t* to = bytes_.data();
-  for (Block* const member : members_) {
-    std::memcpy(to, page.host + (member->physical & 0xfff), member->length);
-    sources_.push_back({member, {to, member->length}});
-    to += member->length;
-  }
-  // The bytes are watched: if they are not what the blocks were made of, these are not valid any more.
-  if (block.generation != block.state->code_generation.load(std::memory_order_seq_cst)) return nullptr;
-  if (!make_room(sources_)) return nullptr;
-  for (BlockEmitter::Source& source : sources_) source.block = engine_.code().keep(*source.block);
-  emit(sources_, place_for(*sources_[0].block));
-  return sources_[0].block;
+  if (!engine_.code().has_room_to_keep(members_)) return nullptr;
+  for (Block*& member : members_) member = engine_.code().keep(*member);
+  emit(members_);
+  return members_[0];
 }
 
 // It is found by its linear address only, which its second page may depend on.
 Block* Translator::translate_crossing() {
-  if (!engine_.code().has_room_to_keep(1, 1)) return nullptr;
-  const CodeCache::Crossing crossing = engine_.code().keep_crossing(engine_.cpu());
-  sources_.assign(1, {crossing.block, crossing.code});
-  if (!make_room(sources_)) return nullptr;
-  emit(sources_, place_for(*crossing.block));
-  pages_[crossing.second].push_back(crossing.block->translation);
-  return crossing.block;
+  const std::optional<CodeCache::Crossing> crossing = engine_.code().keep_crossing(engine_.cpu());
+  if (!crossing) return nullptr;
+  Block* const block = crossing->block;
+  emit({&block, 1});
+  pages_[crossing->second].push_back(block->translation);
+  return block;
 }
 
-bool Translator::make_room(std::span<const BlockEmitter::Source> sources) {
+void Translator::emit(std::span<Block* const> blocks) {
   size_t instructions = 0;
-  for (const BlockEmitter::Source& source : sources) instructions += source.block->count;
-  if (!engine_.code().has_room_to_keep(sources.size(), instructions)) return false;
-  if (code_->room().size() < BlockEmitter::bound(sources.size(), instructions)) forget_all();
-  return true;
-}
-
-void Translator::emit(std::span<const BlockEmitter::Source> sources, uint64_t page) {
+  for (const Block* const block : blocks) instructions += block->count;
+  if (code_->room().size() < BlockEmitter::bound(blocks.size(), instructions)) forget_all();
+  const uint64_t page = place_for(*blocks[0]);
   const uint8_t* const begin = code_->next();
-  const Emitted& emitted = emitter_->emit(Assembler(code_->room(), begin), sources, page);
+  const Emitted& emitted = emitter_->emit(Assembler(code_->room(), begin), blocks, page);
   code_->commit((emitted.size + 15) / 16 * 16);
   TranslatedUnit& unit = units_.emplace_back(TranslatedUnit{.begin = begin,
                                                             .size = static_cast<uint32_t>(emitted.size),
@@ -142,9 +123,9 @@ void Translator::emit(std::span<const BlockEmitter::Source> sources, uint64_t pa
                                                             .first_access = accesses_.size(),
                                                             .access_count = emitted.accesses.size()});
   accesses_.insert(accesses_.end(), emitted.accesses.begin(), emitted.accesses.end());
-  auto& of_page = pages_[sources[0].block->state];
-  for (size_t i = 0; i < sources.size(); ++i) {
-    Block& block = *sources[i].block;
+  auto& of_page = pages_[blocks[0]->state];
+  for (size_t i = 0; i < blocks.size(); ++i) {
+    Block& block = *blocks[i];
     TranslatedBlock& translation =
         translations_.emplace_back(TranslatedBlock{.block = &block,
                                                    .unit = &unit,
@@ -155,7 +136,7 @@ void Translator::emit(std::span<const BlockEmitter::Source> sources, uint64_t pa
     block.translation = &translation;
   }
   if (log_)
-    log_->translated(sources, engine_.cpu().rip, {code_->writable(begin), emitted.size}, begin, emitted.data,
+    log_->translated(blocks, engine_.cpu().rip, {code_->writable(begin), emitted.size}, begin, emitted.data,
                      common_);
 }
 

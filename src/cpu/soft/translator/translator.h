@@ -117,9 +117,7 @@ class Translator {
   void link(Block& target);
   void link_far(const LinkSite& site, const Block& target);
   Block* translate_crossing();
-  // False if the blocks can't be kept.
-  bool make_room(std::span<const BlockEmitter::Source> sources);
-  void emit(std::span<const BlockEmitter::Source> sources, uint64_t page);
+  void emit(std::span<Block* const> blocks);
   // Where code of the block's page is to be translated for.
   uint64_t place_for(const Block& block);
   void drop(TranslatedBlock& translation);
@@ -156,8 +154,6 @@ class Translator {
   std::unordered_map<const PageState*, std::array<uint8_t, Windows::kMaximum + 1>> moves_;
   // Of what is being translated.
   std::vector<Block*> members_;
-  std::vector<BlockEmitter::Source> sources_;
-  std::vector<uint8_t> bytes_;
   // How translated code was left last: by a link or a jump that has not led there yet.
   const LinkSite* open_link_ = nullptr;
   bool far_miss_ = false;

@@ -95,5 +95,19 @@ TEST_F(TranslatorTest, GoesOnWhenItsMemoryIsFull) {
   EXPECT_EQ(count, 4u * 7);
 }
 
+// Another processor's store is in memory before it is known that it was one to code.
+TEST_F(TranslatorTest, MixesNoBytesThatChangeMeanwhile) {
+  const std::vector<uint8_t> code{0xb8, 0x01, 0, 0, 0, 0x06};  // mov eax, 1; then end.
+  engine.write(engine.guest_address(), code);
+  Block* block = find();
+  ASSERT_TRUE(block);
+  engine.memory()[1] = std::byte{0xfb};
+  block = translator().translate(*block, Block::kHot);
+  ASSERT_TRUE(block);
+  cpu.rip = engine.guest_address();
+  EXPECT_TRUE(engine.run_translated().fault);
+  EXPECT_EQ(cpu.gpr[rax], 1u);
+}
+
 }  // namespace
 }  // namespace alcove::cpu::soft::testing
