@@ -21,6 +21,9 @@ uint32_t ActiveTd::length_of(const Trb& trb) {
 
 bool ActiveTd::gather(const memory::GuestMemory& memory) {
   const TrbType first = type_of(td.parts.front().trb);
+  if (first == TrbType::data_stage) {
+    endpoint_ = td.parts.front().trb.control & kTrbDirectionIn ? spec::usb::kDirectionIn : uint8_t{0};
+  }
   for (const TdPart& part : td.parts) {
     const TrbType type = type_of(part.trb);
     if (type == TrbType::event_data || type == TrbType::no_op) continue;
@@ -36,14 +39,12 @@ bool ActiveTd::gather(const memory::GuestMemory& memory) {
       std::memcpy(immediate_.data(), &part.trb.parameter, length);
       place = immediate_.data();
     } else {
-      place = memory.host_range(part.trb.parameter, length);
+      const memory::Region* const region = memory.find(part.trb.parameter, length);
+      if (!region || (is_input() && region->read_only)) return false;
+      place = region->host + (part.trb.parameter - region->guest_address);
     }
-    if (!place) return false;
     buffers_.push_back({.iov_base = place, .iov_len = length});
     size_ += length;
-  }
-  if (first == TrbType::data_stage) {
-    endpoint_ = td.parts.front().trb.control & kTrbDirectionIn ? spec::usb::kDirectionIn : uint8_t{0};
   }
   return true;
 }

@@ -20,7 +20,7 @@ Xhci::Xhci(const XhciOptions& options)
       memory_(*options.memory),
       msix_(kInterrupters, *options.messages),
       interrupters_(kInterrupters, Interrupter(memory_)),
-      thread_(std::make_unique<exec::LoopThread>(options.thread_name)) {
+      thread_(options.thread_name) {
   for (unsigned port = 0; port < kPortCount; ++port) {
     ports_.emplace_back(port < kSuperPorts ? Speed::super : Speed::high);
   }
@@ -33,7 +33,13 @@ Xhci::Xhci(const XhciOptions& options)
 
 Xhci::~Xhci() {
   for (const auto& device : devices()) device->pause();
-  thread_.reset();
+  // The end of what they had under way is in the loop's queue: who waits for it hears of it.
+  loop().call([this] {
+    on_loop([this] {
+      retire_finished();
+      finish_detaches();
+    });
+  });
 }
 
 std::vector<std::shared_ptr<Device>> Xhci::devices() {

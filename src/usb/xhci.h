@@ -46,7 +46,7 @@ class Xhci final : public pci::Function {
   ~Xhci() override;
 
   // Where devices do what they do.
-  exec::EventLoop& loop() { return thread_->loop(); }
+  exec::EventLoop& loop() { return thread_.loop(); }
 
   // Plugs a device in, and gives the number of its port, from 1. Any thread.
   Result<unsigned> attach(std::shared_ptr<Device> device);
@@ -176,7 +176,7 @@ class Xhci final : public pci::Function {
   std::vector<ActiveTd*> finished_;
   bool working_ = false;
 
-  std::unique_ptr<exec::LoopThread> thread_;  // Its end is the first thing in the destructor.
+  exec::LoopThread thread_;  // Last: it ends before what it uses, and is there for what it still does.
 };
 
 }  // namespace alcove::usb

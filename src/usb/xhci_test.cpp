@@ -268,6 +268,43 @@ TEST_F(XhciTest, UnpluggingFailsWhatWaits) {
   EXPECT_EQ(device->submitted, 0u);
 }
 
+// Its disk still flushes, say, when the machine is destroyed. What it brings then comes to a loop that ends.
+class LateDevice final : public EchoDevice {
+ public:
+  explicit LateDevice(exec::EventLoop& loop) : loop_(loop) {}
+  void pause() override {
+    loop_.post([this] {
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));
+      busy = false;
+      if (Transfer* transfer = std::exchange(kept, nullptr)) transfer->complete(Transfer::Status::gone, 0);
+    });
+  }
+
+ private:
+  exec::EventLoop& loop_;
+};
+
+TEST(XhciEndTest, EndsWithADeviceThatWasPulledOutAndIsStillBusy) {
+  std::atomic<unsigned> told = 0;
+  {
+    FakeDriver driver;
+    auto device = std::make_shared<LateDevice>(driver.xhci().loop());
+    const unsigned port = *driver.xhci().attach(device);
+    driver.run();
+    ASSERT_EQ(driver.address(port), Completion::success);
+    ASSERT_EQ(driver.configure({kHeldIn}), Completion::success);
+    Ring held = driver.new_ring(kHeldIn);
+    held.add(normal(FakeDriver::kData, 512, kIoc));
+    driver.ring(driver.slot, kHeldIn);
+    driver.settle();
+    device->busy = true;
+    driver.xhci().detach(port, [&](const std::shared_ptr<Device>& gone) { told += gone ? 1 : 100; });
+    driver.settle();
+    EXPECT_EQ(told, 0u);
+  }
+  EXPECT_EQ(told, 1u);
+}
+
 TEST_F(XhciTest, PlugsInUntilNoPortIsFree) {
   for (unsigned count = 1; count < Xhci::kSuperPorts; ++count) {
     EXPECT_TRUE(driver.xhci().attach(std::make_shared<EchoDevice>()));
@@ -306,6 +343,23 @@ TEST_F(XhciTest, ARingOfTdsWithoutEndLeavesOthersTheirTurn) {
   EXPECT_EQ(driver.command({.control = type_bits(TrbType::no_op_command)}), Completion::success);
   EXPECT_EQ(driver.command(FakeDriver::command_trb(TrbType::stop_endpoint, driver.slot, kBulkOut)),
             Completion::success);
+}
+
+TEST_F(XhciTest, MemoryThatIsReadOnlyIsNotWritten) {
+  configure();
+  store(64);
+  out.add(normal(FakeDriver::kReadOnly, 64, kIoc));
+  driver.ring(driver.slot, kBulkOut);
+  auto event = driver.event_of(TrbType::transfer_event);
+  ASSERT_TRUE(event);
+  EXPECT_EQ(FakeDriver::code(*event), Completion::success);
+  store(64);
+  in.add(normal(FakeDriver::kReadOnly, 64, kIoc));
+  driver.ring(driver.slot, kBulkIn);
+  event = driver.event_of(TrbType::transfer_event);
+  ASSERT_TRUE(event);
+  EXPECT_EQ(FakeDriver::code(*event), Completion::trb_error);
+  EXPECT_EQ(driver.memory().load<uint64_t>(FakeDriver::kReadOnly + 8), uint64_t{0});
 }
 
 TEST_F(XhciTest, RingsAndBuffersBeyondMemory) {

@@ -65,6 +65,7 @@ class FakeDriver {
   static constexpr uint64_t kContextArray = 0x1000, kCommandRing = 0x2000, kEventTable = 0x3000,
                             kEventRing = 0x4000, kInput = 0x5000, kOutput = 0x6000, kControlRing = 0x7000,
                             kRings = 0x10000, kData = 0x100000;
+  static constexpr uint64_t kReadOnly = 8 << 20, kReadOnlySize = 64 << 10;  // As firmware's is.
   static constexpr unsigned kEventCount = 64;
 
   FakeDriver()
@@ -100,6 +101,16 @@ class FakeDriver {
   // Until all that was asked for is done.
   void settle() {
     for (int i = 0; i < 8; ++i) xhci_.loop().call([] {});
+  }
+
+  // Power-on: of the controller, and of what the driver knows of it. Memory is as it was.
+  void reset() {
+    xhci_.reset();
+    xhci_.write_configuration(spec::pci::kCommand, std::as_bytes(std::span(&kEnabled, 1)));
+    commands_ = Ring(memory_, kCommandRing);
+    control = Ring(memory_, kControlRing);
+    next_event_ = 0;
+    event_cycle_ = true;
   }
 
   void run(unsigned event_count = kEventCount) {
@@ -229,8 +240,10 @@ class FakeDriver {
 
  private:
   static memory::GuestMemory make_memory() {
-    const memory::RegionSpec region{.guest_address = 0, .size = kMemorySize};
-    return *memory::GuestMemory::create(std::span(&region, 1));
+    const std::array regions = {
+        memory::RegionSpec{.guest_address = 0, .size = kMemorySize},
+        memory::RegionSpec{.guest_address = kReadOnly, .size = kReadOnlySize, .read_only = true}};
+    return *memory::GuestMemory::create(regions);
   }
   static constexpr uint16_t kEnabled = spec::pci::kCommandMemory | spec::pci::kCommandBusMaster;
 
@@ -244,7 +257,7 @@ class FakeDriver {
 };
 
 // Takes what comes on OUT endpoints, and gives it back on IN; waits for the test with endpoint 3.
-class EchoDevice final : public Device {
+class EchoDevice : public Device {
  public:
   Speed speed() const override { return Speed::super; }
   void reset() override { ++resets; }
@@ -268,7 +281,7 @@ class EchoDevice final : public Device {
       size_t done = 0;
       for (const iovec& buffer : transfer.buffers()) {
         const size_t part = std::min(buffer.iov_len, stored.size() - done);
-        std::memcpy(buffer.iov_base, stored.data() + done, part);
+        if (part != 0) std::memcpy(buffer.iov_base, stored.data() + done, part);
         done += part;
       }
       return transfer.complete(Transfer::Status::success, done);
