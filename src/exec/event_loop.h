@@ -55,6 +55,8 @@ class EventLoop final : public Executor {
 
   void run();   // Once in the loop's life.
   void stop();  // Any thread. What was posted before is run; what is posted after run() has returned is not.
+  // Runs what is posted by now, from within a task: for tests that are tasks of the loop themselves.
+  void run_posted();
 
  private:
   struct Watch {
@@ -62,7 +64,6 @@ class EventLoop final : public Executor {
     uint64_t generation;
   };
   int next_timeout_ms() const;
-  void run_posted();
   void run_timers();
 
   UniqueFd epoll_;

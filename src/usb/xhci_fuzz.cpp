@@ -29,10 +29,10 @@ class Input {
   size_t size_;
 };
 
-}  // namespace
-
-extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  FakeDriver driver;
+// On the controller's loop.
+void run(FakeDriver& driver, Input input) {
+  constexpr uint64_t kUsed = 0x20000;  // Contexts and rings.
+  std::memset(driver.memory().host_range(0, kUsed), 0, kUsed);
   auto device = std::make_shared<EchoDevice>();
   const auto port = driver.xhci().attach(device);
   driver.run();
@@ -40,7 +40,12 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   (void)driver.configure({2, 3, 7, 9});
   Ring control = driver.control, out = driver.new_ring(2), in = driver.new_ring(3), held = driver.new_ring(7);
   Ring* const rings[] = {&driver.commands(), &control, &out, &in, &held};
-  Input input(data, size);
+  const auto complete = [&](uint8_t status, uint16_t transferred) {
+    device->busy = false;
+    if (usb::Transfer* kept = std::exchange(device->kept, nullptr)) {
+      kept->complete(usb::Transfer::Status(status % 3), std::min<uint64_t>(transferred, kept->size()));
+    }
+  };
   while (!input.empty()) {
     switch (input.take<uint8_t>() % 10) {
       case 0:
@@ -74,12 +79,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
         driver.acknowledge();
         break;
       case 7:
-        driver.xhci().loop().call([&] {
-          device->busy = false;
-          if (usb::Transfer* kept = std::exchange(device->kept, nullptr)) {
-            kept->complete(usb::Transfer::Status(input.take<uint8_t>() % 3), input.take<uint16_t>());
-          }
-        });
+        complete(input.take<uint8_t>(), input.take<uint16_t>());
         break;
       case 8:
         device->busy = device->kept != nullptr;
@@ -93,12 +93,19 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     }
   }
   driver.settle();
-  driver.xhci().loop().call([&] {
-    device->busy = false;
-    if (usb::Transfer* kept = std::exchange(device->kept, nullptr))
-      kept->complete(usb::Transfer::Status::success, 1);
-  });
+  complete(0, 1);
   driver.settle();
-  driver.xhci().reset();
+  for (unsigned number = 1; number <= usb::Xhci::kPortCount; ++number)
+    driver.xhci().detach(number, [](const std::shared_ptr<usb::Device>&) {});
+  driver.settle();
+  driver.reset();
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  // Kept, and without changes of threads: either costs more than most inputs do.
+  static FakeDriver driver;
+  driver.xhci().loop().call([&] { run(driver, Input(data, size)); });
   return 0;
 }
