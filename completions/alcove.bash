@@ -43,6 +43,7 @@ _alcove() {
   fi
   case $key in
     caching) _alcove_add "$current" < <(printf '%s\n' auto cached uncached); return ;;
+    uas) _alcove_add "$current" < <(printf '%s\n' on off); return ;;
     sync) _alcove_add "$current" < <(printf '%s\n' full fsync none); return ;;
     forward) _alcove_add "$current" < <(printf '%s\n' tcp: udp:); compopt -o nospace 2>/dev/null; return ;;
   esac
@@ -50,7 +51,7 @@ _alcove() {
     --kernel|--initrd) _alcove_files -f -- "$current"; return ;;
     --disk) _alcove_list "$current" readonly caching= sync= id= || _alcove_files -f -- "$current"; return ;;
     --nvme) _alcove_list "$current" readonly caching= sync= serial= || _alcove_files -f -- "$current"; return ;;
-    --usb-disk) _alcove_list "$current" readonly cdrom caching= sync= || _alcove_files -f -- "$current"; return ;;
+    --usb-disk) _alcove_list "$current" readonly cdrom uas= caching= sync= || _alcove_files -f -- "$current"; return ;;
     --net) _alcove_list "$current" forward= mac= || _alcove_add "$current" < <(printf '%s\n' nat none); return ;;
     --keyboard) _alcove_add "$current" < <(printf '%s\n' usb virtio none); return ;;
     --pointer) _alcove_add "$current" < <(printf '%s\n' usb virtio trackpad none); return ;;
@@ -94,7 +95,7 @@ _alcove() {
     return
   fi
   if [ "$command" = usb ] && [ "$COMP_CWORD" -gt 3 ]; then
-    _alcove_list "$current" readonly cdrom caching= sync= || _alcove_files -f -- "$current"
+    _alcove_list "$current" readonly cdrom uas= caching= sync= || _alcove_files -f -- "$current"
     return
   fi
   if [ "$command" = screenshot ] && [ "$COMP_CWORD" -gt 2 ]; then

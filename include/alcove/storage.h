@@ -87,6 +87,9 @@ struct USBMassStorageDeviceConfiguration {
   StorageDeviceAttachment attachment;
   // The image is a disc's (an .iso file), in a drive that reads only.
   bool optical_disc = false;
+  // Offers USB Attached SCSI (UAS) beside bulk-only transport: the guest's driver chooses, and those that
+  // know it have several commands under way at once. Drives with discs are always bulk-only.
+  bool attached_scsi = true;
 
   bool operator==(const USBMassStorageDeviceConfiguration&) const = default;
 };

@@ -79,8 +79,8 @@ void MachineOptions::add_to(CLI::App& command) {
       ->take_all();
   command
       .add_option("--usb-disk", usb_disks,
-                  "Disk image as a USB stick; options: readonly, cdrom (a disc in a drive), and caching= and "
-                  "sync= as of --disk; may be repeated")
+                  "Disk image as a USB stick; options: readonly, cdrom (a disc in a drive), uas=on|off (USB "
+                  "Attached SCSI, too), and caching= and sync= as of --disk; may be repeated")
       ->group(group)
       ->type_name("FILE[,OPTION]...")
       ->take_all();
@@ -235,13 +235,15 @@ Result<USBMassStorageDeviceConfiguration> parse_usb_disk(const std::string& opti
       attachment.read_only = true;
     } else if (key == "cdrom" && value.empty()) {
       device.optical_disc = attachment.read_only = true;
+    } else if (key == "uas" && (value == "on" || value == "off")) {
+      device.attached_scsi = value == "on";
     } else if (key == "caching" && from_string<DiskImageCachingMode>(value)) {
       attachment.caching_mode = *from_string<DiskImageCachingMode>(value);
     } else if (key == "sync" && from_string<DiskImageSynchronizationMode>(value)) {
       attachment.synchronization_mode = *from_string<DiskImageSynchronizationMode>(value);
     } else {
       return usage(option, fmt::format("'{}' is not an option of a USB disk", part),
-                   "use readonly, cdrom, caching=auto|cached|uncached or sync=full|fsync|none");
+                   "use readonly, cdrom, uas=on|off, caching=auto|cached|uncached or sync=full|fsync|none");
     }
   }
   device.attachment = attachment;

@@ -25,7 +25,7 @@ struct MachineOptions {
   std::vector<std::string> nvme_disks;      // FILE[,readonly][,caching=…][,sync=…][,serial=…]
   std::vector<std::string> keyboards;       // usb, virtio or none
   std::vector<std::string> pointers;        // usb, virtio, trackpad or none
-  std::vector<std::string> usb_disks;       // FILE[,readonly][,cdrom][,caching=…][,sync=…]
+  std::vector<std::string> usb_disks;       // FILE[,readonly][,cdrom][,uas=…][,caching=…][,sync=…]
   std::vector<std::string> networks;        // nat[,forward=tcp:2222:22]…[,mac=…] or none
   std::optional<std::string> display_size;  // WIDTHxHEIGHT
   std::optional<std::string> hypervisor;

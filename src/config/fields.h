@@ -60,6 +60,7 @@ void fields(V& visit, T& value) {
   visit("uuid", value.uuid);
   visit("attachment", value.attachment);
   visit("optical_disc", value.optical_disc);
+  visit("attached_scsi", value.attached_scsi);
 }
 
 template <class V, Is<XHCIControllerConfiguration> T>

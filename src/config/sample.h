@@ -41,7 +41,8 @@ inline VirtualMachineConfiguration full_sample() {
                               .optical_disc = true}},
       .usb_controllers = {XHCIControllerConfiguration{
           .usb_devices = {USBMassStorageDeviceConfiguration{
-              .attachment = DiskImageStorageDeviceAttachment{.path = "/srv/stick.img"}}}}},
+              .attachment = DiskImageStorageDeviceAttachment{.path = "/srv/stick.img"},
+              .attached_scsi = false}}}},
       .network_devices = {VirtioNetworkDeviceConfiguration{
                               .attachment =
                                   NATNetworkDeviceAttachment{

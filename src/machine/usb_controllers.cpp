@@ -50,8 +50,10 @@ Result<> UsbControllers::attach(size_t controller, const USBMassStorageDeviceCon
   usb::Xhci& xhci = *controllers_[controller];
   const auto port = xhci.attach(std::make_shared<devices::mass_storage::MassStorage>(
       *std::move(disk),
-      devices::mass_storage::MassStorageOptions{.is_optical = device.optical_disc,
-                                                .serial = serial_of(device.uuid)},
+      devices::mass_storage::MassStorageOptions{
+          .is_optical = device.optical_disc,
+          .has_attached_scsi = device.attached_scsi && !device.optical_disc,
+          .serial = serial_of(device.uuid)},
       xhci.loop()));
   if (!port) {
     return fail(kUSBDeviceInitializationFailure, field, port.error().what, port.error().hint);

@@ -58,6 +58,7 @@ inline constexpr Sense kUnitNotSupported{0x5, 0x25, 0x00};
 inline constexpr Sense kInvalidParameter{0x5, 0x26, 0x00};
 inline constexpr Sense kRemovalPrevented{0x5, 0x53, 0x02};
 inline constexpr Sense kWriteProtected{0x7, 0x27, 0x00};
+inline constexpr Sense kDataPhaseError{0xB, 0x4B, 0x00};
 
 inline constexpr uint8_t kStatusGood = 0x00, kStatusCheckCondition = 0x02;
 

@@ -1,5 +1,7 @@
-// A hostile USB host of a mass storage device: requests, command blocks, data of any size in any order.
+// A hostile USB host of a mass storage device: requests, command blocks and units, data of any size in any
+// order, with either transport.
 #include <deque>
+#include <map>
 
 #include "devices/mass_storage/testing/host.h"
 
@@ -10,24 +12,28 @@ using namespace alcove::devices::mass_storage::testing;
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (size == 0) return 0;
   std::deque<HostTransfer> transfers;
-  Host host(data[0] & 1);
-  std::array<HostTransfer*, 2> waiting{};
+  Host host({.is_optical = (data[0] & 1) != 0, .has_attached_scsi = true});
+  const bool attached = data[0] & 2;
+  if (attached) host.request({.request_type = 1, .request = spec::usb::kSetInterface, .value = 1});
+  std::map<std::pair<uint8_t, uint16_t>, HostTransfer*> waiting;
   auto input = std::as_bytes(std::span(data + 1, size - 1));
   const auto take = [&](size_t count) {
     const auto part = input.first(std::min(count, input.size()));
     input = input.subspan(part.size());
     return Bytes(part.begin(), part.end());
   };
-  const auto submit = [&](uint8_t endpoint, Bytes bytes) {
-    HostTransfer*& previous = waiting[endpoint >> 7];
+  const auto submit = [&](uint8_t endpoint, Bytes bytes, uint16_t stream = 0) {
+    HostTransfer*& previous = waiting[{endpoint, stream}];
     if (previous && !previous->status && !host.cancel(*previous)) host.settle();
-    transfers.emplace_back(endpoint, std::move(bytes));
+    // A transfer that is still with the disk's thread is the controller's reason to wait.
+    if (previous && !previous->status && !host.cancel(*previous)) return;
+    transfers.emplace_back(endpoint, std::move(bytes), stream);
     previous = &transfers.back();
     host.submit(*previous);
   };
   while (!input.empty()) {
     const auto what = std::to_integer<unsigned>(take(1)[0]);
-    switch (what % 6) {
+    switch (what % (attached ? 9 : 6)) {
       case 0:
       case 1: {  // A command block, valid but for what the input says.
         spec::usb_storage::CommandBlock block{.signature = spec::usb_storage::kCommandSignature};
@@ -56,6 +62,25 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
         (void)host.request(setup, take(what >> 4));
         break;
       }
+      case 6: {  // A command unit, valid but for what the input says.
+        spec::usb_storage::CommandUnit unit{.tag = {0, static_cast<uint8_t>(what >> 6)}};
+        const Bytes command = take(16);
+        if (!command.empty()) std::memcpy(unit.command.data(), command.data(), command.size());
+        Bytes whole(sizeof unit);
+        std::memcpy(whole.data(), &unit, sizeof unit);
+        submit(AttachedScsi::kCommand, std::move(whole));
+        break;
+      }
+      case 7: {
+        const Bytes bytes = take(1);
+        const unsigned more = bytes.empty() ? 0 : std::to_integer<unsigned>(bytes[0]);
+        constexpr uint8_t kEndpoints[] = {AttachedScsi::kStatus, AttachedScsi::kIn, AttachedScsi::kOut};
+        submit(kEndpoints[what % 3], Bytes(more % 9 * 256), static_cast<uint16_t>(what >> 6));
+        break;
+      }
+      case 8:
+        submit(AttachedScsi::kCommand, take(what >> 2));
+        break;
       default:
         host.settle();
         break;

@@ -58,10 +58,12 @@ class CheckedDisk final : public storage::Disk {
   }
 };
 
-class HostTransfer final : public usb::Transfer {
+class HostTransfer : public usb::Transfer {
  public:
-  HostTransfer(uint8_t endpoint, std::vector<std::byte> contents) : bytes(std::move(contents)) {
+  HostTransfer(uint8_t endpoint, std::vector<std::byte> contents, uint16_t stream = 0)
+      : bytes(std::move(contents)) {
     endpoint_ = endpoint;
+    stream_ = stream;
     size_ = bytes.size();
     // In two pieces.
     const size_t half = bytes.size() / 2;
@@ -80,12 +82,11 @@ class HostTransfer final : public usb::Transfer {
 
 class Host {
  public:
-  explicit Host(bool is_optical = false) {
+  explicit Host(MassStorageOptions options = {}) {
     auto made = std::make_unique<CheckedDisk>();
     disk = made.get();
-    device = std::make_shared<MassStorage>(
-        std::move(made), MassStorageOptions{.is_optical = is_optical, .serial = "0123456789AB"},
-        loop_.loop());
+    options.serial = "0123456789AB";
+    device = std::make_shared<MassStorage>(std::move(made), options, loop_.loop());
     request({.request_type = 0x00, .request = spec::usb::kSetConfiguration, .value = 1});
   }
   ~Host() {
@@ -100,6 +101,9 @@ class Host {
     std::optional<Bytes> answer;
     loop_.loop().call([&] { answer = device->control(setup, data); });
     return answer;
+  }
+  void reset() {
+    loop_.loop().call([&] { device->reset(); });
   }
   void submit(HostTransfer& transfer) {
     loop_.loop().call([&] { device->submit(transfer); });

@@ -18,7 +18,7 @@ using Status = usb::Transfer::Status;
 
 constexpr uint8_t kIn = 0x81, kOut = 0x02;
 
-struct MassStorageTest : ::testing::Test {
+struct BulkOnlyTest : ::testing::Test {
   static Bytes command(std::initializer_list<uint8_t> cdb, uint32_t length, bool in) {
     CommandBlock block{.signature = kCommandSignature,
                        .tag = 0xAABBCCDD,
@@ -57,7 +57,7 @@ struct MassStorageTest : ::testing::Test {
   Host host;
 };
 
-TEST_F(MassStorageTest, ReadsAndWrites) {
+TEST_F(BulkOnlyTest, ReadsAndWrites) {
   Bytes data(2048);
   for (size_t i = 0; i < data.size(); ++i) data[i] = static_cast<std::byte>(i * 7);
   EXPECT_EQ(send(command({kWrite10, 0, 0, 0, 0, 3, 0, 0, 4, 0}, 2048, false)), Status::success);
@@ -74,7 +74,7 @@ TEST_F(MassStorageTest, ReadsAndWrites) {
   EXPECT_EQ(status().status, kPassed);
 }
 
-TEST_F(MassStorageTest, FlushesAndUnmaps) {
+TEST_F(BulkOnlyTest, FlushesAndUnmaps) {
   host.disk->contents[1024] = std::byte{1};
   send(command({kSynchronizeCache10, 0, 0, 0, 0, 0, 0, 0, 0, 0}, 0, false));
   EXPECT_EQ(status().status, kPassed);
@@ -91,7 +91,7 @@ TEST_F(MassStorageTest, FlushesAndUnmaps) {
 }
 
 // Bulk-Only Transport, section 6.7: host and device disagree about the data.
-TEST_F(MassStorageTest, AnswersThatAreShorterEndWithAShortPacket) {
+TEST_F(BulkOnlyTest, AnswersThatAreShorterEndWithAShortPacket) {
   send(command({kInquiry, 0, 0, 0, 36, 0}, 100, true));
   const HostTransfer answer = receive(100);
   EXPECT_EQ(answer.status, Status::success);
@@ -101,7 +101,7 @@ TEST_F(MassStorageTest, AnswersThatAreShorterEndWithAShortPacket) {
   EXPECT_EQ(done.residue, 64u);
 }
 
-TEST_F(MassStorageTest, ARefusedReadStallsAndTellsWhy) {
+TEST_F(BulkOnlyTest, ARefusedReadStallsAndTellsWhy) {
   send(command({kRead10, 0, 0, 1, 0, 0, 0, 0, 1, 0}, 512, true));
   EXPECT_EQ(receive(512).status, Status::stall);
   EXPECT_EQ(receive(13).status, Status::stall);  // Halted until that is cleared.
@@ -114,13 +114,13 @@ TEST_F(MassStorageTest, ARefusedReadStallsAndTellsWhy) {
   EXPECT_EQ(status().status, kPassed);
 }
 
-TEST_F(MassStorageTest, ARefusedWriteTakesTheDataAndDropsIt) {
+TEST_F(BulkOnlyTest, ARefusedWriteTakesTheDataAndDropsIt) {
   send(command({kWrite10, 0, 0, 1, 0, 0, 0, 0, 1, 0}, 512, false));
   EXPECT_EQ(send(Bytes(512, std::byte{1})), Status::success);
   EXPECT_EQ(status().status, kFailed);
 }
 
-TEST_F(MassStorageTest, PhaseErrors) {
+TEST_F(BulkOnlyTest, PhaseErrors) {
   send(command({kWrite10, 0, 0, 0, 0, 0, 0, 0, 1, 0}, 512, true));  // A write in the wrong direction.
   EXPECT_EQ(receive(512).status, Status::stall);
   clear_halt(kIn);
@@ -133,7 +133,7 @@ TEST_F(MassStorageTest, PhaseErrors) {
   EXPECT_EQ(status().status, kPhaseError);
 }
 
-TEST_F(MassStorageTest, AnInvalidCommandBlockNeedsAReset) {
+TEST_F(BulkOnlyTest, AnInvalidCommandBlockNeedsAReset) {
   EXPECT_EQ(send(Bytes(31)), Status::stall);
   clear_halt(kIn);
   clear_halt(kOut);
@@ -145,7 +145,7 @@ TEST_F(MassStorageTest, AnInvalidCommandBlockNeedsAReset) {
   EXPECT_EQ(status().status, kPassed);
 }
 
-TEST_F(MassStorageTest, ErrorsOfTheDisk) {
+TEST_F(BulkOnlyTest, ErrorsOfTheDisk) {
   host.disk->error = EIO;
   send(command({kRead10, 0, 0, 0, 0, 0, 0, 0, 1, 0}, 512, true));
   EXPECT_EQ(receive(512).transferred, 0u);
@@ -156,7 +156,7 @@ TEST_F(MassStorageTest, ErrorsOfTheDisk) {
   EXPECT_EQ(status().status, kFailed);
 }
 
-TEST_F(MassStorageTest, Descriptors) {
+TEST_F(BulkOnlyTest, Descriptors) {
   const auto device =
       host.request({.request_type = 0x80, .request = spec::usb::kGetDescriptor, .value = 0x0100});
   ASSERT_TRUE(device);
@@ -178,7 +178,7 @@ TEST_F(MassStorageTest, Descriptors) {
 }
 
 // The disk's thread ends with the device, and what it brings then is for nobody.
-TEST_F(MassStorageTest, IsPulledOutWhileItsDiskFlushes) {
+TEST_F(BulkOnlyTest, IsPulledOutWhileItsDiskFlushes) {
   std::atomic<bool> flushing = false, may_end = false;
   host.disk->on_flush = [&] {
     flushing = true;
@@ -197,7 +197,7 @@ TEST_F(MassStorageTest, IsPulledOutWhileItsDiskFlushes) {
   EXPECT_EQ(transfer.status, Status::success);
 }
 
-TEST_F(MassStorageTest, CancelsWhatWaits) {
+TEST_F(BulkOnlyTest, CancelsWhatWaits) {
   HostTransfer waiting(kIn, Bytes(13));
   host.submit(waiting);
   EXPECT_TRUE(host.cancel(waiting));

@@ -1,0 +1,63 @@
+#include "devices/mass_storage/unit.h"
+
+#include <utility>
+
+namespace alcove::devices::mass_storage {
+
+Unit::Unit(std::unique_ptr<storage::Disk> disk, const MassStorageOptions& options, exec::EventLoop& loop,
+           std::function<std::weak_ptr<const void>()> owner)
+    : disk_(std::move(disk)),
+      loop_(loop),
+      owner_(std::move(owner)),
+      target_({.size = disk_->size(),
+               .read_only = disk_->is_read_only(),
+               .is_optical = options.is_optical,
+               .serial = options.serial}),
+      thread_("usb disk") {}
+
+void Unit::let_work(Work work, Next next) {
+  thread_.loop().post([this, owner = owner_(), work = std::move(work), next = std::move(next)]() mutable {
+    loop_.post([owner = std::move(owner), done = work(), next = std::move(next)]() mutable {
+      if (const auto alive = owner.lock()) next(std::move(done));
+    });
+  });
+}
+
+void Unit::read(uint64_t offset, std::vector<iovec> buffers, Next next) {
+  let_work([this, offset, buffers = std::move(buffers)] { return disk_->read(offset, buffers); },
+           std::move(next));
+}
+
+void Unit::write(uint64_t offset, std::vector<iovec> buffers, bool to_medium, Next next) {
+  let_work(
+      [this, offset, buffers = std::move(buffers), to_medium] {
+        auto done = disk_->write(offset, buffers);
+        if (done && to_medium) done = disk_->flush();
+        return done;
+      },
+      std::move(next));
+}
+
+void Unit::flush(Next next) {
+  let_work([this] { return disk_->flush(); }, std::move(next));
+}
+
+void Unit::discard(std::vector<Range> ranges, Next next) {
+  let_work(
+      [this, ranges = std::move(ranges)] {
+        storage::IoResult done;
+        for (const Range& range : ranges) {
+          if (done) done = disk_->discard(range.offset, range.size);
+        }
+        return done;
+      },
+      std::move(next));
+}
+
+void Unit::pause() {
+  paused_ = true;
+  loop_.call([] {});           // Whatever work was given out is with the thread now,
+  thread_.loop().call([] {});  // and done now.
+}
+
+}  // namespace alcove::devices::mass_storage

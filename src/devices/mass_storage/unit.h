@@ -1,0 +1,51 @@
+// What both transports work with: the disk, what its commands mean, and the thread that reads and writes it.
+#pragma once
+
+#include <sys/uio.h>
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "devices/mass_storage/options.h"
+#include "devices/mass_storage/target.h"
+#include "exec/event_loop.h"
+#include "storage/disk.h"
+
+namespace alcove::devices::mass_storage {
+
+class Unit {
+ public:
+  using Next = std::move_only_function<void(storage::IoResult)>;
+
+  // `owner` is the device: when it is gone, nobody is told what the disk did.
+  Unit(std::unique_ptr<storage::Disk> disk, const MassStorageOptions& options, exec::EventLoop& loop,
+       std::function<std::weak_ptr<const void>()> owner);
+
+  Target& target() { return target_; }
+
+  // On the loop. The disk's thread does these in order; `next` follows on the loop. Buffers stay until then.
+  void read(uint64_t offset, std::vector<iovec> buffers, Next next);
+  void write(uint64_t offset, std::vector<iovec> buffers, bool to_medium, Next next);
+  void flush(Next next);
+  void discard(std::vector<Range> ranges, Next next);
+
+  // When pause() returns, the disk's thread does nothing, and nothing is to be given to it until resume().
+  void pause();
+  void resume() { paused_ = false; }
+  bool is_paused() const { return paused_; }
+
+ private:
+  using Work = std::move_only_function<storage::IoResult()>;
+  void let_work(Work work, Next next);
+
+  const std::unique_ptr<storage::Disk> disk_;
+  exec::EventLoop& loop_;
+  const std::function<std::weak_ptr<const void>()> owner_;
+  Target target_;
+  std::atomic<bool> paused_ = false;
+  exec::LoopThread thread_;  // Last: it ends before what it uses.
+};
+
+}  // namespace alcove::devices::mass_storage
