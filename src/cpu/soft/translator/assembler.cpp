@@ -142,6 +142,10 @@ void Assembler::pext(HostRegister to, HostRegister from, int32_t mask) {
   gather_or_scatter(2, to, from, mask);
 }
 
+void Assembler::pext(HostRegister to, HostRegister from, HostRegister mask) {
+  op({.opcode = 0xf5, .map = 2, .wide = true, .mandatory = 0xf3, .vex = true, .vvvv = from}, to, mask);
+}
+
 void Assembler::pdep(HostRegister to, HostRegister from, int32_t mask) {
   gather_or_scatter(3, to, from, mask);
 }

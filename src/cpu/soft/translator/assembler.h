@@ -95,6 +95,7 @@ class Assembler {
   }
   // to = the bits of `from` that the mask at gs:[displacement] has, brought together. Changes no flags.
   void pext(HostRegister to, HostRegister from, int32_t mask);
+  void pext(HostRegister to, HostRegister from, HostRegister mask);
   // The reverse: to = the low bits of `from` spread to where the mask has bits.
   void pdep(HostRegister to, HostRegister from, int32_t mask);
   // Shifts that change no flags.

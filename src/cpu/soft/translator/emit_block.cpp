@@ -19,6 +19,8 @@ void BlockEmitter::begin(const Assembler& assembler, std::span<Block* const> blo
   for (Block* const block : blocks) parts_.push_back({.block = block, .code = block->code()});
   part_ = current_ = 0;
   hosts_ = kHostOf;
+  window_mask_ = kNoHostRegister;
+  repeats_ = false;
   reach_ = {};
   swaps_.clear();
   forward_.clear();
@@ -47,15 +49,7 @@ const Emitted& BlockEmitter::emit(const Assembler& assembler, std::span<Block* c
   swap_in();
   for (part_ = 0; part_ < parts_.size(); ++part_) {
     begin_part();
-    for (current_ = 0; current_ < block().count; ++current_) {
-      current_has_stub_ = handled_ = false;
-      const Insn& insn = insn_at(current_);
-      instruction(insn);
-      if (in_window()) update_reach(insn, plan_of(*insn.row));
-      if (!current_has_stub_) continue;
-      handlers_.back().resume = a_.size();
-      handlers_.back().reach = reach_;
-    }
+    instructions(block().count);
     if (goes_on(part().last())) fall_through();
   }
   part_ = 0;
@@ -66,6 +60,19 @@ const Emitted& BlockEmitter::emit(const Assembler& assembler, std::span<Block* c
     result.accesses.push_back({at, static_cast<uint32_t>(handlers_[stub].begin)});
   result.size = a_.size();
   return result;
+}
+
+// The first ones of the part.
+void BlockEmitter::instructions(size_t count) {
+  for (current_ = 0; current_ < count; ++current_) {
+    current_has_stub_ = handled_ = false;
+    const Insn& insn = insn_at(current_);
+    instruction(insn);
+    if (in_window()) update_reach(insn, plan_of(*insn.row));
+    if (!current_has_stub_) continue;
+    handlers_.back().resume = a_.size();
+    handlers_.back().reach = reach_;
+  }
 }
 
 // At a far entry: RBP has the linear address of the part.

@@ -1,6 +1,9 @@
 // Where a block leads: to others of its unit directly, to others of its page by jumps that are patched once
 // these are translated, to all others through the jump cache.
+#include <algorithm>
+
 #include "cpu/soft/translator/emitter.h"
+#include "cpu/soft/translator/unit.h"
 #include "cpu/soft/x86/decoder.h"
 
 namespace alcove::cpu::soft {
@@ -173,18 +176,49 @@ void BlockEmitter::fall_through() {
   lead_to(page_offset(block().length), false);
 }
 
+// What a small loop from `first` to here does is done several times between two looks at Cpu::attention. Here
+// is the end of the first time; the jumps out are returned.
+std::vector<Assembler::Fixup> BlockEmitter::repeat_loop(size_t first, uint8_t condition) {
+  constexpr size_t kMostTimes = 4;
+  const size_t last = part_, at = current_;
+  size_t size = 0;
+  for (size_t i = first; i <= last; ++i) size += parts_[i].block->count;
+  bool straight = size <= kSmallLoop && !repeats_;
+  for (size_t i = first; straight && i < last; ++i) {
+    const auto next = successors_of(*parts_[i].block).next;
+    straight = next && part_at(parts_[i].page_offset(*next)) == i + 1 && !parts_[i + 1].jumped_to;
+  }
+  std::vector<Assembler::Fixup> ends;
+  if (!straight) return ends;
+  repeats_ = true;
+  for (size_t times = std::min(kSmallLoop / size, kMostTimes); times > 1; --times) {
+    ends.push_back(a_.jump_if(condition ^ 1));
+    for (part_ = first; part_ < last; ++part_) {
+      instructions(block().count);
+      if (goes_on(part().last())) fall_through();
+    }
+    instructions(at);
+    current_has_stub_ = handled_ = false;
+  }
+  repeats_ = false;
+  if (!ends.empty()) clobber_both();
+  return ends;
+}
+
 void BlockEmitter::jump_if(const Insn& insn) {
   const uint8_t condition = insn.opcode & 15;
   const int64_t taken = page_offset(insn.displacement);
   const bool near = links_to(taken), back = insn.displacement <= insn.offset;
   const auto target = part_at(taken);
   if (target && back && !parts_[*target].flags_live[0] && parts_[*target].begin != Part::kNowhere) {
+    const std::vector<Assembler::Fixup> ends = repeat_loop(*target, condition);
     const Assembler::Fixup not_taken = a_.jump_if(condition ^ 1);
     a_.op({.opcode = 0x83}, 7, ALCOVE_CPU_MEMBER(attention));  // CMP
     a_.byte(0);
     a_.bind(a_.jump_if(kHostEqual), parts_[*target].begin);
     polls_.push_back({a_.jump(), taken, false, true});
     a_.bind(not_taken);
+    for (const Assembler::Fixup end : ends) a_.bind(end);
   } else if (target && !back) {
     bind_to_part(a_.jump_if(condition), *target);
   } else if (target) {

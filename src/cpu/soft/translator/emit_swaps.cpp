@@ -13,6 +13,10 @@ constexpr unsigned kLoopWeight = 8;
 // No instruction uses them without naming them.
 constexpr uint8_t kMayGo[] = {r15, r14, r13, r12, r8};
 
+bool uses_memory(const Insn& insn) {
+  return operand_use(plan_of(*insn.row), insn) != OperandUse::none;
+}
+
 }  // namespace
 
 // A loop is what lies between a part and one that leads back to it.
@@ -61,18 +65,30 @@ void BlockEmitter::choose_swaps() {
     hosts_[*least] = kNoHostRegister;
     swaps_.push_back({.in = guest, .out = *least});
   }
+  // In loops a register that nothing uses is better than memory for what all addresses need.
+  const auto looks_up = [](const Part& part) {
+    const Insn* const begin = part.block->instructions();
+    return part.in_loop && std::any_of(begin, begin + part.block->count, uses_memory);
+  };
+  if (!in_window() || std::ranges::none_of(parts_, looks_up)) return;
+  const auto unused = std::ranges::find_if(
+      kMayGo, [&](uint8_t guest) { return hosts_[guest] != kNoHostRegister && uses[guest] == 0; });
+  if (unused == std::end(kMayGo)) return;
+  window_mask_ = kHostOf[*unused];
+  hosts_[*unused] = kNoHostRegister;
+  swaps_.push_back({.in = kWindowMask, .out = *unused});
 }
 
 void BlockEmitter::swap_in() {
   for (const Swap& swap : swaps_) {
     a_.store(gpr_slot(swap.out), kHostOf[swap.out]);
-    a_.load(kHostOf[swap.out], gpr_slot(swap.in));
+    a_.load(kHostOf[swap.out], swap.in == kWindowMask ? ALCOVE_TRANSLATED(window) : gpr_slot(swap.in));
   }
 }
 
 void BlockEmitter::swap_out() {
   for (const Swap& swap : swaps_) {
-    a_.store(gpr_slot(swap.in), kHostOf[swap.out]);
+    if (swap.in != kWindowMask) a_.store(gpr_slot(swap.in), kHostOf[swap.out]);
     a_.load(kHostOf[swap.out], gpr_slot(swap.out));
   }
 }

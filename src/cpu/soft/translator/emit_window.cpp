@@ -31,14 +31,18 @@ bool writes_named_only(const Insn& insn, const Plan& plan) {
   return true;
 }
 
-void bring_into_window(Assembler& a, HostRegister scratch, HostRegister address, bool keep_flags) {
-  const HostMemory mask = ALCOVE_TRANSLATED(window);
-  if (keep_flags) return a.pext(scratch, address, mask.displacement);
-  if (scratch != address) a.move(scratch, address);
-  a.op({.opcode = 0x23, .wide = true}, scratch, mask);  // AND
-}
-
 }  // namespace
+
+void BlockEmitter::bring_into_window(HostRegister scratch, HostRegister address, bool keep_flags) {
+  const HostMemory mask = ALCOVE_TRANSLATED(window);
+  const bool in_register = window_mask_ != kNoHostRegister;
+  if (keep_flags)
+    return in_register ? a_.pext(scratch, address, window_mask_)
+                       : a_.pext(scratch, address, mask.displacement);
+  a_.move(scratch, address);
+  constexpr HostOpcode kAnd{.opcode = 0x23, .wide = true};
+  in_register ? a_.op(kAnd, scratch, window_mask_) : a_.op(kAnd, scratch, mask);
+}
 
 HostMemory BlockEmitter::window_at(unsigned guest, int32_t displacement, Scratch which) {
   for (const HostRegister scratch : {kAddress, kWord}) {
@@ -50,7 +54,7 @@ HostMemory BlockEmitter::window_at(unsigned guest, int32_t displacement, Scratch
   const bool word = which == Scratch::word || (which == Scratch::either && (guest == rsp || guest == rbp));
   const HostRegister scratch = word ? kWord : kAddress;
   if (guest != kRipRegister && host(guest) != kNoHostRegister)
-    bring_into_window(a_, scratch, host(guest), flags_live());
+    bring_into_window(scratch, host(guest), flags_live());
   else
     load_into_window(scratch, guest, 0);
   reach_[scratch == kWord] = {.guest = static_cast<uint8_t>(guest), .moved = 0};
@@ -74,7 +78,7 @@ HostMemory BlockEmitter::window_operand(const Insn& insn, bool word_needed) {
                      word_needed ? Scratch::address : Scratch::either);
   const HostRegister linear = address(insn);
   clobber(kAddress);
-  bring_into_window(a_, kAddress, linear, flags_live());
+  bring_into_window(kAddress, linear, flags_live());
   return {.base = kAddress, .displacement = Window::kOffset, .gs = true};
 }
 
@@ -166,7 +170,7 @@ void BlockEmitter::load_into_window(HostRegister scratch, unsigned guest, int32_
     a_.lea(scratch, {.base = from, .displacement = -moved});
     from = scratch;
   }
-  bring_into_window(a_, scratch, from, true);
+  bring_into_window(scratch, from, true);
 }
 
 }  // namespace alcove::cpu::soft

@@ -89,11 +89,16 @@ class BlockEmitter {
   // call.
   const Emitted& emit(const Assembler& assembler, std::span<Block* const> blocks, uint64_t page = kAnyPage);
 
-  // An upper bound of what so many blocks of so many instructions take.
-  static size_t bound(size_t blocks, size_t instructions) { return 1024 * blocks + instructions * 640; }
+  // An upper bound of what so many blocks of so many instructions take, if each of them ends a loop.
+  static size_t bound(size_t blocks, size_t instructions) {
+    return 1024 * blocks + 640 * (instructions + blocks * kSmallLoop);
+  }
 
  private:
+  static constexpr size_t kSmallLoop = 24;  // In instructions.
+
   // emit_block.cpp
+  void instructions(size_t count);
   void instruction(const Insn& insn);
   void by_handler(const Insn& insn);
   void begin_part();
@@ -146,6 +151,7 @@ class BlockEmitter {
   void update_reach(const Insn& insn, const Plan& plan);
   void restore_reach(const std::array<Reach, 2>& reach);
   void load_into_window(HostRegister scratch, unsigned guest, int32_t moved);
+  void bring_into_window(HostRegister scratch, HostRegister address, bool keep_flags);
 
   // emit_plain.cpp
   void plain(const Insn& insn, const Plan& plan);
@@ -201,6 +207,7 @@ class BlockEmitter {
   void near_return(const Insn& insn);
   void return_site(const Insn& insn);
   void jump_if(const Insn& insn);
+  std::vector<Assembler::Fixup> repeat_loop(size_t first, uint8_t condition);
   void indirect_target(const Insn& insn);
   void lead_to(int64_t page_offset, bool poll);
   void go_to(int64_t page_offset, bool poll);
@@ -273,12 +280,15 @@ class BlockEmitter {
   size_t current_ = 0;  // The instruction in the part.
   std::array<HostRegister, 16> hosts_ = kHostOf;
   struct Swap {
-    uint8_t in;
+    uint8_t in;  // Or kWindowMask.
     uint8_t out;
   };
+  static constexpr uint8_t kWindowMask = 255;
   std::vector<Swap> swaps_;
-  std::array<Reach, 2> reach_{};  // Of RBP and RCX.
-  struct ForwardJump {            // To a part that has no code yet.
+  HostRegister window_mask_ = kNoHostRegister;  // Has Window::kMask.
+  bool repeats_ = false;                        // In a loop that is emitted several times.
+  std::array<Reach, 2> reach_{};                // Of RBP and RCX.
+  struct ForwardJump {                          // To a part that has no code yet.
     Assembler::Fixup from;
     size_t part;
   };

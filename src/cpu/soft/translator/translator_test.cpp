@@ -95,6 +95,34 @@ TEST_F(TranslatorTest, GoesOnWhenItsMemoryIsFull) {
   EXPECT_EQ(count, 4u * 7);
 }
 
+// Small loops are emitted several times; those within others, which may be as small, are not so in each.
+TEST_F(TranslatorTest, NestedSmallLoopsStaySmall) {
+  constexpr uint8_t kCounters[] = {rax, rbx, rsi, rdi, rbp};
+  std::vector<uint8_t> code{0x48, 0x83, 0xc2, 0x01};  // add rdx, 1
+  for (size_t i = 0; i < std::size(kCounters); ++i) {
+    if (i != 0)
+      code.insert(code.end(), {static_cast<uint8_t>(0xb8 + kCounters[i - 1]), 3, 0, 0, 0});  // mov r32, 3
+    code.insert(code.end(), {0xff, static_cast<uint8_t>(0xc8 + kCounters[i])});              // dec r32
+    code.insert(code.end(),
+                {0x75, static_cast<uint8_t>(-static_cast<int>(code.size()) - 2)});  // jnz to the top
+  }
+  code.push_back(0x06);
+  engine.write(engine.guest_address(), code);
+  engine.translate_units();
+  for (int run = 0; run < 20; ++run) {
+    cpu.rip = engine.guest_address();
+    cpu.gpr[rdx] = 0;
+    // At first each block once, so that the next time they are translated together.
+    for (const uint8_t counter : kCounters) cpu.gpr[counter] = run == 0 ? 1 : 3;
+    ASSERT_TRUE(engine.run_translated().fault);
+    ASSERT_EQ(cpu.gpr[rdx], run == 0 ? 1u : 243u);
+  }
+  Block* const block = find();
+  ASSERT_TRUE(block && block->translation);
+  EXPECT_LT(block->translation->unit->size, 1500u);  // 968; 2248 if each was repeated in each.
+  EXPECT_LT(block->translation->unit->size, BlockEmitter::bound(5, 16));
+}
+
 // Another processor's store is in memory before it is known that it was one to code.
 TEST_F(TranslatorTest, MixesNoBytesThatChangeMeanwhile) {
   const std::vector<uint8_t> code{0xb8, 0x01, 0, 0, 0, 0x06};  // mov eax, 1; then end.
