@@ -1,5 +1,6 @@
 // Registers that a unit uses and that have no host register take the host registers of others.
 #include <algorithm>
+#include <span>
 
 #include "cpu/soft/translator/emitter.h"
 #include "cpu/soft/translator/unit.h"
@@ -10,11 +11,32 @@ namespace {
 // Worth two loads and two stores around the unit.
 constexpr unsigned kWorthIt = 4;
 constexpr unsigned kLoopWeight = 8;
-// No instruction uses them without naming them.
-constexpr uint8_t kMayGo[] = {r15, r14, r13, r12, r8};
+// No instruction uses these without naming them; most do not so with those either. Bytes 8 to 15 of RAX, RDX
+// and RBX can be had nowhere else.
+constexpr uint8_t kMayGo[] = {r15, r14, r13, r12, r8, rdi, rsi, rcx, rbp, rsp};
+constexpr size_t kAlwaysMayGo = 5;
+// A use as a base in code for windows, where what is needed is brought into RBP or RCX anyway, for several
+// instructions: this part of another.
+constexpr unsigned kLessAsBase = 4;
 
 bool uses_memory(const Insn& insn) {
   return operand_use(plan_of(*insn.row), insn) != OperandUse::none;
+}
+
+// Whether it uses no general registers but RAX, RDX and RBX without naming them.
+bool names_registers(const Plan& plan) {
+  switch (plan.way) {
+    case Way::plain:
+    case Way::vex:
+      return !plan.count_in_cl && !plan.result_in_rcx && !plan.exchanges_pair;
+    case Way::nothing:
+    case Way::lea:
+    case Way::jump_relative:
+    case Way::jump_if:
+      return true;
+    default:
+      return false;
+  }
 }
 
 }  // namespace
@@ -41,26 +63,30 @@ void BlockEmitter::find_loops() {
 }
 
 void BlockEmitter::choose_swaps() {
-  std::array<unsigned, 18> uses{};  // With kNoRegister and kRipRegister.
+  std::array<unsigned, 18> uses{};  // With kNoRegister and kRipRegister; in kLessAsBase-th parts.
+  bool all_named = true;
   for (const Part& part : parts_) {
-    const unsigned weight = part.in_loop ? kLoopWeight : 1;
+    const unsigned weight = kLessAsBase * (part.in_loop ? kLoopWeight : 1);
     for (size_t i = 0; i < part.block->count; ++i) {
       const Insn& insn = part.insn(i);
       const Plan& plan = plan_of(*insn.row);
       if (!usable(plan, insn)) continue;  // Handlers find all registers in Cpu.
+      all_named &= names_registers(plan);
       const bool special = plan.way != Way::plain && plan.way != Way::vex;
       if (plan.vvvv == Role::general) uses[insn.vvvv] += weight;
       if (special || plan.reg == Role::general) uses[insn.reg] += weight;
       if (insn.is_register && (special || plan.rm == Role::general)) uses[insn.rm] += weight;
-      uses[insn.base] += weight;
+      uses[insn.base] += in_window() && insn.index == kNoRegister ? weight / kLessAsBase : weight;
       uses[insn.index] += weight;
     }
   }
+  const auto may_go = std::span(kMayGo).first(all_named ? std::size(kMayGo) : kAlwaysMayGo);
   for (uint8_t guest = 0; guest < kHostOf.size(); ++guest) {
     if (kHostOf[guest] != kNoHostRegister || uses[guest] == 0) continue;
     const auto least = std::ranges::min_element(
-        kMayGo, {}, [&](uint8_t other) { return hosts_[other] == kNoHostRegister ? ~0u : uses[other]; });
-    if (hosts_[*least] == kNoHostRegister || uses[guest] < kWorthIt + 2 * uses[*least]) continue;
+        may_go, {}, [&](uint8_t other) { return hosts_[other] == kNoHostRegister ? ~0u : uses[other]; });
+    if (hosts_[*least] == kNoHostRegister || 2 * uses[guest] < 2 * kLessAsBase * kWorthIt + 3 * uses[*least])
+      continue;
     hosts_[guest] = kHostOf[*least];
     hosts_[*least] = kNoHostRegister;
     swaps_.push_back({.in = guest, .out = *least});
@@ -72,8 +98,8 @@ void BlockEmitter::choose_swaps() {
   };
   if (!in_window() || std::ranges::none_of(parts_, looks_up)) return;
   const auto unused = std::ranges::find_if(
-      kMayGo, [&](uint8_t guest) { return hosts_[guest] != kNoHostRegister && uses[guest] == 0; });
-  if (unused == std::end(kMayGo)) return;
+      may_go, [&](uint8_t guest) { return hosts_[guest] != kNoHostRegister && uses[guest] == 0; });
+  if (unused == may_go.end()) return;
   window_mask_ = kHostOf[*unused];
   hosts_[*unused] = kNoHostRegister;
   swaps_.push_back({.in = kWindowMask, .out = *unused});
