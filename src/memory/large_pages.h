@@ -1,6 +1,7 @@
-// Large pages of the host for the guest's memory.
+// Large pages of the host for the guest's memory, and for others'.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 #include "memory/guest_memory.h"
@@ -13,5 +14,9 @@ inline constexpr uint64_t kLargePageSize = 2 << 20;
 // whole, but take much less time than the page faults of the small ones, and of the host's TLB. Any thread.
 // Without effect where the host has none.
 void expect_use(const GuestMemory& memory, uint64_t address, uint64_t size);
+
+// The same for one page that is aligned to its size. Memory that can't be written through this mapping must
+// have been through another one.
+void provide_large_page(std::byte* host);
 
 }  // namespace alcove::memory

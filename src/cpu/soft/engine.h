@@ -16,14 +16,16 @@
 #include "cpu/soft/translator/translator.h"
 #include "cpu/soft/x86/cpu.h"
 #include "cpu/soft/x86/sse/mxcsr.h"
+#include "memory/populator.h"
 
 namespace alcove::cpu::soft {
 
 class Engine;
 
 struct Shared {
-  Shared(memory::GuestMemory& guest_memory, IoHandler& io) : memory(guest_memory, io) {}
+  Shared(memory::GuestMemory& guest_memory, IoHandler& io) : memory(guest_memory, io, populator) {}
   CpuidFilter cpuid_filter;
+  memory::Populator populator;
   PhysicalMemory memory;
   World world;
   std::vector<Engine*> engines;

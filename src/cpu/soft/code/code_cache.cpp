@@ -53,9 +53,13 @@ CodeCache::CodeCache(Engine& engine) : engine_(engine), epoch_(engine.shared().m
   madvise(memory, kTablesSize + kArenaSize, MADV_HUGEPAGE);
   tables_ = new (memory) Tables;
   arena_ = static_cast<std::byte*>(memory) + kTablesSize;
+  new_filled_.emplace(engine.shared().populator, arena_, kNewSize);
+  kept_filled_.emplace(engine.shared().populator, arena_ + kNewSize, kKeptSize);
 }
 
 CodeCache::~CodeCache() {
+  new_filled_.reset();
+  kept_filled_.reset();
   munmap(tables_, kTablesSize + kArenaSize);
 }
 
@@ -154,6 +158,8 @@ void CodeCache::idle() {
   idle_used_ = used;
   if (!idled || new_used_ + kept_used_ <= kIdleSize) return;
   flush();
+  new_filled_->forget();
+  kept_filled_->forget();
   madvise(arena_, kArenaSize, MADV_DONTNEED);
   if (Translator* const translator = engine_.translator()) translator->release();
   malloc_trim(0);
@@ -170,6 +176,7 @@ Block* CodeCache::allocate(const Block& block) {
   if (new_used_ + size > kNewSize) flush_new();
   auto* made = new (arena_ + new_used_) Block(block);
   new_used_ += size;
+  new_filled_->used(new_used_);
   return made;
 }
 
@@ -203,6 +210,7 @@ bool CodeCache::has_room_to_keep(std::span<Block* const> blocks) {
 Block* CodeCache::copy_to_kept(Block& block) {
   auto* const kept = new (arena_ + kNewSize + kept_used_) Block(block);
   kept_used_ += size_of(block);
+  kept_filled_->used(kept_used_);
   std::uninitialized_copy_n(block.instructions(), block.count + 1u, kept->instructions());
   std::ranges::copy(block.code(), kept->code().begin());
   return kept;

@@ -162,6 +162,7 @@ class CodeCache {
   Tables* tables_ = nullptr;
   std::byte* arena_ = nullptr;  // Behind them.
   size_t new_used_ = 0, kept_used_ = 0;
+  std::optional<memory::FilledMemory> new_filled_, kept_filled_;
   bool flush_wanted_ = false;
   uint64_t flushes_ = 0;
   uint64_t idle_since_ = 0, idle_used_ = 0;  // When idle() last looked, and the thread's time then, in ns.

@@ -34,7 +34,8 @@ void PageState::lock() {
   }
 }
 
-PhysicalMemory::PhysicalMemory(memory::GuestMemory& memory, IoHandler& io) : memory_(memory), io_(io) {
+PhysicalMemory::PhysicalMemory(memory::GuestMemory& memory, IoHandler& io, memory::Populator& populator)
+    : memory_(memory), io_(io), populator_(populator) {
   for (const memory::Region& region : memory.regions()) {
     // Anonymous memory reads as zero and costs nothing before it is written.
     const size_t size = states_size(region.size);
@@ -59,11 +60,31 @@ PhysicalMemory::Page PhysicalMemory::page(uint64_t address) const {
           expected(range.states, (range.end - range.begin) / memory::kPageSize, number);
       if (!known.load(std::memory_order_relaxed) && !known.exchange(true, std::memory_order_relaxed))
           [[unlikely]]
-        memory::expect_use(memory_, address & ~(memory::kPageSize - 1), memory::kPageSize);
+        begin_use(range, number);
       return {range.host + number * memory::kPageSize, range.states + number, range.read_only};
     }
   }
   return {};
+}
+
+// Guests take memory into use from one end or the other: where this page continues a run, the next of it are
+// made ready.
+void PhysicalMemory::begin_use(const Range& range, uint64_t page) const {
+  constexpr uint64_t kAhead = 2;
+  const uint64_t pages = (range.end - range.begin) / memory::kPageSize, count = pages / kSmallPages;
+  const uint64_t large = page / kSmallPages;
+  const auto host = [&](uint64_t number) { return range.host + number * memory::kLargePageSize; };
+  const auto known = [&](uint64_t number) {
+    return number < count &&
+           expected(range.states, pages, number * kSmallPages).load(std::memory_order_relaxed);
+  };
+  if (large >= count || reinterpret_cast<uintptr_t>(range.host) % memory::kLargePageSize != 0) return;
+  populator_.claim(host(large));
+  memory::provide_large_page(host(large));
+  for (uint64_t i = 1; known(large - 1) && i <= kAhead && large + i < count && !known(large + i); ++i)
+    populator_.ask(host(large + i));
+  for (uint64_t i = 1; known(large + 1) && i <= kAhead && i <= large && !known(large - i); ++i)
+    populator_.ask(host(large - i));
 }
 
 bool PhysicalMemory::is_plain(uint64_t address, uint64_t size) const {

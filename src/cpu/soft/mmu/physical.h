@@ -12,6 +12,7 @@
 
 #include "cpu/hypervisor.h"
 #include "memory/guest_memory.h"
+#include "memory/populator.h"
 
 namespace alcove::cpu::soft {
 
@@ -40,7 +41,7 @@ struct PageState {
 
 class PhysicalMemory final : public memory::WriteObserver {
  public:
-  PhysicalMemory(memory::GuestMemory& memory, IoHandler& io);
+  PhysicalMemory(memory::GuestMemory& memory, IoHandler& io, memory::Populator& populator);
   ~PhysicalMemory() override;
   PhysicalMemory(const PhysicalMemory&) = delete;
   PhysicalMemory& operator=(const PhysicalMemory&) = delete;
@@ -87,8 +88,12 @@ class PhysicalMemory final : public memory::WriteObserver {
     bool read_only;
   };
 
+  // Of the large page that the page is in.
+  void begin_use(const Range& range, uint64_t page) const;
+
   memory::GuestMemory& memory_;
   IoHandler& io_;
+  memory::Populator& populator_;
   std::vector<Range> ranges_;  // Sorted; a handful.
   std::function<void(const PageState&)> listener_;
   std::atomic<bool> logging_{false};

@@ -31,7 +31,8 @@ struct WalkTest : testing::Test {
   }
   memory::GuestMemory ram = make();
   NoDevices io;
-  PhysicalMemory physical{ram, io};
+  memory::Populator populator;
+  PhysicalMemory physical{ram, io, populator};
 
   template <class Word>
   void put(uint64_t address, Word value) {

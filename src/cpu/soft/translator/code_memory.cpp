@@ -5,6 +5,8 @@
 
 #include <algorithm>
 
+#include "memory/large_pages.h"
+
 namespace alcove::cpu::soft {
 namespace {
 
@@ -15,9 +17,8 @@ int create_file() {
   return file >= 0 ? file : memfd_create("alcove-translations", MFD_CLOEXEC);
 }
 
-constexpr size_t kLargePage = 2 << 20;
-constexpr int kPopulateWrite = 23, kCollapse = 25;  // MADV_COLLAPSE (Linux 6.1 and later know it).
-constexpr size_t kAhead = 64 << 10;                 // More than most units take.
+constexpr size_t kLargePage = memory::kLargePageSize;
+constexpr size_t kAhead = 64 << 10;  // More than most units take.
 
 // At a multiple of the size of large pages.
 void* map(int file, size_t size, int protection) {
@@ -33,7 +34,7 @@ void* map(int file, size_t size, int protection) {
 
 }  // namespace
 
-std::unique_ptr<CodeMemory> CodeMemory::create(size_t size) {
+std::unique_ptr<CodeMemory> CodeMemory::create(size_t size, memory::Populator* populator) {
   const int file = create_file();
   if (file < 0) return nullptr;
   void* writable = MAP_FAILED;
@@ -48,11 +49,21 @@ std::unique_ptr<CodeMemory> CodeMemory::create(size_t size) {
     if (executable != MAP_FAILED) munmap(executable, size);
     return nullptr;
   }
-  return std::unique_ptr<CodeMemory>(
-      new CodeMemory(static_cast<uint8_t*>(writable), static_cast<const uint8_t*>(executable), size));
+  return std::unique_ptr<CodeMemory>(new CodeMemory(
+      static_cast<uint8_t*>(writable), static_cast<const uint8_t*>(executable), size, populator));
+}
+
+CodeMemory::CodeMemory(uint8_t* writable, const uint8_t* executable, size_t size,
+                       memory::Populator* populator)
+    : writable_(writable), executable_(executable), size_(size), populator_(populator) {
+  if (populator)
+    filled_.emplace(*populator, reinterpret_cast<std::byte*>(writable), size,
+                    reinterpret_cast<std::byte*>(const_cast<uint8_t*>(executable)));
+  prepare();
 }
 
 CodeMemory::~CodeMemory() {
+  filled_.reset();
   munmap(writable_, size_);
   munmap(const_cast<uint8_t*>(executable_), size_);
 }
@@ -61,12 +72,13 @@ CodeMemory::~CodeMemory() {
 // costs page faults of both mappings. Only time is lost where the host has no others.
 void CodeMemory::prepare() {
   while (prepared_ + kLargePage <= size_ && used_ + kAhead > prepared_) {
-    // What is made a large page must have a small one.
-    madvise(writable_ + prepared_, 4096, kPopulateWrite);
-    for (const uint8_t* const mapping : {const_cast<const uint8_t*>(writable_), executable_})
-      madvise(const_cast<uint8_t*>(mapping) + prepared_, kLargePage, kCollapse);
+    std::byte* const host = reinterpret_cast<std::byte*>(writable_) + prepared_;
+    if (populator_) populator_->claim(host);
+    memory::provide_large_page(host);
+    memory::provide_large_page(reinterpret_cast<std::byte*>(const_cast<uint8_t*>(executable_)) + prepared_);
     prepared_ += kLargePage;
   }
+  if (filled_) filled_->used(used_);
 }
 
 void CodeMemory::commit(size_t size) {
@@ -75,6 +87,7 @@ void CodeMemory::commit(size_t size) {
 }
 
 void CodeMemory::release() {
+  if (filled_) filled_->forget();
   const size_t kept = (used_ + kLargePage - 1) / kLargePage * kLargePage;
   if (prepared_ > kept) madvise(writable_ + kept, prepared_ - kept, MADV_REMOVE);
   prepared_ = std::min(prepared_, kept);

@@ -4,14 +4,17 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
+
+#include "memory/populator.h"
 
 namespace alcove::cpu::soft {
 
 class CodeMemory {
  public:
-  // Null if the host does not give it.
-  static std::unique_ptr<CodeMemory> create(size_t size);
+  // Null if the host does not give it. The populator, if there is one, provides it in time.
+  static std::unique_ptr<CodeMemory> create(size_t size, memory::Populator* populator = nullptr);
   ~CodeMemory();
   CodeMemory(const CodeMemory&) = delete;
   CodeMemory& operator=(const CodeMemory&) = delete;
@@ -32,10 +35,7 @@ class CodeMemory {
   }
 
  private:
-  CodeMemory(uint8_t* writable, const uint8_t* executable, size_t size)
-      : writable_(writable), executable_(executable), size_(size) {
-    prepare();
-  }
+  CodeMemory(uint8_t* writable, const uint8_t* executable, size_t size, memory::Populator* populator);
   // Has the host's memory for what is used next.
   void prepare();
 
@@ -44,6 +44,8 @@ class CodeMemory {
   size_t size_;
   size_t used_ = 0;
   size_t prepared_ = 0;
+  memory::Populator* populator_;
+  std::optional<memory::FilledMemory> filled_;
 };
 
 }  // namespace alcove::cpu::soft

@@ -57,7 +57,7 @@ uint64_t bit_string_offset(const Cpu& cpu, const Insn& insn) {
 std::unique_ptr<Translator> Translator::create(Engine& engine, const CpuMemory& cpu) {
   if (!host_fits()) return nullptr;
   auto map = FlatMap::create(cpu, address_spaces(engine.cpu().index));
-  auto code = CodeMemory::create(kCodeSize);
+  auto code = CodeMemory::create(kCodeSize, &engine.shared().populator);
   if (!map || !code) return nullptr;
   return std::unique_ptr<Translator>(new Translator(engine, cpu, std::move(map), std::move(code)));
 }

@@ -94,10 +94,8 @@ class Host {
   }
   void pull_out() {
     loop_.loop().call([&] { device = nullptr; });
-    run_posted();
+    loop_.loop().call([] {});
   }
-  // Whoever uses all of this from one task saves the changes of threads.
-  exec::EventLoop& loop() { return loop_.loop(); }
 
   std::optional<Bytes> request(const spec::usb::SetupPacket& setup, std::span<const std::byte> data = {}) {
     std::optional<Bytes> answer;
@@ -118,20 +116,17 @@ class Host {
   }
   // Until the device has done what it can.
   void settle() {
-    for (int i = 0; i < 2; ++i) {
-      device->pause();
-      device->resume();
-      run_posted();
-    }
+    device->pause();
+    device->resume();
+    loop_.loop().call([] {});
+    device->pause();
+    device->resume();
+    loop_.loop().call([] {});
   }
 
   CheckedDisk* disk = nullptr;
 
  private:
-  void run_posted() {
-    if (loop_.loop().on_this_thread()) return loop_.loop().run_posted();
-    loop_.loop().call([] {});
-  }
   exec::LoopThread loop_{"test"};
 
  public:
