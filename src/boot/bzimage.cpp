@@ -32,19 +32,19 @@ std::optional<uint64_t> place(const SetupHeader& header, uint64_t size, const me
 
 }  // namespace
 
-Result<LoadPlan> plan_bzimage(Bytes file, const memory::GuestMemory& memory) {
+Result<LoadPlan> plan_bzimage(Bytes head, uint64_t file_size, const memory::GuestMemory& memory) {
   const auto truncated = [&](uint64_t expected) {
     return fail(kInvalid, std::string(kField),
-                fmt::format("the kernel is truncated: {} bytes of {}", file.size(), expected),
+                fmt::format("the kernel is truncated: {} bytes of {}", file_size, expected),
                 "get the file anew");
   };
   LoadPlan plan;
   SetupHeader& header = plan.header;
-  const auto jump = value_at<uint8_t>(file, kHeaderEndByte);
+  const auto jump = value_at<uint8_t>(head, kHeaderEndByte);
   if (!jump) return truncated(kHeaderEndBase);
   const uint64_t header_end = kHeaderEndBase + *jump;
-  if (file.size() < header_end) return truncated(header_end);
-  std::memcpy(&header, file.data() + kSetupHeaderOffset,
+  if (head.size() < header_end) return truncated(header_end);
+  std::memcpy(&header, head.data() + kSetupHeaderOffset,
               std::min<uint64_t>(header_end - kSetupHeaderOffset, sizeof header));
   if (header.version < 0x200 || !(header.load_flags & kLoadedHigh)) {
     return fail(kInvalid, std::string(kField), "is a kernel for low memory (zImage, or before Linux 2.0)",
@@ -53,14 +53,14 @@ Result<LoadPlan> plan_bzimage(Bytes file, const memory::GuestMemory& memory) {
 
   const uint64_t setup_size =
       ((header.setup_sectors ? uint64_t{header.setup_sectors} : 4) + 1ull) * kSectorSize;
-  if (file.size() <= setup_size) return truncated(setup_size + 1);
+  if (file_size <= setup_size) return truncated(setup_size + 1);
   // Before 2.04 the field had 16 bits and meant little.
   const uint64_t code_size = header.version >= 0x204 ? uint64_t{header.system_size} * 16ull : 0;
-  if (file.size() - setup_size + 15 < code_size) return truncated(setup_size + code_size);
+  if (file_size - setup_size + 15 < code_size) return truncated(setup_size + code_size);
 
-  const Bytes code = file.subspan(setup_size);
+  const uint64_t code_in_file = file_size - setup_size;
   const uint64_t needed =
-      std::max<uint64_t>(code.size(), header.version >= 0x20a ? uint64_t{header.init_size} : 0);
+      std::max<uint64_t>(code_in_file, header.version >= 0x20a ? uint64_t{header.init_size} : 0);
   const std::optional<uint64_t> address = place(header, needed, memory);
   if (!address) {
     const uint64_t preferred = header.preferred_address;
@@ -69,11 +69,11 @@ Result<LoadPlan> plan_bzimage(Bytes file, const memory::GuestMemory& memory) {
                             header.version >= 0x20a ? preferred : low_memory::kEnd),
                 "give the machine more memory");
   }
-  plan.segments.push_back({*address, code});
+  plan.segments.push_back({*address, setup_size, code_in_file});
   plan.end = *address + needed;
   header.code32_start = static_cast<uint32_t>(*address);
   if (header.version >= 0x20c && (header.extended_load_flags & kKernel64)) {
-    if (code.size() <= kEntry64Offset) return truncated(setup_size + kEntry64Offset + 1);
+    if (code_in_file <= kEntry64Offset) return truncated(setup_size + kEntry64Offset + 1);
     plan.protocol = Protocol::linux64;
     plan.entry = *address + kEntry64Offset;
   } else {

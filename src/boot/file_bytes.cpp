@@ -41,10 +41,11 @@ Result<uint64_t> file_size(int descriptor, std::string_view field) {
   return static_cast<uint64_t>(status.st_size);
 }
 
-Result<> read_into(int descriptor, std::string_view field, std::span<std::byte> out) {
+Result<> read_into(int descriptor, std::string_view field, std::span<std::byte> out, uint64_t offset) {
   size_t done = 0;
   while (done < out.size()) {
-    const ssize_t count = pread(descriptor, out.data() + done, out.size() - done, static_cast<off_t>(done));
+    const ssize_t count =
+        pread(descriptor, out.data() + done, out.size() - done, static_cast<off_t>(offset + done));
     if (count < 0 && errno == EINTR) continue;
     if (count < 0) {
       return fail(ErrorCode::internal, std::string(field), fmt::format("can't read: {}", strerror(errno)));

@@ -34,8 +34,8 @@ Result<uint64_t> file_size(int descriptor, std::string_view field);
 
 Result<std::vector<std::byte>> read_file(int descriptor, std::string_view field);
 
-// Fills `out` from the beginning of the file.
-Result<> read_into(int descriptor, std::string_view field, std::span<std::byte> out);
+// Fills `out` from there in the file.
+Result<> read_into(int descriptor, std::string_view field, std::span<std::byte> out, uint64_t offset = 0);
 
 // What a gzip or zstd stream holds; nothing if it is neither.
 Result<std::optional<std::vector<std::byte>>> decompress(Bytes bytes, std::string_view field);

@@ -18,8 +18,19 @@ constexpr std::string_view kKernel = "boot_loader.kernel";
 constexpr std::string_view kRamdisk = "boot_loader.initial_ramdisk";
 constexpr std::string_view kCommandLine = "boot_loader.command_line";
 
-// The kernel's bytes out of whatever it is packed in.
-Result<std::vector<std::byte>> read_kernel(int descriptor) {
+// Out of whatever it is packed in. The head alone is read of what can be read to its place directly.
+struct KernelFile {
+  std::vector<std::byte> bytes;
+  uint64_t size = 0;  // More than `bytes` if the rest is in the file.
+};
+
+Result<KernelFile> read_kernel(int descriptor) {
+  const Result<uint64_t> size = file_size(descriptor, kKernel);
+  if (!size) return std::unexpected(size.error());
+  std::vector<std::byte> head(std::min(*size, kBzimageHead));
+  if (auto read = read_into(descriptor, kKernel, head); !read) return std::unexpected(read.error());
+  if (is_bzimage(head)) return KernelFile{std::move(head), *size};
+
   Result<std::vector<std::byte>> bytes = read_file(descriptor, kKernel);
   for (int depth = 0; bytes && depth < 2; ++depth) {
     auto inside = decompress(*bytes, kKernel);
@@ -27,11 +38,27 @@ Result<std::vector<std::byte>> read_kernel(int descriptor) {
     if (!*inside) break;
     bytes = std::move(**inside);
   }
-  return bytes;
+  if (!bytes) return std::unexpected(bytes.error());
+  const uint64_t unpacked = bytes->size();
+  return KernelFile{std::move(*bytes), unpacked};
 }
 
-Result<LoadPlan> plan_kernel(Bytes bytes, const memory::GuestMemory& memory) {
-  if (is_bzimage(bytes)) return plan_bzimage(bytes, memory);
+Result<> load_segment(memory::GuestMemory& memory, int descriptor, const KernelFile& kernel,
+                      const Segment& segment) {
+  std::byte* const host = memory.host_range(segment.address, segment.size);
+  if (!host) return fail(ErrorCode::internal, std::string(kKernel), "a segment's place is not in memory");
+  memory::expect_use(memory, segment.address, segment.size);
+  if (segment.offset + segment.size <= kernel.bytes.size())
+    std::copy_n(kernel.bytes.begin() + static_cast<std::ptrdiff_t>(segment.offset), segment.size, host);
+  else if (auto read = read_into(descriptor, kKernel, {host, segment.size}, segment.offset); !read)
+    return read;
+  memory.mark_written(segment.address, segment.size);
+  return {};
+}
+
+Result<LoadPlan> plan_kernel(const KernelFile& kernel, const memory::GuestMemory& memory) {
+  const Bytes bytes = kernel.bytes;
+  if (is_bzimage(bytes)) return plan_bzimage(bytes, kernel.size, memory);
   if (is_elf(bytes)) return plan_vmlinux(bytes, memory);
   FileKind kind = recognise(bytes);
   return fail(kInvalid, std::string(kKernel),
@@ -101,12 +128,9 @@ Result<LinuxEntry> load_linux(memory::GuestMemory& memory, const LinuxBootReques
       return std::unexpected(loaded.error());
     }
   }
-  for (const Segment& segment : plan->segments) {
-    memory::expect_use(memory, segment.address, segment.bytes.size());
-    if (!memory.write(segment.address, segment.bytes)) {
-      return fail(ErrorCode::internal, std::string(kKernel), "a segment's place is not in memory");
-    }
-  }
+  for (const Segment& segment : plan->segments)
+    if (auto loaded = load_segment(memory, request.kernel, *kernel, segment); !loaded)
+      return std::unexpected(loaded.error());
   return write_boot_data(memory, *plan, request, ramdisk);
 }
 

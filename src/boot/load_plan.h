@@ -23,10 +23,11 @@ inline constexpr uint64_t kCommandLine = 0x20000;
 inline constexpr uint64_t kEnd = 0x100000;  // Kernels come at or above.
 }  // namespace low_memory
 
-// A piece of the file and where it goes.
+// A piece of the kernel and where it goes.
 struct Segment {
   uint64_t address = 0;
-  Bytes bytes;
+  uint64_t offset = 0;
+  uint64_t size = 0;
 };
 
 enum class Protocol { linux64, linux32, pvh };
@@ -42,8 +43,9 @@ struct LoadPlan {
   uint64_t command_line_maximum = kCommandLineMaximum;
 };
 
-// The bytes must outlive the plan.
-Result<LoadPlan> plan_bzimage(Bytes file, const memory::GuestMemory& memory);
+// `head`: at least the first kBzimageHead bytes of the file of that size, if it has as many.
+inline constexpr uint64_t kBzimageHead = 1024;
+Result<LoadPlan> plan_bzimage(Bytes head, uint64_t file_size, const memory::GuestMemory& memory);
 Result<LoadPlan> plan_vmlinux(Bytes file, const memory::GuestMemory& memory);
 
 // Writes descriptor table, page tables and what the protocol tells the kernel.

@@ -108,13 +108,13 @@ Result<LoadPlan> plan_vmlinux(Bytes file, const memory::GuestMemory& memory) {
     if (header->entry - segment->virtual_address < segment->memory_size) {
       translated_entry = address + (header->entry - segment->virtual_address);
     }
-    plan.segments.push_back({address, *bytes});
+    plan.segments.push_back({address, segment->offset, segment->file_size});
     plan.end = std::max(plan.end, address + segment->memory_size);
   }
 
   const auto is_loaded = [&](uint64_t address) {
     return std::ranges::any_of(plan.segments, [&](const Segment& segment) {
-      return address >= segment.address && address - segment.address < segment.bytes.size();
+      return address >= segment.address && address - segment.address < segment.size;
     });
   };
   plan.protocol = pvh_entry ? Protocol::pvh : Protocol::linux64;
