@@ -21,7 +21,9 @@ std::optional<PixelFormat> PixelFormat::parse(std::span<const uint8_t, kWireSize
   format.blue_shift_ = wire[12];
   if (!true_colour || (format.bits_ != 8 && format.bits_ != 16 && format.bits_ != 32)) return std::nullopt;
   const auto fits = [&](uint16_t max, uint8_t shift) {
-    return std::has_single_bit(max + 1u) && shift + std::bit_width(max) <= format.bits_;
+    // A colour without bits has a place, too.
+    return std::has_single_bit(max + 1u) && shift < format.bits_ &&
+           shift + std::bit_width(max) <= format.bits_;
   };
   if (!fits(format.red_max_, format.red_shift_) || !fits(format.green_max_, format.green_shift_) ||
       !fits(format.blue_max_, format.blue_shift_))

@@ -152,7 +152,8 @@ TEST_F(SessionTest, ProtocolErrorsEndIt) {
             std::string("\0\0\0\0\x18\x18\0\1\0\xff\0\xff\0\xff\x10\x8\0\0\0\0", 20),  // 24 bits a pixel,
         kHello + std::string("\0\0\0\0\x20\x18\0\0\0\xff\0\xff\0\xff\x10\x8\0\0\0\0", 20),  // a colour map,
         kHello +
-            std::string("\0\0\0\0\x20\x18\0\1\0\xff\0\xff\0\xff\x3f\x8\0\0\0\0", 20),  // a shift too far,
+            std::string("\0\0\0\0\x20\x18\0\1\0\xff\0\xff\0\xff\x3f\x8\0\0\0\0", 20),     // a shift too far,
+        kHello + std::string("\0\0\0\0\x20\x18\0\1\0\0\0\xff\0\xff\x20\x8\0\0\0\0", 20),  // of no bits, too,
         kHello + std::string("\6\0\0\0\xff\xff\xff\xff", 8), kHello + std::string("\xff\7", 2)}) {
     Session one(screen);
     EXPECT_FALSE(one.receive({reinterpret_cast<const uint8_t*>(wrong.data()), wrong.size()}));
