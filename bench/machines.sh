@@ -17,6 +17,21 @@ machine() {
       -device nvme,serial=nvme,drive=nvme}
 }
 
+# usb_machine PLATFORM KERNEL INITRD COMMAND_LINE BULK_ONLY_DISK ATTACHED_DISK: as above, with one processor and two
+# USB disks, the second with attached SCSI.
+usb_machine() {
+  local platform=$1 kernel=$2 initrd=$3 line=$4 bulk=$5 attached=$6
+  if [ "$platform" = alcove ]; then
+    exec "$build/alcove" run --hypervisor "$hypervisor" --memory 512MiB --net none --kernel "$kernel" --initrd "$initrd" \
+      --cmdline "$line" --usb-disk "$bulk,uas=off" --usb-disk "$attached,uas=on"
+  fi
+  exec qemu-system-x86_64 -accel tcg -cpu "$platform" -m 512 -nodefaults -display none -serial stdio -no-reboot \
+    -kernel "$kernel" -initrd "$initrd" -append "$line" -device qemu-xhci \
+    -drive "file=$bulk,format=raw,if=none,id=bulk" -device usb-storage,drive=bulk \
+    -drive "file=$attached,format=raw,if=none,id=attached" -device usb-uas,id=uas \
+    -device scsi-hd,bus=uas.0,drive=attached
+}
+
 # watch LIMIT MARKER COMMAND…: runs COMMAND and hands on what it prints, up to the line with MARKER (a regular
 # expression) or LIMIT seconds; then runs at_marker with the process and the microseconds it took, and ends it.
 watch() {

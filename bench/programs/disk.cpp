@@ -1,5 +1,6 @@
 // Reads a disk past the page cache: in order, and in random blocks.
-// usage: disk SECONDS NAME=DEVICE…   prints disk-NAME-sequential in MB/s, disk-NAME-random in reads/s
+// usage: disk SECONDS NAME=DEVICE…   (in /dev, or a path) prints disk-NAME-sequential in MB/s,
+// disk-NAME-random in reads/s
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -91,7 +92,9 @@ int main(int count, char** arguments) {
     const std::string disk = arguments[index];
     const size_t equals = disk.find('=');
     if (equals == std::string::npos) return 2;
-    measure(disk.substr(0, equals), disk.substr(equals + 1), std::atof(arguments[1]));
+    const std::string device = disk.substr(equals + 1);
+    measure(disk.substr(0, equals), device.starts_with('/') ? device : "/dev/" + device,
+            std::atof(arguments[1]));
   }
   std::puts("bench: done");
   std::fflush(stdout);
