@@ -227,6 +227,7 @@ Unit::Next AttachedScsi::working(const TaskPointer& task, Sense failure,
 void AttachedScsi::finish(const TaskPointer& task, const Sense& sense) {
   tasks_.erase(task->tag);
   const bool is_good = sense == spec::scsi::kNoSense;
+  if (!is_good) end_data(task->tag);
   const Bytes data = is_good ? Bytes() : Target::sense_data(sense);
   Bytes bytes =
       unit_bytes(SenseUnit{.tag = bytes_of(task->tag),
@@ -234,6 +235,14 @@ void AttachedScsi::finish(const TaskPointer& task, const Sense& sense) {
                            .length = bytes_of(static_cast<uint16_t>(data.size()))});
   bytes.insert(bytes.end(), data.begin(), data.end());
   answer(task->tag, std::move(bytes));
+}
+
+// What the host has given for the data of a command that failed: nothing comes, what would have gone is
+// dropped. Were it left to the host to take back, Linux would report an error of the transport instead of
+// ours.
+void AttachedScsi::end_data(Tag tag) {
+  if (Transfer* const in = take(kIn, tag)) in->complete(Transfer::Status::success, 0);
+  if (Transfer* const out = take(kOut, tag)) out->complete(Transfer::Status::success, out->size());
 }
 
 // Task management.

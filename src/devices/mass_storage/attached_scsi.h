@@ -57,6 +57,7 @@ class AttachedScsi final : public Transport {
   // What follows the disk's work.
   Unit::Next working(const TaskPointer& task, Sense failure, std::move_only_function<void()> next);
   void finish(const TaskPointer& task, const Sense& sense = spec::scsi::kNoSense);
+  void end_data(Tag tag);
 
   bool is_in_use(Tag tag) const { return tasks_.contains(tag) || answers_.contains(tag); }
   void abort(Tag tag);

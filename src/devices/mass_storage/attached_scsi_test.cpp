@@ -176,6 +176,22 @@ TEST_F(AttachedScsiTest, TellsWhatIsWrongWithTheStatus) {
   EXPECT_EQ(sense_of(status), std::pair(2, 0x25));
 }
 
+TEST_F(AttachedScsiTest, ACommandThatFailsEndsItsTransfers) {
+  HostTransfer read(AttachedScsi::kIn, Bytes(512), 1), other(AttachedScsi::kIn, Bytes(512), 2);
+  host.submit(read);
+  host.submit(other);
+  EXPECT_EQ(do_without_data(1, {kRead10, 0, 0, 1, 0, 0, 0, 0, 1, 0}), std::pair(2, 0x21));
+  EXPECT_EQ(read.status, Status::success);
+  EXPECT_EQ(read.transferred, 0u);
+  EXPECT_FALSE(other.status);
+  EXPECT_TRUE(host.cancel(other));
+  HostTransfer write(AttachedScsi::kOut, Bytes(512, std::byte{1}), 1);
+  host.submit(write);
+  EXPECT_EQ(do_without_data(1, {kWrite10, 0, 0, 1, 0, 0, 0, 0, 1, 0}), std::pair(2, 0x21));
+  EXPECT_EQ(write.status, Status::success);
+  EXPECT_EQ(std::ranges::count(host.disk->contents, std::byte{1}), 0);
+}
+
 TEST_F(AttachedScsiTest, AnswersWaitForTheirTransfers) {
   EXPECT_EQ(send(command(9, {kTestUnitReady, 0, 0, 0, 0, 0})), Status::success);
   StatusTransfer other(8), status(9);

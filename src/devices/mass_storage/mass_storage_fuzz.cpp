@@ -1,5 +1,7 @@
 // A hostile USB host of a mass storage device: requests, command blocks and units, data of any size in any
 // order, with either transport.
+#include <algorithm>
+#include <array>
 #include <deque>
 #include <map>
 
@@ -9,10 +11,32 @@ using namespace alcove;
 using namespace alcove::devices::mass_storage;
 using namespace alcove::devices::mass_storage::testing;
 
-extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  if (size == 0) return 0;
+namespace {
+
+// The device as it is at first: configured, with its medium, which may be taken out, and nothing to tell.
+void power_on(Host& host) {
+  using spec::usb_storage::CommandBlock, spec::usb_storage::CommandStatus;
+  std::ranges::fill(host.disk->contents, std::byte{});
+  host.reset();
+  host.request({.request_type = 0x00, .request = spec::usb::kSetConfiguration, .value = 1});
+  constexpr std::array<std::array<uint8_t, 6>, 3> kCommands = {
+      {{spec::scsi::kStartStopUnit, 0, 0, 0, 3}, {spec::scsi::kPreventAllow}, {spec::scsi::kRequestSense}}};
+  for (const auto& command : kCommands) {
+    CommandBlock block{.signature = spec::usb_storage::kCommandSignature, .length = 6};
+    std::ranges::copy(command, block.command.begin());
+    const auto bytes = std::as_bytes(std::span(&block, 1));
+    HostTransfer out(BulkOnly::kOut, Bytes(bytes.begin(), bytes.end()));
+    HostTransfer in(BulkOnly::kIn, Bytes(sizeof(CommandStatus)));
+    host.submit(out);
+    host.submit(in);
+    if (!in.status) __builtin_trap();
+  }
+}
+
+// On the host's loop.
+void run(Host& host, const uint8_t* data, size_t size) {
   std::deque<HostTransfer> transfers;
-  Host host({.is_optical = (data[0] & 1) != 0, .has_attached_scsi = true});
+  power_on(host);
   const bool attached = data[0] & 2;
   if (attached) host.request({.request_type = 1, .request = spec::usb::kSetInterface, .value = 1});
   std::map<std::pair<uint8_t, uint16_t>, HostTransfer*> waiting;
@@ -87,5 +111,16 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     }
   }
   host.settle();
+  host.reset();
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  // Kept, and without changes of threads: either costs more than most inputs do.
+  static Host disk({.has_attached_scsi = true}), disc({.is_optical = true});
+  if (size == 0) return 0;
+  Host& host = data[0] & 1 ? disc : disk;
+  host.loop().call([&] { run(host, data, size); });
   return 0;
 }

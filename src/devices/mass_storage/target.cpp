@@ -26,7 +26,9 @@ uint64_t big_endian(std::span<const std::byte> bytes, size_t offset, size_t size
 }
 
 void put(Bytes& bytes, uint64_t value, size_t size) {
-  for (size_t index = size; index-- > 0;) bytes.push_back(static_cast<std::byte>(value >> 8 * index));
+  for (size_t index = size; index-- > 0;) {
+    bytes.push_back(index < sizeof value ? static_cast<std::byte>(value >> 8 * index) : std::byte{0});
+  }
 }
 
 void put_text(Bytes& bytes, std::string_view text, size_t size) {

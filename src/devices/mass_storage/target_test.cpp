@@ -50,6 +50,12 @@ TEST_F(TargetTest, Inquiry) {
   EXPECT_EQ(refusal({kInquiry, 1, 0xC0, 0, 255, 0}), kInvalidField);
 }
 
+TEST_F(TargetTest, HasOneUnit) {
+  const Bytes units = answer({kReportLuns, 0, 0, 0, 0, 0, 0, 0, 0, 255, 0, 0});
+  ASSERT_EQ(units.size(), 16u);
+  for (size_t index = 0; index < units.size(); ++index) EXPECT_EQ(at(units, index), index == 3 ? 8u : 0u);
+}
+
 TEST_F(TargetTest, Capacity) {
   const Bytes ten = answer({kReadCapacity10, 0, 0, 0, 0, 0, 0, 0, 0, 0});
   EXPECT_EQ(at(ten, 1) << 16 | at(ten, 2) << 8 | at(ten, 3), kSize / 512 - 1);

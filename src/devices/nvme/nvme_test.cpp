@@ -213,6 +213,7 @@ TEST_F(NvmeTest, TellsWhatItIs) {
   const auto identity = *memory->load<ControllerIdentity>(kData);
   EXPECT_EQ(std::string(identity.serial, 4), "S1  ");
   EXPECT_EQ(identity.namespace_count, 1u);
+  EXPECT_EQ(memory->load<uint32_t>(kData + 536), 0u);  // SGLS: no scatter-gather lists.
   EXPECT_STREQ(identity.qualified_name,
                "nqn.2014-08.org.nvmexpress:uuid:ab010200-0000-0000-0000-000000000000");
   ASSERT_EQ(

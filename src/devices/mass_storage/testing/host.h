@@ -94,8 +94,10 @@ class Host {
   }
   void pull_out() {
     loop_.loop().call([&] { device = nullptr; });
-    loop_.loop().call([] {});
+    run_posted();
   }
+  // Whoever uses all of this from one task saves the changes of threads.
+  exec::EventLoop& loop() { return loop_.loop(); }
 
   std::optional<Bytes> request(const spec::usb::SetupPacket& setup, std::span<const std::byte> data = {}) {
     std::optional<Bytes> answer;
@@ -116,17 +118,20 @@ class Host {
   }
   // Until the device has done what it can.
   void settle() {
-    device->pause();
-    device->resume();
-    loop_.loop().call([] {});
-    device->pause();
-    device->resume();
-    loop_.loop().call([] {});
+    for (int i = 0; i < 2; ++i) {
+      device->pause();
+      device->resume();
+      run_posted();
+    }
   }
 
   CheckedDisk* disk = nullptr;
 
  private:
+  void run_posted() {
+    if (loop_.loop().on_this_thread()) return loop_.loop().run_posted();
+    loop_.loop().call([] {});
+  }
   exec::LoopThread loop_{"test"};
 
  public:
