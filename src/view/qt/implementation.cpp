@@ -35,6 +35,22 @@ QImage image_of(const DisplayCursor& cursor) {
           static_cast<int>(cursor.size.height), QImage::Format_ARGB32_Premultiplied};
 }
 
+// What a key means to the window system, which need not be what is printed on it.
+Qt::KeyboardModifier modifier_of(int key) {
+  switch (key) {
+    case Qt::Key_Shift:
+      return Qt::ShiftModifier;
+    case Qt::Key_Control:
+      return Qt::ControlModifier;
+    case Qt::Key_Alt:
+      return Qt::AltModifier;
+    case Qt::Key_Meta:
+      return Qt::MetaModifier;
+    default:
+      return Qt::NoModifier;
+  }
+}
+
 }  // namespace
 
 VirtualMachineView::Implementation::Implementation(VirtualMachineView& view) : view_(view) {
@@ -58,6 +74,7 @@ void VirtualMachineView::Implementation::show(std::unique_ptr<view::ShownMachine
   cursor_ = {};
   asked_.reset();
   last_state_.reset();
+  modifiers_.clear();
   if (shown_) {
     notifier_ = std::make_unique<QSocketNotifier>(shown_->reader().descriptor(), QSocketNotifier::Read);
     QObject::connect(notifier_.get(), &QSocketNotifier::activated, &view_, [this] { look(); });
@@ -234,8 +251,27 @@ void VirtualMachineView::Implementation::follow() {
 bool VirtualMachineView::Implementation::key(const QKeyEvent& event) {
   const auto key = view::qt::key_of(event);
   if (!shown_ || !key) return false;
-  if (!event.isAutoRepeat()) shown_->send(KeyEvent{.key = *key, .pressed = event.type() == QEvent::KeyPress});
+  if (event.isAutoRepeat()) return true;
+  const bool is_pressed = event.type() == QEvent::KeyPress;
+  const Qt::KeyboardModifier modifier = modifier_of(event.key());
+  if (!is_pressed) {
+    modifiers_.erase(*key);
+  } else if (modifier != Qt::NoModifier) {
+    modifiers_[*key] = modifier;
+  } else {
+    release_lost_modifiers(event);
+  }
+  shown_->send(KeyEvent{.key = *key, .pressed = is_pressed});
   return true;
+}
+
+// A window manager that takes Alt-Tab takes the release of Alt, too.
+void VirtualMachineView::Implementation::release_lost_modifiers(const QKeyEvent& event) {
+  std::erase_if(modifiers_, [&](const auto& held) {
+    if (event.modifiers().testFlag(held.second)) return false;
+    shown_->send(KeyEvent{.key = held.first, .pressed = false});
+    return true;
+  });
 }
 
 void VirtualMachineView::Implementation::send_pointer(QPointF place, Qt::MouseButtons buttons,
@@ -272,7 +308,10 @@ void VirtualMachineView::Implementation::gesture(const QNativeGestureEvent& even
 
 void VirtualMachineView::Implementation::set_focus(bool has_focus) {
   has_focus_ = has_focus;
-  if (!has_focus && shown_) shown_->release_all();
+  if (!has_focus && shown_) {
+    shown_->release_all();
+    modifiers_.clear();
+  }
   update_capture();
 }
 

@@ -8,6 +8,7 @@
 #include <QPainter>
 #include <QSocketNotifier>
 #include <QTimer>
+#include <map>
 #include <memory>
 #include <optional>
 
@@ -56,6 +57,7 @@ class VirtualMachineView::Implementation {
  private:
   void look();
   void look_at_cursor();
+  void release_lost_modifiers(const QKeyEvent& event);
   void update_capture();
   void update_cursor();
   void follow();
@@ -77,6 +79,7 @@ class VirtualMachineView::Implementation {
   DisplayCursor cursor_;
   double cursor_scale_ = 0;  // Of the picture, when the widget's cursor was made.
   view::qt::Gestures gestures_;
+  std::map<Key, Qt::KeyboardModifier> modifiers_;  // Those that are down.
   bool has_focus_ = false, is_over_ = false, is_grabbing_ = false;
   double ratio_ = 0;
 };

@@ -96,10 +96,12 @@ bool is_set(const char* variable) {
   return value && *value;
 }
 
-// Qt ends the process by abort() where it can't open a window.
+// Qt ends the process by abort() where it can't open a window, and has said why in the first of its warnings.
 void report(QtMsgType type, const QMessageLogContext&, const QString& text) {
+  static QString first;
+  if (first.isEmpty()) first = text.section('\n', 0, 0);
   if (type != QtFatalMsg) return;
-  give_up(text.section('\n', 0, 0).toLocal8Bit().constData());
+  give_up(first.toLocal8Bit().constData());
   std::_Exit(1);
 }
 
