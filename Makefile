@@ -10,7 +10,7 @@ SANITIZED = support exec memory bus storage network serial input firmware config
 
 .PHONY: all everything configure test test-sanitized lint demo bench install clean help
 all: configure
-	@cmake --build $(BUILD) -j $(JOBS) --target alcove_program alcove boot_linux
+	@cmake --build $(BUILD) -j $(JOBS) --target alcove_program libraries boot_linux
 
 everything: configure
 	@cmake --build $(BUILD) -j $(JOBS)

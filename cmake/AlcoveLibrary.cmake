@@ -11,11 +11,14 @@ target_include_directories(alcove INTERFACE $<BUILD_INTERFACE:${PROJECT_SOURCE_D
                                             $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
 target_compile_features(alcove INTERFACE cxx_std_23)
 
-# libalcove-qt: VirtualMachineView. `find_package(Alcove COMPONENTS qt)`.
+add_custom_target(libraries DEPENDS alcove)
+
+# libalcove-qt: VirtualMachineView. `find_package(Alcove COMPONENTS qt)`, or pkg-config's alcove-qt.
 if(Qt6_FOUND)
   add_library(alcove-qt STATIC $<TARGET_OBJECTS:alcove_view_qt>)
   add_library(alcove::alcove-qt ALIAS alcove-qt)
   target_link_libraries(alcove-qt PUBLIC alcove Qt6::Widgets)
+  add_dependencies(libraries alcove-qt)
   install(TARGETS alcove-qt EXPORT alcove_qt_targets ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
   install(EXPORT alcove_qt_targets NAMESPACE alcove:: FILE AlcoveQtTargets.cmake
           DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/Alcove)
@@ -33,3 +36,7 @@ install(FILES cmake/AlcoveConfig.cmake ${CMAKE_BINARY_DIR}/AlcoveConfigVersion.c
 file(RELATIVE_PATH ALCOVE_PREFIX_FROM_PC /${CMAKE_INSTALL_LIBDIR}/pkgconfig /)
 configure_file(cmake/alcove.pc.in alcove.pc @ONLY)
 install(FILES ${CMAKE_BINARY_DIR}/alcove.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+if(Qt6_FOUND)
+  configure_file(cmake/alcove-qt.pc.in alcove-qt.pc @ONLY)
+  install(FILES ${CMAKE_BINARY_DIR}/alcove-qt.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+endif()
