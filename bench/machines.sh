@@ -2,16 +2,17 @@
 # shellcheck shell=bash
 
 # machine PLATFORM CPUS MEMORY_MIB INITRD COMMAND_LINE [DISK [SECOND_DISK NVME_DISK]]: replaces the calling process by
-# that machine, with its serial console on standard output.
+# that machine, with its serial console on standard output, and with a display of 1280x800 that nobody looks at if the
+# variable `display` is set.
 machine() {
   local platform=$1 cpus=$2 memory=$3 initrd=$4 line=$5 disk=${6:-} second=${7:-} nvme=${8:-}
   if [ "$platform" = alcove ]; then
     exec "$build/alcove" run --hypervisor "$hypervisor" --cpus "$cpus" --memory "${memory}MiB" --kernel "$data/vmlinuz" \
-      --initrd "$initrd" --cmdline "$line" ${disk:+--disk "$disk"} \
+      --initrd "$initrd" --cmdline "$line" ${disk:+--disk "$disk"} ${display:+--size 1280x800} \
       ${second:+--disk "$second" --nvme "$nvme"}
   fi
   exec qemu-system-x86_64 -accel tcg -cpu "$platform" -smp "$cpus" -m "$memory" -nodefaults -display none -serial stdio \
-    -no-reboot -device virtio-rng-pci -device virtio-balloon-pci -nic user,model=virtio-net-pci \
+    -no-reboot ${display:+-device virtio-gpu-pci,xres=1280,yres=800} -device virtio-rng-pci -device virtio-balloon-pci -nic user,model=virtio-net-pci \
     -kernel "$data/vmlinuz" -initrd "$initrd" -append "$line" ${disk:+-drive "file=$disk,format=raw,if=virtio"} \
     ${second:+-drive "file=$second,format=raw,if=virtio" -drive "file=$nvme,format=raw,if=none,id=nvme" \
       -device nvme,serial=nvme,drive=nvme}
