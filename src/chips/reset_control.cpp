@@ -3,9 +3,10 @@
 namespace alcove::chips {
 
 namespace {
-constexpr uint8_t kFullReset = 1 << 1, kResetNow = 1 << 2;  // 0xCF9: type in bits 1 and 3, bit 2 starts it.
-constexpr uint8_t kFastReset = 1 << 0, kA20 = 1 << 1;       // 0x92
-constexpr uint8_t kPulseReset = 0xfe;                       // Keyboard controller command.
+constexpr uint8_t kFullReset = 1 << 1, kResetNow = 1 << 2;   // 0xCF9: type in bits 1 and 3, bit 2 starts it.
+constexpr uint8_t kFastReset = 1 << 0, kA20 = 1 << 1;        // 0x92
+constexpr uint8_t kPulseReset = 0xfe;                        // Keyboard controller command.
+constexpr uint8_t kTimeout = 1 << 6, kParityError = 1 << 7;  // Keyboard controller status.
 }  // namespace
 
 ResetControl::ResetControl(std::function<void()> reset) : reset_(std::move(reset)) {}
@@ -38,7 +39,9 @@ bus::Access ResetControl::FastPort::write(uint64_t, std::span<const std::byte> d
 
 bus::Access ResetControl::KeyboardPort::read(uint64_t, std::span<std::byte> data) {
   if (data.size() != 1) return bus::Access::bad_size;
-  data[0] = std::byte{0};  // Both buffers empty: a guest that waits to send the pulse does not wait.
+  // Both buffers empty: a guest that waits to send the pulse does not wait. And no keyboard: EFI firmware
+  // would wait for its answers, each for as long as one could take.
+  data[0] = std::byte{kTimeout | kParityError};
   return bus::Access::done;
 }
 

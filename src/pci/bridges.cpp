@@ -18,6 +18,10 @@ HostBridge::HostBridge(uint64_t ecam_base)
 LpcBridge::LpcBridge(uint16_t power_management_base)
     : Function(
           {.vendor = kIntel, .device = 0x2918, .class_code = spec::pci::kClassIsaBridge, .revision = 2}) {
+  // PCICMD: ports and memory behind it are always decoded (13.1.3). EFI firmware looks for COM1 only where
+  // ports are.
+  using namespace spec::pci;
+  set16(kCommand, kCommandPorts | kCommandMemory | kCommandBusMaster);
   set32(0x40, power_management_base | 1u);  // PMBASE (Intel ICH9 datasheet, section 13.1.13).
   set8(0x44, 0x80);                         // ACPI_CNTL: enabled, SCI on IRQ 9 (13.1.14).
   for (uint16_t route : {0x60, 0x61, 0x62, 0x63, 0x68, 0x69, 0x6a, 0x6b}) {

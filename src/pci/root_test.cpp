@@ -111,6 +111,15 @@ TEST_F(RootTest, BothMechanismsFindTheFunctions) {
   EXPECT_EQ(in<uint32_t>(kDataPort), 0xffff'ffffu);
 }
 
+// EFI firmware tries which of these bits stick before it uses what is behind the bridge.
+TEST_F(RootTest, PortsAndMemoryBehindTheLpcBridgeAreAlwaysDecoded) {
+  EXPECT_EQ(load<uint16_t>(ecam(31, kCommand)), 7);
+  store<uint16_t>(ecam(31, kCommand), 0);
+  EXPECT_EQ(load<uint16_t>(ecam(31, kCommand)), 7);
+  store<uint16_t>(ecam(31, kCommand), 0x27);
+  EXPECT_EQ(load<uint16_t>(ecam(31, kCommand)), 7);
+}
+
 TEST_F(RootTest, ResetControlLiesInTheAddressPort) {
   struct Control final : bus::Device {
     bus::Access read(uint64_t, std::span<std::byte>) override { return bus::Access::done; }

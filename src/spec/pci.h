@@ -36,6 +36,7 @@ inline constexpr uint16_t kHeaderEnd = 0x40;
 
 inline constexpr unsigned kBarCount = 6;
 
+inline constexpr uint16_t kCommandPorts = 0x0001;
 inline constexpr uint16_t kCommandMemory = 0x0002;
 inline constexpr uint16_t kCommandBusMaster = 0x0004;
 inline constexpr uint16_t kCommandParity = 0x0040;
