@@ -8,6 +8,7 @@
 #include <alcove/usb.h>
 #include <alcove/virtual_machine_configuration.h>
 
+#include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
@@ -32,6 +33,13 @@ enum class VirtualMachineState {
   restoring,
 };
 std::string_view to_string(VirtualMachineState state);
+
+// What ended a machine that was to be shut down.
+enum class ShutdownMeans {
+  power_button,  // The guest shut itself down.
+  stop,          // It did not in time, or could not: the plug was pulled.
+};
+std::string_view to_string(ShutdownMeans means);  // "power button", "stop"
 
 // What to call, on the machine's executor; every member is optional.
 struct VirtualMachineObserver {
@@ -98,6 +106,7 @@ struct Prerequisite {
 // | resume       | paused           | resuming       | running; paused if that failed                   |
 // | stop         | running, paused  | stopping       | stopped                                          |
 // | request_stop | running          |                | stopped, when and if the guest shuts down        |
+// | shutdown     | running, paused  |                | stopped; error if the machine failed             |
 //
 // A request in another state completes with invalid_virtual_machine_state. If the guest stops or the machine
 // fails while a request is under way, that completes with invalid_virtual_machine_state_transition.
@@ -142,6 +151,10 @@ class VirtualMachine {
   void stop(Completion<> completion);
   // Presses the power button. Success means that the guest was told; it may take its time or ignore it.
   Result<> request_stop();
+  // Presses the power button, and stops the machine if the guest has not shut down within `grace` (a paused
+  // guest at once). Completes when the machine is stopped, with what did it; if the machine failed instead,
+  // with why.
+  void shutdown(std::chrono::milliseconds grace, Completion<ShutdownMeans> completion);
 
   // Waits, while the state is neither stopped nor error. Gives what ended the machine: nothing or the error.
   // Not to be called on the executor, which would wait for itself.

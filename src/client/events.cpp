@@ -129,6 +129,12 @@ void VirtualMachine::Implementation::process_ended(const std::string& how) {
                    std::unexpected(is_its_failure ? ending.error : changed_meanwhile("stopped")));
   }
   if (stop_completion_) complete<void>(std::exchange(stop_completion_, {}), {});
+  if (ending.kind == Kind::machine_failed) {
+    complete_shutdowns(std::unexpected(ending.error));
+  } else {
+    complete_shutdowns(ending.kind == Kind::guest_stopped ? ShutdownMeans::power_button
+                                                          : ShutdownMeans::stop);
+  }
   fail_pending(changed_meanwhile(ending.kind == Kind::machine_failed ? "failed" : "stopped"));
   if (ending.kind == Kind::guest_stopped) {
     notify([](const VirtualMachineObserver& observer) {

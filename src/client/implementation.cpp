@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <sys/epoll.h>
 
+#include <algorithm>
 #include <fstream>
 #include <utility>
 
@@ -229,9 +230,13 @@ void VirtualMachine::Implementation::stop(Completion<> completion) {
   if (state_ != State::running && state_ != State::paused) {
     return complete<void>(std::move(completion), refused("stop", state_));
   }
+  stop_completion_ = std::move(completion);
+  pull_plug();
+}
+
+void VirtualMachine::Implementation::pull_plug() {
   set_state(State::stopping);
   ending_ = Ending{Ending::Kind::stop_requested};
-  stop_completion_ = std::move(completion);
   request({{"request", "stop"}}, [](const Result<Json>&) {});
   io_->loop().post([this] {
     if (process_) process_->end_within(kTimeToStop);
@@ -243,6 +248,36 @@ Result<> VirtualMachine::Implementation::request_stop() {
   if (state_ != State::running) return refused("request the stop of", state_);
   request({{"request", "request_stop"}}, [](const Result<Json>&) {});
   return {};
+}
+
+void VirtualMachine::Implementation::shutdown(std::chrono::milliseconds grace,
+                                              Completion<ShutdownMeans> completion) {
+  const std::lock_guard lock(mutex_);
+  if (state_ != State::running && state_ != State::paused) {
+    return complete<ShutdownMeans>(std::move(completion), refused("shut down", state_));
+  }
+  const uint64_t id = next_id_++;
+  shutdowns_.emplace(id, std::move(completion));
+  if (state_ == State::paused) return pull_plug();
+  request({{"request", "request_stop"}}, [](const Result<Json>&) {});
+  const auto deadline = exec::Clock::now() + std::max(grace, std::chrono::milliseconds(0));
+  io_->loop().post(
+      [this, id, deadline] { io_->loop().call_at(deadline, [this, id] { shutdown_is_due(id); }); });
+}
+
+void VirtualMachine::Implementation::shutdown_is_due(uint64_t id) {
+  const std::lock_guard lock(mutex_);
+  if (closed_ || !shutdowns_.contains(id)) return;
+  if (state_ == State::running || state_ == State::paused) return pull_plug();
+  // Another request is under way, or the end already: both are soon over.
+  constexpr std::chrono::milliseconds kAgain{50};
+  io_->loop().call_at(exec::Clock::now() + kAgain, [this, id] { shutdown_is_due(id); });
+}
+
+void VirtualMachine::Implementation::complete_shutdowns(const Result<ShutdownMeans>& result) {
+  for (auto& [id, completion] : std::exchange(shutdowns_, {})) {
+    complete<ShutdownMeans>(std::move(completion), result);
+  }
 }
 
 void VirtualMachine::Implementation::fail_pending(const Error& error) {
@@ -261,6 +296,7 @@ void VirtualMachine::Implementation::shut_down() {
     const Error cancelled{ErrorCode::operation_cancelled, "", "the VirtualMachine was destroyed", ""};
     if (start_completion_) complete<void>(std::move(start_completion_), std::unexpected(cancelled));
     if (stop_completion_) complete<void>(std::move(stop_completion_), std::unexpected(cancelled));
+    complete_shutdowns(std::unexpected(cancelled));
     fail_pending(cancelled);
     const bool is_starting = state_ == State::starting;
     state_ = State::stopped;

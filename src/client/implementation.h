@@ -42,6 +42,7 @@ class VirtualMachine::Implementation final : public client::DeviceRequests,
   void resume(Completion<> completion);
   void stop(Completion<> completion);
   Result<> request_stop();
+  void shutdown(std::chrono::milliseconds grace, Completion<ShutdownMeans> completion);
   Result<> wait_until_stopped() const;
   Observation observe(VirtualMachineObserver observer);
   // Ends everything; only queued completions may follow.
@@ -99,8 +100,11 @@ class VirtualMachine::Implementation final : public client::DeviceRequests,
   void set_state(State state);
   void request(Json request, Handler handler, std::vector<UniqueFd> descriptors = {});
   void fail_pending(const Error& error);
+  void pull_plug();
+  void complete_shutdowns(const Result<ShutdownMeans>& result);
 
   // On the input and output thread.
+  void shutdown_is_due(uint64_t id);
   void launch(const VirtualMachineConfiguration& configuration, uint64_t id);
   Result<> spawn(const VirtualMachineConfiguration& configuration, uint64_t id);
   void process_gone();
@@ -130,6 +134,7 @@ class VirtualMachine::Implementation final : public client::DeviceRequests,
   std::optional<Ending> ending_;
   Completion<> start_completion_;  // Of the request under way; empty if there is none.
   Completion<> stop_completion_;
+  std::map<uint64_t, Completion<ShutdownMeans>> shutdowns_;
   uint64_t next_id_ = 1;
   Handlers pending_;  // Requests that the process has not answered.
   pid_t process_id_ = 0;

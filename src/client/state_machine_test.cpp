@@ -73,6 +73,46 @@ TEST_F(StateMachine, Paused) {
   EXPECT_EQ(machine->state(), State::stopped);
 }
 
+TEST_F(StateMachine, ShutdownSaysWhatWorked) {
+  const auto shut_down = [](VirtualMachine& machine, std::chrono::milliseconds grace) {
+    Outcome<ShutdownMeans> outcome;
+    machine.shutdown(grace, outcome.completion());
+    return outcome.get();
+  };
+  auto machine = running("stop_on_request");
+  EXPECT_EQ(shut_down(*machine, kPatience), ShutdownMeans::power_button);
+  EXPECT_EQ(machine->state(), State::stopped);
+  const auto refused = shut_down(*machine, kPatience);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, kRefused);
+
+  machine = running();
+  EXPECT_EQ(shut_down(*machine, std::chrono::milliseconds(10)), ShutdownMeans::stop);
+  EXPECT_EQ(machine->state(), State::stopped);
+
+  machine = running("stop_on_request");
+  ASSERT_TRUE(pause(*machine));
+  EXPECT_EQ(shut_down(*machine, kPatience), ShutdownMeans::stop) << "a paused guest can't hear";
+
+  machine = running();
+  Outcome<ShutdownMeans> first, second;
+  machine->shutdown(kPatience, first.completion());
+  machine->shutdown(std::chrono::milliseconds(-1), second.completion());
+  EXPECT_EQ(second.get(), ShutdownMeans::stop);
+  EXPECT_EQ(first.get(), ShutdownMeans::stop);
+
+  machine = running();
+  Outcome<ShutdownMeans> cancelled, failed;
+  machine->shutdown(kPatience, cancelled.completion());
+  machine.reset();
+  EXPECT_EQ(cancelled.get().error().code, ErrorCode::operation_cancelled);
+
+  machine = running();
+  machine->shutdown(kPatience, failed.completion());
+  ::kill(machine->process_id(), SIGKILL);
+  EXPECT_THAT(failed.get().error().message(), HasSubstr("SIGKILL"));
+}
+
 // A second request is judged by the state in between, which allows nothing.
 TEST_F(StateMachine, Between) {
   auto machine = create();

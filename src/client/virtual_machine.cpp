@@ -32,6 +32,10 @@ std::string_view to_string(VirtualMachineState state) {
   return "unknown";
 }
 
+std::string_view to_string(ShutdownMeans means) {
+  return means == ShutdownMeans::power_button ? "power button" : "stop";
+}
+
 Result<std::unique_ptr<VirtualMachine>> VirtualMachine::create(VirtualMachineConfiguration configuration,
                                                                VirtualMachineOptions options) {
   if (auto problems = configuration.validate(); !problems.empty()) {
@@ -108,6 +112,10 @@ void VirtualMachine::stop(Completion<> completion) {
 
 Result<> VirtualMachine::request_stop() {
   return implementation_->request_stop();
+}
+
+void VirtualMachine::shutdown(std::chrono::milliseconds grace, Completion<ShutdownMeans> completion) {
+  implementation_->shutdown(grace, std::move(completion));
 }
 
 Result<> VirtualMachine::wait_until_stopped() const {
