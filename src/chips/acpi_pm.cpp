@@ -109,12 +109,13 @@ bus::Access AcpiPm::write(uint64_t offset, std::span<const std::byte> data) {
           enable_ = ((enable_ & kept) | bits) & kEnableBits;
           schedule_timer();
           break;
-        case kControl:
+        case kControl: {
           // Sleep enable reads as zero (4.8.3.2.1).
           control_ = ((control_ & kept) | bits | pm1::sci_enable) & ~pm1::sleep_enable;
-          off |= (bits & pm1::sleep_enable) &&
-                 (control_ & pm1::sleep_type_mask) >> pm1::sleep_type_shift == kSleepTypeOff;
+          const auto type = (control_ & pm1::sleep_type_mask) >> pm1::sleep_type_shift;
+          off |= (bits & pm1::sleep_enable) && (type == kSleepTypeOff || type == kFirmwareSleepTypeOff);
           break;
+        }
         default:
           break;
       }

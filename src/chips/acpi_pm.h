@@ -15,6 +15,8 @@ class AcpiPm final : public bus::Device {
   static constexpr uint16_t kEvent = 0, kControl = 4, kTimer = 8, kSize = 16;
   // The sleep type of S5 in the DSDT's \_S5 package.
   static constexpr uint8_t kSleepTypeOff = 5;
+  // The one that EFI firmware for a Q35 has built in means the same.
+  static constexpr uint8_t kFirmwareSleepTypeOff = 0;
 
   // `sci` is level-triggered. `power_off` is called, on a virtual CPU's thread, when the guest enters S5.
   AcpiPm(exec::VirtualClock& clock, bus::InterruptLine& sci, std::function<void()> power_off);

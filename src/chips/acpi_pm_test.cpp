@@ -41,7 +41,7 @@ TEST_F(AcpiPmTest, PowerButtonRaisesSciUntilCleared) {
   EXPECT_EQ(in<uint16_t>(0), 0);
 }
 
-TEST_F(AcpiPmTest, SleepTypeFivePowersOff) {
+TEST_F(AcpiPmTest, SleepTypesOfS5PowerOff) {
   EXPECT_EQ(in<uint16_t>(4), 1);
   out<uint16_t>(4, 5 << 10 | 1);
   EXPECT_EQ(offs, 0);
@@ -50,6 +50,8 @@ TEST_F(AcpiPmTest, SleepTypeFivePowersOff) {
   out<uint16_t>(4, 5 << 10 | 1 << 13);
   EXPECT_EQ(offs, 1);
   EXPECT_EQ(in<uint16_t>(4), 5 << 10 | 1);
+  out<uint16_t>(4, 1 << 13);
+  EXPECT_EQ(offs, 2);
 }
 
 TEST_F(AcpiPmTest, TimerRunsAtItsFrequency) {
