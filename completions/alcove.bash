@@ -48,7 +48,7 @@ _alcove() {
     forward) _alcove_add "$current" < <(printf '%s\n' tcp: udp:); compopt -o nospace 2>/dev/null; return ;;
   esac
   case $previous in
-    --kernel|--initrd) _alcove_files -f -- "$current"; return ;;
+    --kernel|--initrd|--efi|--iso) _alcove_files -f -- "$current"; return ;;
     --disk) _alcove_list "$current" readonly caching= sync= id= || _alcove_files -f -- "$current"; return ;;
     --nvme) _alcove_list "$current" readonly caching= sync= serial= || _alcove_files -f -- "$current"; return ;;
     --usb-disk) _alcove_list "$current" readonly cdrom uas= caching= sync= || _alcove_files -f -- "$current"; return ;;
@@ -60,7 +60,7 @@ _alcove() {
     --cpu) _alcove_add "$current" < <(printf '%s\n' host x86-64-v1 x86-64-v2 x86-64-v3); return ;;
     --cpus|--memory|--cmdline|--label|--size|--display|--new-disk|--timeout|--key|--delay) return ;;
   esac
-  local machine="--cpus --cpu --memory --kernel --initrd --cmdline --disk --nvme --usb-disk --net --size --keyboard --pointer --hypervisor --label"
+  local machine="--cpus --cpu --memory --kernel --initrd --cmdline --efi --iso --disk --nvme --usb-disk --net --size --keyboard --pointer --hypervisor --label"
   local options="--help"
   case $command in
     run) options+=" --print --view $machine" ;;
@@ -83,7 +83,7 @@ _alcove() {
     efi)
       if [ "$COMP_CWORD" -eq 2 ]; then _alcove_add "$current" < <(printf '%s\n' variables create); return; fi
       _alcove_files -f -- "$current"
-      return ;;
+      [ "${COMP_WORDS[2]}" = variables ] || return ;;
     run) _alcove_files -f -X '!*.toml' -- "$current"; _alcove_files -d -- "$current" ;;
   esac
   if [ "$command" = view ] && [ "$COMP_CWORD" -gt 2 ]; then

@@ -1,6 +1,8 @@
 // How the machine comes to its operating system.
 #pragma once
 
+#include <alcove/efi.h>
+
 #include <filesystem>
 #include <string>
 #include <variant>
@@ -19,6 +21,19 @@ struct LinuxBootLoader {
   bool operator==(const LinuxBootLoader&) const = default;
 };
 
-using BootLoader = std::variant<LinuxBootLoader>;
+// Starts EFI firmware, which finds the operating system: its boot manager tries the entries that installers
+// have left in the variable store, and the disks, in the order of storage_devices.
+struct EFIBootLoader {
+  // Where the firmware keeps its variables. An empty path means fresh ones in memory, that are gone when the
+  // machine stops.
+  EFIVariableStore variable_store;
+  // The firmware's code (such as Debian's OVMF_CODE_4M.fd). Empty means: $ALCOVE_FIRMWARE, else where
+  // distributions install OVMF.
+  std::filesystem::path firmware;
+
+  bool operator==(const EFIBootLoader&) const = default;
+};
+
+using BootLoader = std::variant<LinuxBootLoader, EFIBootLoader>;
 
 }  // namespace alcove

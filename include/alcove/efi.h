@@ -39,13 +39,11 @@ enum class EFISecureBootState {
 std::string_view to_string(EFISecureBootState state);  // "setup mode", "disabled", "enabled"
 
 struct EFIVariableStoreCreationOptions {
-  bool allow_overwrite = false;  // Whether a file that is there already is replaced.
-  // The firmware's code, beside which its empty store lies, to be copied; empty: $ALCOVE_FIRMWARE, else where
-  // distributions install OVMF.
-  std::filesystem::path firmware;
+  bool allow_overwrite = false;    // Whether a file that is there already is replaced.
+  std::filesystem::path firmware;  // As EFIBootLoader::firmware, whose empty store is copied.
 };
 
-// A file with variables, as firmware in flash keeps them.
+// A file with variables. Machines lock it while they run; two can't share one.
 struct EFIVariableStore {
   std::filesystem::path path;
 

@@ -59,6 +59,11 @@ void Rtc::reset() {
   update_line();
 }
 
+void Rtc::set_memory(uint8_t index, uint8_t value) {
+  std::lock_guard lock(mutex_);
+  memory_[index] = value;
+}
+
 exec::Nanoseconds Rtc::local_now() const {
   return clock_.wall() + offset_;
 }

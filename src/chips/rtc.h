@@ -23,6 +23,9 @@ class Rtc final : public bus::Device {
   // Interrupts off; the time and the memory stay, as with a battery.
   void reset();
 
+  // Sets a byte of the memory behind the clock's registers, as firmware finds it. No processor runs.
+  void set_memory(uint8_t index, uint8_t value);
+
  private:
   struct Time {
     int year, month, day, weekday, hour, minute, second;

@@ -6,10 +6,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <iostream>
 
 #include "cli/control.h"
+#include "cli/efi.h"
 #include "cli/escape_filter.h"
 #include "cli/output.h"
 #include "cli/terminal.h"
@@ -55,6 +57,7 @@ nlohmann::json describe(const Bundle& bundle) {
   }
   if (auto configuration = bundle.configuration()) {
     json["configuration"] = nlohmann::json::parse(configuration->to_json(), nullptr, false);
+    if (const EFIVariableStore* store = variable_store(*configuration)) json["efi"] = cli::describe(*store);
   } else {
     json["configuration_error"] = to_json(configuration.error());
   }
@@ -79,13 +82,20 @@ int create(const std::string& name, const MachineOptions& options, const std::st
       disk.path = std::filesystem::absolute(disk.path);
     }
   }
-  if (configuration.boot_loader) {
-    auto& loader = std::get<LinuxBootLoader>(*configuration.boot_loader);
-    loader.kernel = std::filesystem::absolute(loader.kernel);
-    if (!loader.initial_ramdisk.empty())
-      loader.initial_ramdisk = std::filesystem::absolute(loader.initial_ramdisk);
-  }
   if (!configuration.boot_loader) return report(no_kernel());
+  const auto make_absolute = [](std::filesystem::path& path) {
+    if (!path.empty()) path = std::filesystem::absolute(path);
+  };
+  if (auto* loader = std::get_if<LinuxBootLoader>(&*configuration.boot_loader)) {
+    make_absolute(loader->kernel);
+    make_absolute(loader->initial_ramdisk);
+  } else if (auto* firmware = std::get_if<EFIBootLoader>(&*configuration.boot_loader)) {
+    make_absolute(firmware->variable_store.path);
+    make_absolute(firmware->firmware);
+    if (!firmware->variable_store.path.empty()) {
+      if (auto made = options.make_variable_store(configuration, {}); !made) return report(made.error());
+    }
+  }
   const auto problems = configuration.validate();
   for (const Error& problem : problems) report(problem);
   if (!problems.empty()) return 1;
@@ -103,17 +113,18 @@ int create(const std::string& name, const MachineOptions& options, const std::st
   }
   auto bundle = Bundle::create(name, configuration);
   if (!bundle) return report(bundle.error());
-  if (disk_size != 0) {
+  auto made = options.make_variable_store(configuration, bundle->path() / "efi-variables.fd");
+  if (disk_size != 0 && made) {
     const auto disk = bundle->path() / "disk.img";
-    auto made = make_disk(disk, disk_size);
+    made = make_disk(disk, disk_size);
     configuration.storage_devices.insert(
         configuration.storage_devices.begin(),
         VirtioBlockDeviceConfiguration{.attachment = DiskImageStorageDeviceAttachment{.path = disk}});
-    if (made) made = configuration.save(bundle->machine_file());
-    if (!made) {
-      (void)bundle->remove();
-      return report(made.error());
-    }
+  }
+  if (made) made = configuration.save(bundle->machine_file());
+  if (!made) {
+    (void)bundle->remove();
+    return report(made.error());
   }
   fmt::print("{}\n", bundle->path().string());
   return 0;
@@ -145,27 +156,36 @@ int start(const Bundle& bundle) {
 }
 
 int stop(const Bundle& bundle, bool force, unsigned timeout_seconds) {
-  auto reply = request(bundle, force ? "stop" : "request_stop");
-  if (!reply) return report(reply.error());
-  const bool show_progress = isatty(STDERR_FILENO);
+  auto socket = bundle.connect();
+  if (!socket) return report(socket.error());
+  const bool show_progress = !force && isatty(STDERR_FILENO);
   const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(timeout_seconds);
-  while (std::chrono::steady_clock::now() < deadline) {
-    // Not before its process has ended: the next command may start or delete it.
-    if (bundle.wait_until_free(std::chrono::steady_clock::now() + std::chrono::milliseconds(500))) {
-      if (show_progress) fmt::print(stderr, "\r\x1b[K");
-      if (auto error = bundle.last_error()) return report(*error);
-      fmt::print("{} is stopped\n", bundle.name());
-      return 0;
-    }
-    if (show_progress) {
-      const auto left = std::chrono::ceil<std::chrono::seconds>(deadline - std::chrono::steady_clock::now());
-      fmt::print(stderr, "\rWaiting for the guest to shut down ({} s left)\x1b[K", left.count());
-    }
+  if (!send_line(socket->get(), force ? nlohmann::json{{"command", "stop"}}
+                                      : nlohmann::json{{"command", "shutdown"}, {"grace", timeout_seconds}}))
+    return report({ErrorCode::internal, bundle.name(), "its background process went away", ""});
+  pollfd answer{.fd = socket->get(), .events = POLLIN, .revents = 0};
+  while (show_progress && poll(&answer, 1, 500) == 0) {
+    const auto left = std::chrono::ceil<std::chrono::seconds>(deadline - std::chrono::steady_clock::now());
+    fmt::print(stderr, "\rWaiting for the guest to shut down ({} s left)\x1b[K", std::max(left.count(), 0l));
   }
-  if (show_progress) fmt::print(stderr, "\n");
-  return report({ErrorCode::invalid_virtual_machine_state, bundle.name(),
-                 fmt::format("the guest has not shut down within {} seconds", timeout_seconds),
-                 "wait longer with --timeout, or pull the plug with --force"});
+  if (show_progress) fmt::print(stderr, "\r\x1b[K");
+  std::string rest;
+  const auto reply = receive_line(socket->get(), rest);
+  if (reply && reply->contains("error")) return report(error_from_json((*reply)["error"]));
+  // Not before its process has ended: the next command may start or delete it.
+  constexpr std::chrono::seconds kTimeToEnd{30};
+  if (!bundle.wait_until_free(std::chrono::steady_clock::now() + kTimeToEnd)) {
+    return report({ErrorCode::internal, bundle.name(), "its background process does not end",
+                   fmt::format("kill process {}", bundle.holder().value_or(0))});
+  }
+  if (auto error = bundle.last_error()) return report(*error);
+  const bool was_deaf = !force && reply && reply->value("means", "") == to_string(ShutdownMeans::stop);
+  fmt::print("{} is stopped{}\n", bundle.name(),
+             was_deaf
+                 ? fmt::format(": the guest did not shut down within {} seconds, and its plug was pulled",
+                               timeout_seconds)
+                 : "");
+  return 0;
 }
 
 int pause(const Bundle& bundle) {
@@ -294,6 +314,7 @@ int info(const Bundle& bundle, bool json) {
     fmt::print("error      {}{}{}\n", error.where, error.where.empty() ? "" : ": ", error.what);
   }
   if (machine.contains("hypervisor")) fmt::print("{}", description_text(machine));
+  if (machine.contains("efi")) fmt::print("{}", efi_text(machine["efi"]));
   auto configuration = bundle.configuration();
   if (!configuration) return report(configuration.error());
   fmt::print("\n{}", configuration->to_toml());

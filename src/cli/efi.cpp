@@ -3,13 +3,29 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <filesystem>
 #include <memory>
 
+#include "cli/bundle.h"
 #include "cli/output.h"
 
 namespace alcove::cli {
 
 namespace {
+
+// A file, or the kept machine of that name.
+Result<EFIVariableStore> find_store(const std::string& given) {
+  std::error_code error;
+  if (std::filesystem::is_regular_file(given, error)) return EFIVariableStore{given};
+  const auto bundle = Bundle::open(given);
+  if (!bundle) return std::unexpected(bundle.error());
+  const auto configuration = bundle->configuration();
+  if (!configuration) return std::unexpected(configuration.error());
+  const EFIVariableStore* store = variable_store(*configuration);
+  if (store) return *store;
+  return fail(ErrorCode::not_supported, given, "does not boot by EFI firmware, or keeps no variables",
+              "machines made with --efi or --iso do");
+}
 
 std::string attributes_text(uint32_t attributes) {
   // UEFI specification, section 8.2.1.
@@ -23,7 +39,7 @@ std::string attributes_text(uint32_t attributes) {
 }
 
 int show_variables(const std::string& given, bool json) {
-  const auto store = EFIVariableStore::open(given);
+  const auto store = find_store(given);
   if (!store) return report(store.error());
   const auto variables = store->variables();
   if (!variables) return report(variables.error());
@@ -57,6 +73,12 @@ int create_store(const std::string& path, bool overwrite) {
 }
 
 }  // namespace
+
+const EFIVariableStore* variable_store(const VirtualMachineConfiguration& configuration) {
+  const auto* loader =
+      configuration.boot_loader ? std::get_if<EFIBootLoader>(&*configuration.boot_loader) : nullptr;
+  return loader && !loader->variable_store.path.empty() ? &loader->variable_store : nullptr;
+}
 
 nlohmann::json describe(const EFIVariableStore& store) {
   nlohmann::json json = {{"variable_store", store.path.string()}};
@@ -97,9 +119,10 @@ void add_efi_commands(CLI::App& app, int& status) {
   efi->require_subcommand(1);
   const auto given = std::make_shared<std::string>();
   const auto flag = std::make_shared<bool>(false);
-  CLI::App* variables =
-      efi->add_subcommand("variables", "Show the variables that EFI firmware keeps in a file");
-  variables->add_option("FILE", *given, "A variable store")->required()->type_name("");
+  CLI::App* variables = efi->add_subcommand("variables", "Show the variables of a machine that is stopped");
+  variables->add_option("FILE", *given, "A variable store, or a kept machine's name")
+      ->required()
+      ->type_name("");
   variables->add_flag("--json", *flag, "For programs, with the variables' data");
   variables->callback([given, flag, &status] { status = show_variables(*given, *flag); });
   CLI::App* create = efi->add_subcommand("create", "Make a variable store without entries and keys");

@@ -1,7 +1,7 @@
 // What the program tells of EFI firmware's variables, and its `efi` commands.
 #pragma once
 
-#include <alcove/efi.h>
+#include <alcove/alcove.h>
 
 #include <nlohmann/json.hpp>
 #include <string>
@@ -11,6 +11,9 @@ class App;
 }
 
 namespace alcove::cli {
+
+// Where a machine's variables are; null if they are nowhere.
+const EFIVariableStore* variable_store(const VirtualMachineConfiguration& configuration);
 
 // Secure Boot's state and the boot entries; or what is wrong with the file.
 nlohmann::json describe(const EFIVariableStore& store);

@@ -10,6 +10,8 @@ namespace alcove::cli {
 
 namespace {
 
+constexpr std::string_view kNoFile = "true";  // What a flag gets that was given without a value.
+
 std::unexpected<Error> usage(std::string option, std::string what, std::string hint = {}) {
   return fail(ErrorCode::invalid_virtual_machine_configuration, std::move(option), std::move(what),
               std::move(hint));
@@ -34,6 +36,23 @@ std::pair<std::string, std::string> key_and_value(const std::string& part) {
 }
 
 }  // namespace
+
+Result<> MachineOptions::make_variable_store(VirtualMachineConfiguration& configuration,
+                                             const std::filesystem::path& otherwise) const {
+  auto* loader =
+      configuration.boot_loader ? std::get_if<EFIBootLoader>(&*configuration.boot_loader) : nullptr;
+  if (!loader) return {};
+  std::filesystem::path& path = loader->variable_store.path;
+  if (path.empty()) path = otherwise;
+  std::error_code error;
+  if (path.empty() || std::filesystem::exists(path, error)) return {};
+  auto made = EFIVariableStore::create(path, {.firmware = loader->firmware});
+  if (!made) {
+    made.error().where = "--efi";
+    return std::unexpected(std::move(made.error()));
+  }
+  return {};
+}
 
 std::string whole_number(const std::string& text) {
   const bool is_one = !text.empty() && text.size() <= 9 && text.find_first_not_of("0123456789") == text.npos;
@@ -62,6 +81,20 @@ void MachineOptions::add_to(CLI::App& command) {
   command.add_option("--cmdline", command_line, "The kernel's parameters (default: console=ttyS0)")
       ->group(group)
       ->type_name("TEXT");
+  command
+      .add_flag(
+          "--efi", efi,
+          "Boot by EFI firmware, its variables in FILE, which is made if it is missing (default: in the "
+          "kept machine's folder; with run, in memory)")
+      ->group(group)
+      ->type_name("[=FILE]");
+  command
+      .add_option("--iso", isos,
+                  "Installer or live system to boot by EFI firmware where no disk can be booted: read-only, "
+                  "after all disks; may be repeated")
+      ->group(group)
+      ->type_name("FILE")
+      ->take_all();
   command
       .add_option("--disk", disks,
                   "Disk image; options: readonly, caching=auto|cached|uncached, sync=full|fsync|none, "
@@ -161,7 +194,7 @@ VirtualMachineConfiguration default_configuration() {
 
 Error no_kernel() {
   return {ErrorCode::invalid_virtual_machine_configuration, "--kernel", "there is nothing to boot",
-          "give --kernel FILE, usually with --initrd and --disk; `make demo` makes such files"};
+          "give --kernel FILE, usually with --initrd and --disk, or --iso FILE, or --efi with --disk FILE"};
 }
 
 Result<uint64_t> parse_size_option(const std::string& option, const std::string& text) {
@@ -298,6 +331,15 @@ Result<> MachineOptions::apply(VirtualMachineConfiguration& configuration) const
     if (command_line) changed.command_line = *command_line;
     configuration.boot_loader = changed;
   }
+  if (efi || (!isos.empty() && !configuration.boot_loader)) {
+    if (kernel || initrd || command_line)
+      return usage("--efi", "firmware finds the kernel itself", "leave out --kernel, --initrd and --cmdline");
+    auto* loader =
+        configuration.boot_loader ? std::get_if<EFIBootLoader>(&*configuration.boot_loader) : nullptr;
+    EFIBootLoader changed = loader ? *loader : EFIBootLoader{};
+    if (efi && *efi != kNoFile) changed.variable_store.path = *efi;
+    configuration.boot_loader = changed;
+  }
   if (!disks.empty() || !nvme_disks.empty()) configuration.storage_devices.clear();
   for (const std::string& disk : disks) {
     auto device = parse_disk(disk);
@@ -326,6 +368,13 @@ Result<> MachineOptions::apply(VirtualMachineConfiguration& configuration) const
       if (!device) return std::unexpected(device.error());
       devices.emplace_back(*device);
     }
+  }
+  for (const std::string& iso : isos) {
+    if (configuration.usb_controllers.empty()) configuration.usb_controllers.emplace_back();
+    std::get<XHCIControllerConfiguration>(configuration.usb_controllers.front())
+        .usb_devices.push_back(USBMassStorageDeviceConfiguration{
+            .attachment = DiskImageStorageDeviceAttachment{.path = iso, .read_only = true},
+            .optical_disc = true});
   }
   if (!networks.empty()) configuration.network_devices.clear();
   for (const std::string& network : networks) {

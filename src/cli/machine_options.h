@@ -21,6 +21,8 @@ struct MachineOptions {
   std::optional<std::string> kernel;
   std::optional<std::string> initrd;
   std::optional<std::string> command_line;
+  std::optional<std::string> efi;           // Where its variables are; empty for where they usually are.
+  std::vector<std::string> isos;            // As discs in USB drives, behind all disks.
   std::vector<std::string> disks;           // FILE[,readonly][,caching=…][,sync=…][,id=…]
   std::vector<std::string> nvme_disks;      // FILE[,readonly][,caching=…][,sync=…][,serial=…]
   std::vector<std::string> keyboards;       // usb, virtio or none
@@ -35,6 +37,9 @@ struct MachineOptions {
 
   // Changes what was given; `where` of an error names the option. Lists given replace the configuration's.
   Result<> apply(VirtualMachineConfiguration& configuration) const;
+  // Makes the file that --efi named if it is missing; without one, in the place given, if that is not empty.
+  Result<> make_variable_store(VirtualMachineConfiguration& configuration,
+                               const std::filesystem::path& otherwise) const;
 };
 
 // What a machine has unless it says otherwise: network, console, entropy, balloon, half of the host's

@@ -77,6 +77,7 @@ int main(int argc, char** argv) {
     auto applied = given ? options.apply(given->configuration) : std::unexpected(given.error());
     const auto view_options = parse_view(view_text);
     if (applied && !view_options) applied = std::unexpected(view_options.error());
+    if (applied && !print && options.efi) applied = options.make_variable_store(given->configuration, {});
     if (!applied) {
       status = report(applied.error());
     } else if (print) {

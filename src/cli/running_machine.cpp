@@ -59,6 +59,15 @@ void RunningMachine::pause(Done done) {
 void RunningMachine::resume(Done done) {
   machine_->resume(later(std::move(done)));
 }
+void RunningMachine::shutdown(std::chrono::milliseconds grace,
+                              std::function<void(Result<ShutdownMeans>)> done) {
+  const auto means = std::make_shared<Result<ShutdownMeans>>();
+  auto answer = later([means, done = std::move(done)](const Result<>&) { done(*means); });
+  machine_->shutdown(grace, [means, answer = std::move(answer)](Result<ShutdownMeans> result) mutable {
+    *means = std::move(result);
+    answer({});
+  });
+}
 void RunningMachine::stop(Done done) {
   const pid_t process = machine_->process_id();
   if (machine_->can_stop() || process <= 0) return machine_->stop(later(std::move(done)));

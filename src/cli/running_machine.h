@@ -4,6 +4,7 @@
 
 #include <alcove/alcove.h>
 
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -28,6 +29,8 @@ class RunningMachine {
   void attach_usb(const USBMassStorageDeviceConfiguration& device, Done done);
   // By the beginning of its uuid, or all of it.
   void detach_usb(const std::string& id, Done done);
+  // `done` is called with what worked.
+  void shutdown(std::chrono::milliseconds grace, std::function<void(Result<ShutdownMeans>)> done);
   Result<> request_stop() { return machine_->request_stop(); }
 
   // Has call_back() call this. Any thread may ask for it.

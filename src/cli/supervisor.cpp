@@ -45,6 +45,7 @@ class Supervisor {
   void reply(Client& client, const Result<>& result);
   RunningMachine::Done reply_later(const Client& client);
   static Result<> press(Client& client, const nlohmann::json& request);
+  void shut_down(const Client& client, const nlohmann::json& request);
   void open_console(Client& client);
   void open_view(Client& client, const nlohmann::json& request);
   void open_window(Client& client, size_t display);
@@ -145,8 +146,8 @@ void Supervisor::answer(Client& client, const nlohmann::json& request) {
     running_.resume(reply_later(client));
   } else if (command == "stop") {
     running_.stop(reply_later(client));
-  } else if (command == "request_stop") {
-    reply(client, running_.request_stop());
+  } else if (command == "shutdown") {
+    shut_down(client, request);
   } else if (command == "view") {
     open_view(client, request);
   } else if (command == "screenshot") {
@@ -193,6 +194,19 @@ Result<> Supervisor::press(Client& client, const nlohmann::json& request) {
     if (!sent) return sent;
   }
   return {};
+}
+
+void Supervisor::shut_down(const Client& client, const nlohmann::json& request) {
+  const auto found = request.find("grace");
+  const uint32_t grace = found != request.end() && found->is_number_unsigned() ? found->get<uint32_t>() : 0;
+  running_.shutdown(std::chrono::seconds(grace), [this, id = client.id](const Result<ShutdownMeans>& means) {
+    const auto asker = std::ranges::find(clients_, id, &Client::id);
+    if (asker == clients_.end()) return;
+    if (!means) return reply(*asker, std::unexpected(means.error()));
+    const nlohmann::json message = {{"state", to_string(running_.machine().state())},
+                                    {"means", to_string(*means)}};
+    if (!send_line(asker->socket.get(), message)) asker->gone = true;
+  });
 }
 
 void Supervisor::open_console(Client& client) {

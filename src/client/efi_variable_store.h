@@ -15,7 +15,7 @@ inline constexpr uint64_t kLargestVariableStore = 16 << 20;
 // The store's bytes. Errors have no `where`.
 Result<std::vector<uint8_t>> read_variable_store(int descriptor);
 
-// A fresh store in memory, for the firmware given (see EFIVariableStoreCreationOptions::firmware).
+// A fresh store in memory, for firmware that was configured so (EFIBootLoader::firmware).
 Result<UniqueFd> temporary_variable_store(const std::filesystem::path& firmware);
 
 }  // namespace alcove::client

@@ -5,9 +5,12 @@
 #include <sys/stat.h>
 
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 
+#include "client/efi_variable_store.h"
 #include "client/image_lock.h"
+#include "config/efi_firmware.h"
 
 namespace alcove::client {
 namespace {
@@ -36,6 +39,19 @@ class Opener {
     if (auto opened = open_for_reading(loader.kernel, "boot_loader.kernel"); !opened) return opened;
     if (loader.initial_ramdisk.empty()) return {};
     return open_for_reading(loader.initial_ramdisk, "boot_loader.initial_ramdisk");
+  }
+
+  Result<> open(const EFIBootLoader& loader) {
+    const auto firmware = config::find_efi_firmware(loader.firmware);
+    if (!firmware) return locate(firmware.error(), "boot_loader.firmware");
+    if (auto opened = open_for_reading(firmware->code, "boot_loader.firmware"); !opened) return opened;
+    if (auto opened = open_variables(loader, *firmware); !opened) return opened;
+    const char* log = std::getenv("ALCOVE_FIRMWARE_LOG");
+    if (!log || !*log) return {};
+    UniqueFd descriptor(::open(log, O_WRONLY | O_CREAT | O_APPEND | O_NOCTTY | O_CLOEXEC, 0666));
+    if (!descriptor) return cannot_open("ALCOVE_FIRMWARE_LOG", log);
+    descriptors_.add("boot_loader.firmware_log", std::move(descriptor));
+    return {};
   }
 
   Result<> open(const DiskImageStorageDeviceAttachment& image, const std::string& where) {
@@ -88,6 +104,42 @@ class Opener {
   Result<> add_copy(const UniqueFd& descriptor, const std::string& where) {
     if (!descriptor) return {};
     return add_copy(descriptor.get(), where);
+  }
+
+  static std::unexpected<Error> locate(Error error, std::string where) {
+    error.where = std::move(where);
+    return std::unexpected(std::move(error));
+  }
+
+  Result<> open_variables(const EFIBootLoader& loader, const config::EfiFirmware& firmware) {
+    constexpr auto kStore = "boot_loader.variable_store";
+    const std::filesystem::path& path = loader.variable_store.path;
+    if (path.empty()) {
+      auto store = temporary_variable_store(loader.firmware);
+      if (!store) return locate(store.error(), kStore);
+      descriptors_.add(kStore, *std::move(store));
+      return {};
+    }
+    const std::string where = fmt::format("{}.path", kStore);
+    UniqueFd descriptor(::open(path.c_str(), O_RDWR | O_CLOEXEC));
+    if (!descriptor) return cannot_open(where, path);
+    if (auto locked = lock_image(descriptor.get(), true, path); !locked) return locate(locked.error(), where);
+    const auto bytes = read_variable_store(descriptor.get());
+    if (!bytes) {
+      Error error = bytes.error();
+      error.what = fmt::format("{} {}", path.string(), error.what);
+      return locate(error, where);
+    }
+    std::error_code ignored;
+    const auto expected = std::filesystem::file_size(firmware.variables, ignored);
+    if (!ignored && expected != bytes->size()) {
+      return fail(ErrorCode::invalid_virtual_machine_configuration, where,
+                  fmt::format("{} has {} bytes, where {} keeps {}", path.string(), bytes->size(),
+                              firmware.code.filename().string(), expected),
+                  "name the firmware that it was made for, or make a new one");
+    }
+    descriptors_.add(kStore, std::move(descriptor));
+    return {};
   }
 
   Result<> open_for_reading(const std::filesystem::path& path, const std::string& where) {

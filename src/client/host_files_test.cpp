@@ -150,6 +150,26 @@ TEST_F(HostFiles, KvmOnlyWhereItIsWanted) {
   EXPECT_EQ(open(wanted)->contains("hypervisor.kvm"), ::access("/dev/kvm", R_OK | W_OK) == 0);
 }
 
+TEST_F(HostFiles, FirmwareWithItsVariables) {
+  auto wanted = configuration();
+  const auto firmware = folder / "CODE.fd", store = folder / "store.fd";
+  std::ofstream(firmware) << "code";
+  std::ofstream(store) << "no variables";
+  wanted.boot_loader = EFIBootLoader{.variable_store = {store}, .firmware = firmware};
+  auto files = open(wanted);
+  ASSERT_FALSE(files);
+  EXPECT_EQ(files.error().where, "boot_loader.variable_store.path");
+  EXPECT_THAT(files.error().what, HasSubstr("is not a variable store"));
+  std::get<EFIBootLoader>(*wanted.boot_loader).variable_store = {};
+  files = open(wanted);
+  ASSERT_FALSE(files) << "there is no empty store beside the firmware";
+  EXPECT_EQ(files.error().where, "boot_loader.variable_store");
+  std::filesystem::remove(firmware);
+  files = open(wanted);
+  ASSERT_FALSE(files);
+  EXPECT_EQ(files.error().where, "boot_loader.firmware");
+}
+
 TEST_F(HostFiles, WhatIsMissingIsNamed) {
   auto wanted = configuration();
   std::filesystem::remove(folder / "kernel");

@@ -33,6 +33,17 @@ void fields(V& visit, T& value) {
   visit("initial_ramdisk", value.initial_ramdisk);
 }
 
+template <class V, Is<EFIVariableStore> T>
+void fields(V& visit, T& value) {
+  visit("path", value.path);
+}
+
+template <class V, Is<EFIBootLoader> T>
+void fields(V& visit, T& value) {
+  visit("variable_store", value.variable_store);
+  visit("firmware", value.firmware);
+}
+
 template <class V, Is<DiskImageStorageDeviceAttachment> T>
 void fields(V& visit, T& value) {
   visit("path", value.path);

@@ -53,6 +53,8 @@ inline constexpr std::string_view kTypeName<GenericPlatformConfiguration> = "gen
 template <>
 inline constexpr std::string_view kTypeName<LinuxBootLoader> = "linux";
 template <>
+inline constexpr std::string_view kTypeName<EFIBootLoader> = "efi";
+template <>
 inline constexpr std::string_view kTypeName<VirtioBlockDeviceConfiguration> = "virtio_block";
 template <>
 inline constexpr std::string_view kTypeName<NVMExpressControllerDeviceConfiguration> =

@@ -69,6 +69,20 @@ TEST(RoundTrip, DefaultsOfMissingMembers) {
   EXPECT_EQ(*read, expected);
 }
 
+TEST(RoundTrip, EfiBootLoader) {
+  VirtualMachineConfiguration configuration = config::full_sample();
+  configuration.boot_loader = EFIBootLoader{.variable_store = {"/srv/efi-variables.fd"},
+                                            .firmware = "/usr/share/OVMF/OVMF_CODE_4M.fd"};
+  const std::string text = configuration.to_toml();
+  EXPECT_THAT(text, HasSubstr("variable_store = { path = \"/srv/efi-variables.fd\" }"));
+  const auto from_toml = VirtualMachineConfiguration::from_toml(text);
+  ASSERT_TRUE(from_toml) << from_toml.error().message();
+  EXPECT_EQ(*from_toml, configuration);
+  const auto from_json = VirtualMachineConfiguration::from_json(configuration.to_json());
+  ASSERT_TRUE(from_json) << from_json.error().message();
+  EXPECT_EQ(*from_json, configuration);
+}
+
 TEST(RoundTrip, PrintsAsToml) {
   std::ostringstream out;
   out << config::full_sample();
@@ -161,9 +175,10 @@ INSTANTIATE_TEST_SUITE_P(
         Wrong{"memory_size = '4 elephants'",
               "line 1: memory_size: is not a size (like \"4 GiB\", \"512M\" or \"1048576\")"},
         Wrong{"hypervisor = 'xen'", "line 1: hypervisor: there is no \"xen\" (one of auto, kvm, soft)"},
-        Wrong{"[boot_loader]\nkernel = 'k'", "line 1: boot_loader: has no \"type\" (type is one of linux)"},
+        Wrong{"[boot_loader]\nkernel = 'k'",
+              "line 1: boot_loader: has no \"type\" (type is one of linux, efi)"},
         Wrong{"[boot_loader]\ntype = 'lilo'",
-              "line 2: boot_loader.type: there is no \"lilo\" (type is one of linux)"},
+              "line 2: boot_loader.type: there is no \"lilo\" (type is one of linux, efi)"},
         Wrong{"[boot_loader]\ntype = 'linux'\nkernel = 'k'\ninitrd = 'i'",
               "line 4: boot_loader.initrd: there is no such field (did you mean \"initial_ramdisk\"?)"},
         Wrong{"storage_devices = 'disk.img'", "line 1: storage_devices: must be a list, but is a text"},

@@ -38,7 +38,6 @@ uint64_t VirtualMachineConfiguration::maximum_allowed_memory_size() {
 namespace {
 
 constexpr size_t kLongestLabel = 64;
-constexpr size_t kLongestCommandLine = 2047;  // Linux on x86 takes 2048 with the final zero byte.
 
 void validate_label(const std::optional<std::string>& label, Problems& problems) {
   if (!label) return;
@@ -106,31 +105,6 @@ bool check_readable_file(const std::filesystem::path& path, const std::string& w
     return true;
   }
   return false;
-}
-
-void validate_boot(const VirtualMachineConfiguration& configuration, Problems& problems) {
-  if (!configuration.boot_loader) {
-    problems.add("boot_loader", "there is none", "set a LinuxBootLoader with a kernel");
-    return;
-  }
-  const auto& linux_loader = std::get<LinuxBootLoader>(*configuration.boot_loader);
-  if (linux_loader.kernel.empty()) {
-    problems.add("boot_loader.kernel", "is not set", "name a bzImage or a vmlinux");
-  } else {
-    check_readable_file(linux_loader.kernel, "boot_loader.kernel", "the kernel", problems);
-  }
-  if (!linux_loader.initial_ramdisk.empty()) {
-    check_readable_file(linux_loader.initial_ramdisk, "boot_loader.initial_ramdisk", "the initial RAM disk",
-                        problems);
-  }
-  const std::string& command_line = linux_loader.command_line;
-  if (command_line.size() > kLongestCommandLine) {
-    problems.add("boot_loader.command_line", fmt::format("has {} bytes", command_line.size()),
-                 fmt::format("Linux takes at most {}", kLongestCommandLine));
-  }
-  if (command_line.find('\0') != std::string::npos || !is_utf8(command_line)) {
-    problems.add("boot_loader.command_line", "is not a text in UTF-8");
-  }
 }
 
 }  // namespace config

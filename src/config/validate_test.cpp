@@ -167,7 +167,23 @@ TEST_F(Validate, BootLoader) {
   boot_loader().initial_ramdisk = folder / "missing";
   EXPECT_THAT(fields(), ElementsAre("boot_loader.kernel", "boot_loader.initial_ramdisk"));
   configuration.boot_loader.reset();
-  EXPECT_THAT(messages(), ElementsAre("boot_loader: there is none (set a LinuxBootLoader with a kernel)"));
+  EXPECT_THAT(
+      messages(),
+      ElementsAre("boot_loader: there is none (set a LinuxBootLoader with a kernel, or an EFIBootLoader)"));
+}
+
+TEST_F(Validate, EfiBootLoader) {
+  const auto firmware = folder / "CODE.fd", store = folder / "variables.fd";
+  configuration.boot_loader = EFIBootLoader{.variable_store = {store}, .firmware = firmware};
+  configuration.memory_size = 64_MiB;
+  EXPECT_THAT(fields(),
+              ElementsAre("boot_loader.firmware", "memory_size", "boot_loader.variable_store.path"));
+  std::ofstream(firmware) << "code";
+  std::ofstream(store) << "variables";
+  configuration.memory_size = 128_MiB;
+  EXPECT_THAT(messages(), IsEmpty());
+  std::get<EFIBootLoader>(*configuration.boot_loader).variable_store = {};
+  EXPECT_THAT(messages(), IsEmpty()) << "variables in memory";
 }
 
 TEST_F(Validate, EmptyKernel) {

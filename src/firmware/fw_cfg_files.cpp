@@ -13,9 +13,6 @@ namespace loader = spec::fw_cfg::loader;
 
 namespace {
 
-// Of what build_smbios() gives: the entry point, and behind it the structures.
-constexpr size_t kSmbiosEntrySize = 24, kSmbiosStructures = 32;
-
 constexpr char kTables[] = "etc/acpi/tables", kRsdp[] = "etc/acpi/rsdp";
 
 loader::FileName file_name(const char* text) {
@@ -78,6 +75,16 @@ FwCfgFile boot_order_file(std::span<const std::string> device_paths) {
 
 std::string virtio_disk_path(unsigned slot) {
   return fmt::format("/pci@i0cf8/scsi@{:x}/disk@0,0", slot);
+}
+
+// Of the controller, and so of every namespace that it has: OVMF asks for the identifier of a namespace only
+// of controllers that are named pci8086,5845.
+std::string nvme_disk_path(unsigned slot) {
+  return fmt::format("/pci@i0cf8/nvme@{:x}", slot);
+}
+
+std::string usb_disk_path(unsigned slot, unsigned port) {
+  return fmt::format("/pci@i0cf8/usb@{:x}/storage@{:x}/channel@0/disk@0,0", slot, port);
 }
 
 }  // namespace alcove::firmware

@@ -25,7 +25,10 @@ FwCfgFile memory_map_file(std::span<const spec::fw_cfg::E820Entry> map);
 // Open Firmware device paths, first the one to boot from first.
 FwCfgFile boot_order_file(std::span<const std::string> device_paths);
 
-// The device path of a virtio disk in a slot of bus 0.
+// Device paths of disks: a virtio disk and an NVM Express controller in a slot of bus 0, and a stick or disc
+// at a port (from 1) of a USB controller there.
 std::string virtio_disk_path(unsigned slot);
+std::string nvme_disk_path(unsigned slot);
+std::string usb_disk_path(unsigned slot, unsigned port);
 
 }  // namespace alcove::firmware

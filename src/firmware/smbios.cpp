@@ -11,7 +11,6 @@ namespace alcove::firmware {
 namespace {
 
 constexpr uint16_t kUnknownHandle = 0xfffe;  // "Error information not provided" (7.17).
-constexpr unsigned kEntrySize = 24;
 constexpr uint64_t kMiB = 1 << 20, kGiB = 1 << 30;
 
 // One structure: header, formatted fields in order, then its strings (6.1).
@@ -211,11 +210,11 @@ std::vector<uint8_t> build_smbios(const SmbiosDescription& machine, uint64_t add
   Structure(127, 0x7f00).append_to(structures);
 
   // 5.2.2: the 64-bit entry point.
-  std::vector<uint8_t> entry{'_', 'S', 'M', '3', '_', 0, kEntrySize, 3, 0, 0, 1, 0};
+  std::vector<uint8_t> entry{'_', 'S', 'M', '3', '_', 0, kSmbiosEntrySize, 3, 0, 0, 1, 0};
   append_value(entry, static_cast<uint32_t>(structures.size()));
-  append_value(entry, address + 32);
+  append_value(entry, address + kSmbiosStructures);
   entry[5] = checksum(entry);
-  entry.resize(32);
+  entry.resize(kSmbiosStructures);
   entry.insert(entry.end(), structures.begin(), structures.end());
   return entry;
 }

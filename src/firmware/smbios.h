@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -18,6 +19,8 @@ struct SmbiosDescription {
 
 // The entry point and, right behind it, the structures; goes to `address`, a multiple of 16 between 0xF0000
 // and 0xFFFFF, where guests look for it.
+// The structures begin at kSmbiosStructures.
+inline constexpr size_t kSmbiosEntrySize = 24, kSmbiosStructures = 32;
 std::vector<uint8_t> build_smbios(const SmbiosDescription& machine, uint64_t address);
 
 }  // namespace alcove::firmware

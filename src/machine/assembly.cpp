@@ -1,6 +1,7 @@
 // How a machine comes together, and how its guest is loaded.
 #include <fmt/format.h>
 
+#include "boot/efi_boot.h"
 #include "boot/linux_boot.h"
 #include "machine/entry_state.h"
 #include "machine/implementation.h"
@@ -28,12 +29,20 @@ Result<> Machine::Implementation::assemble(Descriptors& descriptors) {
     return fail(kInvalid, "memory_size", "must be a multiple of 1 MiB, 2 MiB at least");
   }
   if (!configuration_.boot_loader)
-    return fail(kInvalid, "boot_loader", "is missing", "set a LinuxBootLoader");
-  kernel_ = descriptors.take("boot_loader.kernel");
-  initial_ramdisk_ = descriptors.take("boot_loader.initial_ramdisk");
-  if (!kernel_) return fail(kInvalid, "boot_loader.kernel", "is missing");
+    return fail(kInvalid, "boot_loader", "is missing", "set a LinuxBootLoader or an EFIBootLoader");
+  uint64_t firmware_size = 0;
+  if (std::holds_alternative<EFIBootLoader>(*configuration_.boot_loader)) {
+    firmware_ = descriptors.take("boot_loader.firmware");
+    const auto size = boot::firmware_size(firmware_.get(), "boot_loader.firmware");
+    if (!size) return std::unexpected(size.error());
+    firmware_size = *size;
+  } else {
+    kernel_ = descriptors.take("boot_loader.kernel");
+    initial_ramdisk_ = descriptors.take("boot_loader.initial_ramdisk");
+    if (!kernel_) return fail(kInvalid, "boot_loader.kernel", "is missing");
+  }
 
-  layout_ = lay_out_memory(configuration_.memory_size);
+  layout_ = lay_out_memory(configuration_.memory_size, firmware_size);
   auto memory = memory::GuestMemory::create(layout_.regions);
   if (!memory) return std::unexpected(memory.error());
   memory_ = std::move(*memory);
@@ -54,6 +63,11 @@ Result<> Machine::Implementation::assemble(Descriptors& descriptors) {
       {.reset = [this] { raise(GuestEvent::reset); }, .power_off = [this] { raise(GuestEvent::power_off); }});
   if (!board) return std::unexpected(board.error());
   board_ = std::move(*board);
+  if (firmware_) {
+    auto devices = FirmwareDevices::create(router_, *memory_, descriptors);
+    if (!devices) return std::unexpected(devices.error());
+    firmware_devices_ = std::move(*devices);
+  }
 
   auto peripherals = Peripherals::create({.configuration = configuration_,
                                           .descriptors = descriptors,
@@ -74,6 +88,11 @@ Result<> Machine::Implementation::assemble(Descriptors& descriptors) {
 
 Result<> Machine::Implementation::load_guest() {
   const auto& platform = std::get<GenericPlatformConfiguration>(configuration_.platform);
+  for (unsigned index = 0; index < vm_->cpu_count(); ++index) vm_->vcpu(index).reset();
+  if (firmware_) {
+    firmware_devices_->describe(*board_, layout_, vm_->cpu_count(), platform.machine_identifier.bytes());
+    return boot::load_firmware(*memory_, firmware_.get(), "boot_loader.firmware");
+  }
   const auto rsdp = board_->write_tables(*memory_, platform.machine_identifier.bytes());
   if (!rsdp) return std::unexpected(rsdp.error());
 
@@ -84,7 +103,6 @@ Result<> Machine::Implementation::load_guest() {
                                                  .memory_map = layout_.map,
                                                  .rsdp = *rsdp});
   if (!entry) return std::unexpected(entry.error());
-  for (unsigned index = 0; index < vm_->cpu_count(); ++index) vm_->vcpu(index).reset();
   cpu::Vcpu& first = vm_->vcpu(0);
   return first.set_state(entry_state(*entry, first.state()));
 }

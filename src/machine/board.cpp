@@ -27,7 +27,7 @@ firmware::BoardDescription describe(unsigned cpu_count, const MemoryLayout& layo
           .ecam_address = kEcam,
           .last_bus = kLastBus,
           .memory_window32 = {kPciWindow, kPciWindow + kPciWindowSize - 1},
-          .memory_window64 = {layout.pci_window64, layout.pci_window64 + kHighPciWindowSize - 1},
+          .memory_window64 = {layout.pci_window64, kHighPciWindowEnd - 1},
           .first_pci_interrupt = kPciPin,
           .pci_interrupt_count = kPciWires,
           .pm_port = kPmPort,
@@ -93,7 +93,7 @@ Result<> Board::connect(const MemoryLayout& layout) {
 
   pci::RootOptions options{.ecam = {kEcam, kEcamSize},
                            .low = {kPciWindow, kPciWindowSize},
-                           .high = {layout.pci_window64, kHighPciWindowSize},
+                           .high = {layout.pci_window64, kHighPciWindowEnd - layout.pci_window64},
                            .reset_control = &reset_.reset_port()};
   for (unsigned wire = 0; wire < kPciWires; ++wire) {
     options.interrupt_lines[wire] = &ioapic_.line(kPciPin + wire);
@@ -153,6 +153,14 @@ Result<uint64_t> Board::write_tables(memory::GuestMemory& memory, const std::arr
     return fail(ErrorCode::invalid_virtual_machine_configuration, "memory_size", "is less than 1 MiB");
   }
   return acpi.rsdp;
+}
+
+std::vector<firmware::FwCfgFile> Board::firmware_files(const std::array<uint8_t, 16>& identifier) {
+  identity_.uuid = identifier;
+  std::vector<firmware::FwCfgFile> files = firmware::acpi_files(description_);
+  for (firmware::FwCfgFile& file : firmware::smbios_files(identity_)) files.push_back(std::move(file));
+  if (!boot_order_.empty()) files.push_back(firmware::boot_order_file(boot_order_));
+  return files;
 }
 
 }  // namespace alcove::machine

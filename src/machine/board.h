@@ -17,6 +17,7 @@
 #include "chips/uart.h"
 #include "exec/virtual_clock.h"
 #include "firmware/acpi_tables.h"
+#include "firmware/fw_cfg_files.h"
 #include "firmware/smbios.h"
 #include "machine/io_router.h"
 #include "machine/memory_layout.h"
@@ -44,6 +45,10 @@ class Board {
   Result<> add_uart(serial::Port& port);
   // In the next free slot.
   Result<> add_pci_device(pci::Function& function, const std::string& name);
+  // Where the latest one was put.
+  unsigned latest_slot() const { return next_slot_ - 1; }
+  // What firmware is to boot from, after those added before: an Open Firmware device path.
+  void add_boot_device(std::string device_path) { boot_order_.push_back(std::move(device_path)); }
 
   void press_power_button() { pm_.press_power_button(); }
   // All as after power-on. No processor runs.
@@ -51,6 +56,9 @@ class Board {
 
   // Writes the ACPI and SMBIOS tables and gives the address of the RSDP.
   Result<uint64_t> write_tables(memory::GuestMemory& memory, const std::array<uint8_t, 16>& identifier);
+  // The same for firmware, which places them itself, with all else that it asks for.
+  std::vector<firmware::FwCfgFile> firmware_files(const std::array<uint8_t, 16>& identifier);
+  chips::Rtc& rtc() { return rtc_; }
 
  private:
   // What takes writes without effect, such as the delay port.
@@ -81,6 +89,7 @@ class Board {
   pci::HostBridge host_bridge_;
   pci::LpcBridge lpc_bridge_;
   unsigned next_slot_ = 1;
+  std::vector<std::string> boot_order_;
 };
 
 }  // namespace alcove::machine

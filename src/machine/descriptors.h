@@ -14,6 +14,9 @@ namespace alcove::machine {
 // By the path of their field:
 //
 //   boot_loader.kernel, boot_loader.initial_ramdisk   regular files, for reading, at offset 0
+//   boot_loader.firmware              EFI firmware's code: a regular file, for reading
+//   boot_loader.variable_store        its variables: a file of its own, O_RDWR, locked
+//   boot_loader.firmware_log          takes what firmware says for its developers; may be missing
 //   storage_devices[N].attachment     the image: O_RDWR, or O_RDONLY if read_only; O_DIRECT if uncached;
 //   usb_controllers[C].usb_devices[N].attachment   the same
 //   locked serial_ports[N].attachment.reading, .writing      what serves the port: a pipe, terminal, socket

@@ -11,6 +11,7 @@
 
 #include "exec/event_loop.h"
 #include "machine/board.h"
+#include "machine/firmware_devices.h"
 #include "machine/machine.h"
 #include "machine/peripherals.h"
 #include "machine/processors.h"
@@ -58,6 +59,7 @@ class Machine::Implementation {
   MachineObserver& observer_;
   std::unique_ptr<cpu::Hypervisor> hypervisor_;
   UniqueFd kernel_, initial_ramdisk_;
+  UniqueFd firmware_;  // Instead of these.
   MemoryLayout layout_;
 
   // Destroyed from the last to the first: processors stop, then devices, then what they use.
@@ -68,6 +70,7 @@ class Machine::Implementation {
   IoRouter router_;
   std::unique_ptr<cpu::Vm> vm_;
   std::unique_ptr<Board> board_;
+  std::unique_ptr<FirmwareDevices> firmware_devices_;  // With firmware only.
   std::unique_ptr<Peripherals> peripherals_;
 
   std::mutex mutex_;  // Serialises what the owner asks and what the guest does.

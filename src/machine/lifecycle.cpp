@@ -143,7 +143,10 @@ void Machine::Implementation::handle_guest_event() {
 Result<> Machine::Implementation::restart_guest() {
   board_->reset();  // After it no device writes to memory.
   peripherals_->forget_guest();
-  for (const memory::Region& region : memory_->regions()) memory_->discard(region.guest_address, region.size);
+  if (firmware_devices_) firmware_devices_->reset();
+  for (const memory::Region& region : memory_->regions()) {
+    if (!region.read_only) memory_->discard(region.guest_address, region.size);
+  }
   return load_guest();
 }
 

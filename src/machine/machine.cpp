@@ -56,7 +56,9 @@ NetworkControl& Machine::network(size_t index) {
 
 Result<> Machine::attach_usb(size_t controller, const USBMassStorageDeviceConfiguration& device,
                              UniqueFd image) {
-  return implementation_->peripherals().usb().attach(controller, device, std::move(image), "attachment");
+  auto port = implementation_->peripherals().usb().attach(controller, device, std::move(image), "attachment");
+  if (!port) return std::unexpected(std::move(port.error()));
+  return {};
 }
 void Machine::detach_usb(size_t controller, const UUID& uuid, Completion<> completion) {
   implementation_->peripherals().usb().detach(controller, uuid, std::move(completion));

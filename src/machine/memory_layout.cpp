@@ -8,16 +8,21 @@ namespace alcove::machine {
 
 using namespace layout;
 
-MemoryLayout lay_out_memory(uint64_t memory_size) {
+MemoryLayout lay_out_memory(uint64_t memory_size, uint64_t firmware_size) {
   using namespace spec::linux_boot;
   MemoryLayout result;
   result.low_size = std::min(memory_size, kLowMemoryEnd);
   result.high_size = memory_size - result.low_size;
-  // A multiple of its size, so that a BAR of any size can be aligned in it.
+  // Firmware, too, puts its window at such a multiple or at the end of what the processor addresses.
   const uint64_t end = kHighMemory + result.high_size;
-  result.pci_window64 = (end + kHighPciWindowSize - 1) / kHighPciWindowSize * kHighPciWindowSize;
+  result.pci_window64 =
+      (end + kHighPciWindowAlignment - 1) / kHighPciWindowAlignment * kHighPciWindowAlignment;
 
   result.regions.push_back({.guest_address = 0, .size = result.low_size});
+  if (firmware_size) {
+    result.regions.push_back(
+        {.guest_address = kHighMemory - firmware_size, .size = firmware_size, .read_only = true});
+  }
   if (result.high_size) result.regions.push_back({.guest_address = kHighMemory, .size = result.high_size});
 
   result.map = {{0, kConventionalEnd, ram},

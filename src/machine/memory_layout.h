@@ -15,14 +15,16 @@ inline constexpr uint64_t kAcpiTables = 0xe0000;
 inline constexpr uint64_t kAcpiTablesSize = 0x10000;
 inline constexpr uint64_t kSmbios = 0xf0000;
 inline constexpr uint64_t kExtendedMemory = 0x100000;
-inline constexpr uint64_t kLowMemoryEnd = 0xc0000000;
-inline constexpr uint64_t kPciWindow = 0xc0000000, kPciWindowSize = 0x20000000;
-inline constexpr uint64_t kEcam = 0xe0000000, kEcamSize = 0x10000000;
+// As EFI firmware for a Q35 lays it out, which puts the ECAM and the PCI windows where it wants them.
+inline constexpr uint64_t kLowMemoryEnd = 0xb0000000;
+inline constexpr uint64_t kEcam = 0xb0000000, kEcamSize = 0x10000000;
+inline constexpr uint64_t kPciWindow = 0xc0000000, kPciWindowSize = 0x3c000000;
 inline constexpr uint8_t kLastBus = kEcamSize / (1 << 20) - 1;
 inline constexpr uint64_t kIoApic = 0xfec00000;
-inline constexpr uint64_t kLocalApic = 0xfee00000;  // Inside the hypervisor.
-inline constexpr uint64_t kHighMemory = 0x100000000;
-inline constexpr uint64_t kHighPciWindowSize = uint64_t{32} << 30;
+inline constexpr uint64_t kLocalApic = 0xfee00000;    // Inside the hypervisor.
+inline constexpr uint64_t kHighMemory = 0x100000000;  // Below it, firmware.
+inline constexpr uint64_t kHighPciWindowAlignment = uint64_t{32} << 30;
+inline constexpr uint64_t kHighPciWindowEnd = uint64_t{1} << 40;  // What processors address.
 }  // namespace layout
 
 struct MemoryLayout {
@@ -33,6 +35,7 @@ struct MemoryLayout {
   std::vector<boot::MemoryRange> map;  // For the guest (e820).
 };
 
-MemoryLayout lay_out_memory(uint64_t memory_size);
+// `firmware_size` bytes of read-only memory end at 4 GiB; a multiple of 4 KiB, at most 16 MiB.
+MemoryLayout lay_out_memory(uint64_t memory_size, uint64_t firmware_size = 0);
 
 }  // namespace alcove::machine

@@ -13,6 +13,7 @@
 #include "devices/input/keyboard.h"
 #include "devices/input/pointer.h"
 #include "devices/input/trackpad.h"
+#include "firmware/fw_cfg_files.h"
 #include "storage/raw_image.h"
 
 namespace alcove::machine {
@@ -65,11 +66,14 @@ Result<> Peripherals::add_disk(const DeviceContext& context, const VirtioBlockDe
   if (!disk) return std::unexpected(disk.error());
   const unsigned automatic = std::min(context.configuration.cpu_count, kMostDefaultQueues);
   const auto queues = device.queue_count ? device.queue_count : static_cast<uint16_t>(automatic);
-  return add(context,
-             std::make_unique<devices::block::Block>(
-                 std::move(*disk), devices::block::BlockOptions{.identifier = device.block_device_identifier,
-                                                                .queue_count = queues}),
-             field);
+  auto added = add(
+      context,
+      std::make_unique<devices::block::Block>(
+          std::move(*disk),
+          devices::block::BlockOptions{.identifier = device.block_device_identifier, .queue_count = queues}),
+      field);
+  if (added) context.board.add_boot_device(firmware::virtio_disk_path(context.board.latest_slot()));
+  return added;
 }
 
 Result<> Peripherals::add_disk(const DeviceContext& context,
@@ -78,22 +82,34 @@ Result<> Peripherals::add_disk(const DeviceContext& context,
   auto disk = open_disk(context, device.attachment, field + ".attachment");
   if (!disk) return std::unexpected(disk.error());
   const auto& platform = std::get<GenericPlatformConfiguration>(context.configuration.platform);
-  devices::nvme::Options options{
-      .serial = device.serial_number,
-      .identifier = platform.machine_identifier.bytes(),
-      .queue_pairs = static_cast<uint16_t>(std::min(context.configuration.cpu_count, kMostDefaultQueues))};
+  devices::nvme::Options options{.serial = device.serial_number,
+                                 .identifier = platform.machine_identifier.bytes(),
+                                 // EFI firmware's driver makes two, without asking how many there are.
+                                 .queue_pairs = static_cast<uint16_t>(
+                                     std::clamp(context.configuration.cpu_count, 2u, kMostDefaultQueues))};
   // Its own, and the same at each start.
   const size_t number = nvme_controllers_.size();
   if (options.serial.empty()) options.serial = fmt::format("alcove-{}", number);
   options.identifier.back() ^= static_cast<uint8_t>(number + 1);
   nvme_controllers_.push_back(
       std::make_unique<devices::nvme::Controller>(std::move(*disk), options, context.memory, context.vm));
-  return context.board.add_pci_device(*nvme_controllers_.back(), field);
+  auto added = context.board.add_pci_device(*nvme_controllers_.back(), field);
+  if (added) context.board.add_boot_device(firmware::nvme_disk_path(context.board.latest_slot()));
+  return added;
 }
 
 Result<> Peripherals::add_disk(const DeviceContext& context, const USBMassStorageDeviceConfiguration& device,
                                const std::string& field) {
-  return usb_.attach(0, device, context.descriptors.take(field + ".attachment"), field + ".attachment");
+  return add_usb_disk(context, 0, device, field + ".attachment");
+}
+
+Result<> Peripherals::add_usb_disk(const DeviceContext& context, size_t controller,
+                                   const USBMassStorageDeviceConfiguration& device,
+                                   const std::string& field) {
+  const auto port = usb_.attach(controller, device, context.descriptors.take(field), field);
+  if (!port) return std::unexpected(port.error());
+  context.board.add_boot_device(firmware::usb_disk_path(usb_slots_[controller], *port));
+  return {};
 }
 
 Result<> Peripherals::add_storage(const DeviceContext& context) {
@@ -125,6 +141,7 @@ Result<> Peripherals::add_usb_controllers(const DeviceContext& context) {
     auto added = context.board.add_pci_device(usb_.add(context.memory, context.vm),
                                               fmt::format("usb_controllers[{}]", index));
     if (!added) return added;
+    usb_slots_.push_back(context.board.latest_slot());
   }
   return {};
 }
@@ -136,9 +153,9 @@ Result<> Peripherals::add_usb_devices(const DeviceContext& context) {
     const auto& devices = std::get<XHCIControllerConfiguration>(controllers[index]).usb_devices;
     for (size_t device = 0; device < devices.size(); ++device) {
       const std::string field = fmt::format("usb_controllers[{}].usb_devices[{}].attachment", index, device);
-      auto attached = usb_.attach(index, std::get<USBMassStorageDeviceConfiguration>(devices[device]),
-                                  context.descriptors.take(field), field);
-      if (!attached) return attached;
+      auto added =
+          add_usb_disk(context, index, std::get<USBMassStorageDeviceConfiguration>(devices[device]), field);
+      if (!added) return added;
     }
   }
   return {};

@@ -58,6 +58,8 @@ class Peripherals {
                     const std::string& field);
   Result<> add_disk(const DeviceContext& context, const USBMassStorageDeviceConfiguration& device,
                     const std::string& field);
+  Result<> add_usb_disk(const DeviceContext& context, size_t controller,
+                        const USBMassStorageDeviceConfiguration& device, const std::string& field);
   Result<> add_usb_controllers(const DeviceContext& context);
   Result<> add_usb_devices(const DeviceContext& context);
   Result<> add_networks(const DeviceContext& context);
@@ -74,6 +76,7 @@ class Peripherals {
   std::vector<devices::gpu::Gpu*> gpus_;
   std::vector<std::unique_ptr<devices::nvme::Controller>> nvme_controllers_;
   UsbControllers usb_;
+  std::vector<unsigned> usb_slots_;  // Where they are on the PCI bus.
   std::vector<std::unique_ptr<virtio::Device>> devices_;
   std::vector<std::unique_ptr<virtio::PciTransport>> transports_;  // Destroyed before their devices.
 };

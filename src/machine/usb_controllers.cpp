@@ -33,8 +33,8 @@ usb::Xhci& UsbControllers::add(memory::GuestMemory& memory, bus::MessageSink& me
   return *controllers_.back();
 }
 
-Result<> UsbControllers::attach(size_t controller, const USBMassStorageDeviceConfiguration& device,
-                                UniqueFd image, const std::string& field) {
+Result<unsigned> UsbControllers::attach(size_t controller, const USBMassStorageDeviceConfiguration& device,
+                                        UniqueFd image, const std::string& field) {
   if (controller >= controllers_.size()) return no_controller(controller);
   const std::lock_guard lock(mutex_);
   if (plugged_.contains(device.uuid)) {
@@ -59,7 +59,7 @@ Result<> UsbControllers::attach(size_t controller, const USBMassStorageDeviceCon
     return fail(kUSBDeviceInitializationFailure, field, port.error().what, port.error().hint);
   }
   plugged_[device.uuid] = {.controller = controller, .port = *port};
-  return {};
+  return *port;
 }
 
 void UsbControllers::detach(size_t controller, const UUID& uuid, Completion<> completion) {

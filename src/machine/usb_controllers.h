@@ -22,9 +22,10 @@ class UsbControllers {
   size_t count() const { return controllers_.size(); }
   usb::Xhci& controller(size_t index) { return *controllers_[index]; }
 
-  // Before the machine runs, or while. `field` names the attachment in errors. Any thread.
-  Result<> attach(size_t controller, const USBMassStorageDeviceConfiguration& device, UniqueFd image,
-                  const std::string& field);
+  // Before the machine runs, or while; gives the number of its port, from 1. `field` names the attachment in
+  // errors. Any thread.
+  Result<unsigned> attach(size_t controller, const USBMassStorageDeviceConfiguration& device, UniqueFd image,
+                          const std::string& field);
   // `completion` is called once, on any thread, when the image is closed. Any thread.
   void detach(size_t controller, const UUID& uuid, Completion<> completion);
 

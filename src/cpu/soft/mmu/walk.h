@@ -11,7 +11,7 @@
 namespace alcove::cpu::soft {
 
 // What CPUID 80000008 reports.
-inline constexpr unsigned kPhysicalAddressBits = 46;
+inline constexpr unsigned kPhysicalAddressBits = 40;
 inline constexpr unsigned kLinearAddressBits = 48;
 
 inline bool is_canonical(uint64_t address) {
