@@ -8,6 +8,7 @@
 #include <new>
 
 #include "cpu/soft/x86/cpu.h"
+#include "cpu/soft/x86/debug.h"
 
 namespace alcove::cpu::soft {
 namespace {
@@ -179,6 +180,7 @@ void FlatMap::clear_all() {
 
 void FlatMap::release() {
   clear_all();
+  if (upper_view_) upper_view_->clear();
   if (windows_) windows_->release();
   for (Space& space : spaces_) {
     drop_tables(space, false);
@@ -204,6 +206,11 @@ void FlatMap::clear_upper() {
   clear_log(spaces_[0], upper_, true);
   clear_upper_local();
   upper_jumps_->clear();
+}
+
+void FlatMap::close_upper_view() {
+  upper_view_.reset();
+  clear_upper();
 }
 
 void FlatMap::forget_page(Space& space, Log& log, uint64_t page, bool upper) {
@@ -251,15 +258,29 @@ void FlatMap::add(uint64_t address, const std::byte* host, bool writable, bool l
   const bool upper = address >> 63;
   const uint64_t page = page_number(address);
   if (*read_word(space, page) != 0) return;
+  if (upper && upper_view_ && !(host = upper_view_->find(address, host))) return;
   note(space, !upper ? space.log : local ? upper_local_ : upper_, page, upper);
   set_words(space, page, reinterpret_cast<uint64_t>(host) - (address & kPageMask), writable);
 }
 
-void FlatMap::fill(const Cpu& cpu, uint64_t address) {
+std::byte* FlatMap::show(const Cpu& cpu, uint64_t page, const std::byte* host) {
+  if (!upper_view_ || has_upper_data_breakpoint(cpu)) return nullptr;
+  std::byte* const shown =
+      upper_view_->show({.cr0 = cpu.cr0, .cr3 = cpu.cr3, .cr4 = cpu.cr4, .efer = cpu.efer}, page, host);
+  // Words may lead where other pages are now.
+  if (upper_view_->take_displaced())
+    for (Log* const log : {&upper_, &upper_local_}) clear_log(spaces_[0], *log, true);
+  return shown;
+}
+
+bool FlatMap::fill(const Cpu& cpu, uint64_t address) {
   const TlbEntry& entry = cpu.tlb->entry(address);
   const unsigned half = address >> 63;
-  const uint64_t tag = (address & kPageMask) | cpu.tlb_generation[half];
-  if (entry.read_tag != tag) return;
+  const uint64_t linear = address & kPageMask, tag = linear | cpu.tlb_generation[half];
+  if (entry.read_tag != tag) return false;
+  const auto* host = reinterpret_cast<const std::byte*>(linear + entry.addend);
+  const std::byte* const shown = half == 1 ? show(cpu, linear, host) : nullptr;
+  if (shown) host = shown;
   Space& space = spaces_[current_];
   if (half == 0 && cpu.cpl != 3 && !(entry.physical & TlbEntry::kUser)) space.supervisor_pages = true;
   const uint64_t page = page_number(address);
@@ -274,7 +295,9 @@ void FlatMap::fill(const Cpu& cpu, uint64_t address) {
       if (shift > 21) log.large.insert((page >> 9) ^ 1);  // 4 MiB pages.
     }
   }
-  set_words(space, page, entry.addend, entry.write_tag == tag && !(entry.physical & TlbEntry::kReadOnly));
+  set_words(space, page, reinterpret_cast<uint64_t>(host) - linear,
+            entry.write_tag == tag && !(entry.physical & TlbEntry::kReadOnly));
+  return shown != nullptr;
 }
 
 void FlatMap::forbid_writes(const std::byte* host_page) {
@@ -287,6 +310,9 @@ void FlatMap::forbid_writes(const std::byte* host_page) {
   for (Space& space : spaces_) forbid(space, space.log);
   forbid(spaces_[0], upper_);
   forbid(spaces_[0], upper_local_);
+  if (upper_view_)
+    upper_view_->for_each_address(
+        host_page, [&](uint64_t address) { clear(write_word(spaces_[0], page_number(address))); });
   if (windows_) windows_->forbid_writes(host_page);
 }
 

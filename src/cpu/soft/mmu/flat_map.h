@@ -25,6 +25,7 @@
 #include <vector>
 
 #include "cpu/soft/mmu/jump_cache.h"
+#include "cpu/soft/mmu/upper_view.h"
 #include "cpu/soft/mmu/windows.h"
 
 namespace alcove::cpu::soft {
@@ -74,6 +75,14 @@ class FlatMap {
   Window* window() { return windows_ ? windows_->current() : nullptr; }
   // Gives the present address space one.
   bool open_window();
+  // Shows pages of the upper half (upper_view.h), if there is room. Whoever forgets pages of the map has the
+  // view flushed, too.
+  void allow_upper_view(const PhysicalMemory& physical, const memory::GuestMemory& memory) {
+    upper_view_ = UpperView::create(physical, memory);
+  }
+  UpperView* upper_view() { return upper_view_.get(); }
+  // Words of the upper half lead to the guest's memory itself from now on.
+  void close_upper_view();
 
   // The lower half is now the one of this number (Cpu::tlb_generation), by the page tables at `root`; an
   // unknown one begins empty.
@@ -93,8 +102,8 @@ class FlatMap {
   // Whether there is any such.
   bool supervisor_pages() const { return spaces_[current_].supervisor_pages; }
 
-  // Takes over what the processor's TLB knows of the page.
-  void fill(const Cpu& cpu, uint64_t address);
+  // Takes over what the processor's TLB knows of the page. True if UpperView has it now.
+  bool fill(const Cpu& cpu, uint64_t address);
   // The same of a page of 4 KiB that is not in the TLB, unless the map has it: of the lower half one that CPL
   // 3 may use; `local`: of the upper half, and not global.
   void add(uint64_t address, const std::byte* host, bool writable, bool local);
@@ -148,6 +157,7 @@ class FlatMap {
   static void drop_tables(const Space& space, bool upper);
   void clear_log(Space& space, Log& log, bool upper);
   void note(Space& space, Log& log, uint64_t page, bool upper);
+  std::byte* show(const Cpu& cpu, uint64_t page, const std::byte* host);
   static void set_words(const Space& space, uint64_t page, uint64_t addend, bool writable);
   void clear_lower(Space& space);
   void forget_foreign_jumps();
@@ -162,6 +172,7 @@ class FlatMap {
   // or user code of the upper.
   bool foreign_jumps_ = false;
   std::optional<Windows> windows_;
+  std::unique_ptr<UpperView> upper_view_;
 };
 
 }  // namespace alcove::cpu::soft

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 
+#include "cpu/soft/engine_attention.h"
 #include "cpu/soft/mmu/page_watch.h"
 #include "cpu/soft/x86/cpu.h"
 #include "cpu/soft/x86/debug.h"
@@ -14,6 +15,10 @@ constexpr uint64_t kCr4Pcide = 1u << 17;
 
 void clear(TlbEntry& entry) {
   entry.read_tag = entry.write_tag = ~uint64_t{0};
+}
+
+PagingMode mode_of(const Cpu& cpu) {
+  return {.cr0 = cpu.cr0, .cr3 = cpu.cr3, .cr4 = cpu.cr4, .efer = cpu.efer};
 }
 
 unsigned current_pcid(const Cpu& cpu) {
@@ -33,10 +38,13 @@ Mmu::Target Mmu::data(Cpu& cpu, Privilege privilege, uint64_t address, bool writ
   const AccessKind kind{.write = write,
                         .user = privilege == Privilege::user,
                         .user_pages = privilege == Privilege::supervisor_user_pages};
-  const PagingMode mode{.cr0 = cpu.cr0, .cr3 = cpu.cr3, .cr4 = cpu.cr4, .efer = cpu.efer};
+  const PagingMode mode = mode_of(cpu);
   const auto translation = walk(memory_, mode, address, kind);
   if (!translation) raise_page_fault(cpu, address, translation.error());
 
+  const unsigned half = address >> 63;
+  if (UpperView* const view = half == 1 ? upper_view() : nullptr; view && !view->claim(address))
+    cpu.attention.fetch_or(kCodeAttention, std::memory_order_relaxed);
   const PhysicalMemory::Page page = memory_.page(translation->physical);
   if (!page.host) return {.physical = translation->physical};
 
@@ -52,7 +60,6 @@ Mmu::Target Mmu::data(Cpu& cpu, Privilege privilege, uint64_t address, bool writ
   target.direct = may_write;
 
   if ((cpu.dr[7] & 0xff) && page_has_data_breakpoint(cpu, address)) return target;
-  const unsigned half = address >> 63;
   TlbEntry& entry = tlb(privilege).entry(address);
   const uint64_t tag = (address & kPageMask) | cpu.tlb_generation[half];
   entry.read_tag = tag;
@@ -96,8 +103,7 @@ void Mmu::fill_neighbours(const Neighbours& neighbours, uint64_t address) {
 
 Mmu::Target Mmu::fetch(Cpu& cpu, uint64_t address, uint64_t& page_size) {
   const AccessKind kind{.fetch = true, .user = cpu.cpl == 3};
-  const auto translation =
-      walk(memory_, {.cr0 = cpu.cr0, .cr3 = cpu.cr3, .cr4 = cpu.cr4, .efer = cpu.efer}, address, kind);
+  const auto translation = walk(memory_, mode_of(cpu), address, kind);
   if (!translation) raise_page_fault(cpu, address, translation.error());
   page_size = translation->page_size;
   if ((address >> 63) && !translation->global) upper_non_global_ = true;
@@ -140,8 +146,20 @@ void Mmu::new_upper_generation(Cpu& cpu) {
   upper_non_global_count_ = 0;
 }
 
+UpperView* Mmu::upper_view() const {
+  return flat_ ? flat_->upper_view() : nullptr;
+}
+
+void Mmu::flush_view(Cpu& cpu, void (UpperView::*flush)(const PagingMode&)) {
+  UpperView* const view = upper_view();
+  if (!view) return;
+  (view->*flush)(mode_of(cpu));
+  if (!view->pays()) cpu.attention.fetch_or(kCodeAttention, std::memory_order_relaxed);
+}
+
 void Mmu::forget_upper_non_global(Cpu& cpu) {
   if (flat_) flat_->clear_upper_local();
+  flush_view(cpu, &UpperView::flush_non_global);
   if (upper_non_global_) {
     new_upper_generation(cpu);
     return;
@@ -176,6 +194,9 @@ void Mmu::flush_all(Cpu& cpu) {
   forget_spaces(cpu);
   new_lower_generation(cpu);
   new_upper_generation(cpu);
+  // Pages with breakpoints must be looked up.
+  if (has_upper_data_breakpoint(cpu) && upper_view()) upper_view()->clear();
+  flush_view(cpu, &UpperView::flush);
   if (cpu.cr4 & kCr4Pcide) remember_space(current_pcid(cpu), cpu.tlb_generation[0]);
 }
 
@@ -216,8 +237,9 @@ void Mmu::switch_address_space(Cpu& cpu, bool keep) {
   remember_space(pcid, cpu.tlb_generation[0]);
 }
 
-void Mmu::flush_page(Cpu&, uint64_t address) {
+void Mmu::flush_page(Cpu& cpu, uint64_t address) {
   if (flat_) flat_->clear_page(address);
+  if (UpperView* const view = upper_view()) view->flush_page(mode_of(cpu), address);
   const Bounds& large = large_pages_[address >> 63];
   for (Tlb& tlb : tlbs_) {
     clear(tlb.entry(address));

@@ -71,6 +71,8 @@ class Mmu {
   void new_upper_generation(Cpu& cpu);
   void clear_tlbs();
   void forget_upper_non_global(Cpu& cpu);
+  UpperView* upper_view() const;
+  void flush_view(Cpu& cpu, void (UpperView::*flush)(const PagingMode&));
 
   struct AddressSpace {
     unsigned pcid = kNoPcid;

@@ -98,6 +98,12 @@ bool PhysicalMemory::is_plain(uint64_t address, uint64_t size) const {
   return false;
 }
 
+bool PhysicalMemory::is_ram(uint64_t address, uint64_t size) const {
+  return std::ranges::any_of(ranges_, [&](const Range& range) {
+    return address >= range.begin && address + size <= range.end && !range.read_only;
+  });
+}
+
 bool PhysicalMemory::after_write(PageState& state, uint64_t offset, uint64_t size) {
   // Orders the write before the look at code_lines: whoever decodes sets the lines first, then reads the
   // bytes.

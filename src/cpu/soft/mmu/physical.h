@@ -56,6 +56,8 @@ class PhysicalMemory final : public memory::WriteObserver {
 
   // Whether stores to all of this range may pass: RAM without code, of which no log is kept.
   bool is_plain(uint64_t address, uint64_t size) const;
+  // Whether all of this range is RAM that guests may write, whatever it holds.
+  bool is_ram(uint64_t address, uint64_t size) const;
 
   // To be called after bytes of a page were written by other means than a TLB's write tag. True if they held
   // decoded instructions, which are now invalid.

@@ -165,6 +165,14 @@ std::expected<Translation, uint32_t> walk_64bit(Walker& walker, uint64_t address
   }
 }
 
+uint64_t read_entry(const uint64_t* entry) {
+  return __atomic_load_n(entry, __ATOMIC_RELAXED);
+}
+
+bool in_use(uint64_t entry, const PagingMode& mode) {
+  return (entry & kPresent) && (entry & kAccessed) && !(entry & reserved_bits(mode, true));
+}
+
 }  // namespace
 
 std::expected<Translation, uint32_t> walk(PhysicalMemory& memory, const PagingMode& mode, uint64_t address,
@@ -189,10 +197,10 @@ std::expected<Translation, uint32_t> walk(PhysicalMemory& memory, const PagingMo
 Neighbours find_neighbours(const Translation::LastTable& table, const PagingMode& mode, uint64_t address) {
   Neighbours neighbours;
   if (!table.host) return neighbours;
-  const std::byte* const line = table.host + (address >> 12 & 0x1f8) * 8;
+  const auto* const line = reinterpret_cast<const uint64_t*>(table.host) + (address >> 12 & 0x1f8);
   for (size_t i = 0; i < neighbours.size(); ++i) {
-    const uint64_t entry = __atomic_load_n(reinterpret_cast<const uint64_t*>(line + 8 * i), __ATOMIC_RELAXED);
-    if (!(entry & kPresent) || !(entry & kAccessed) || (entry & reserved_bits(mode, true))) continue;
+    const uint64_t entry = read_entry(line + i);
+    if (!in_use(entry, mode)) continue;
     neighbours[i] = {.physical = entry & kAddress,
                      .present = true,
                      .user = table.user && (entry & kUser),
@@ -200,6 +208,58 @@ Neighbours find_neighbours(const Translation::LastTable& table, const PagingMode
                      .global = (entry & kGlobal) && (mode.cr4 & kCr4Pge)};
   }
   return neighbours;
+}
+
+bool TablePath::Entry::holds() const {
+  constexpr uint64_t kSame = kAddress | kPresent | kAccessed | kLarge | kGlobal;
+  return ((read_entry(host) ^ value) & kSame) == 0;
+}
+
+uint64_t TablePath::physical() const {
+  return leaf().value & kAddress & ~(page_size() - 1);
+}
+
+const uint64_t* first_table(const PhysicalMemory& memory, const PagingMode& mode) {
+  if (!(mode.cr0 & kCr0Pg) || !(mode.efer & kEferLma)) return nullptr;
+  return reinterpret_cast<const uint64_t*>(memory.page(mode.cr3 & kAddress).host);
+}
+
+bool has_globals(const PagingMode& mode) {
+  return mode.cr4 & kCr4Pge;
+}
+
+std::optional<TablePath> find_path(const PhysicalMemory& memory, const PagingMode& mode, uint64_t address) {
+  TablePath path;
+  const uint64_t* table = first_table(memory, mode);
+  for (unsigned shift = 39; table; shift -= 9) {
+    const uint64_t* const host = table + (address >> shift & 0x1ff);
+    const TablePath::Entry entry{.host = host, .value = read_entry(host)};
+    path.entries[path.count++] = entry;
+    if (!in_use(entry.value, mode)) return {};
+    if (shift == 12) return path;
+    if (entry.value & kLarge) {
+      if (shift == 39 || (entry.value & bits(shift - 1, 13))) return {};
+      return path;
+    }
+    table = reinterpret_cast<const uint64_t*>(memory.page(entry.value & kAddress).host);
+  }
+  return {};
+}
+
+std::optional<TablePath::Entry> beside(const TablePath& path, const PagingMode& mode, unsigned index) {
+  const auto place = reinterpret_cast<uintptr_t>(path.leaf().host) & ~(memory::kPageSize - 1);
+  const auto* const host = reinterpret_cast<const uint64_t*>(place) + index;
+  const TablePath::Entry entry{.host = host, .value = read_entry(host)};
+  if (!in_use(entry.value, mode)) return {};
+  return entry;
+}
+
+bool is_global(const TablePath::Entry& leaf) {
+  return leaf.value & kGlobal;
+}
+
+uint64_t physical_of(const TablePath::Entry& leaf) {
+  return leaf.value & kAddress;
 }
 
 }  // namespace alcove::cpu::soft

@@ -5,6 +5,7 @@
 #include <array>
 #include <cstdint>
 #include <expected>
+#include <optional>
 
 #include "cpu/soft/mmu/physical.h"
 
@@ -70,5 +71,33 @@ struct Neighbour {
 // a multiple of 32 KiB. `table`: of the walk for the address.
 using Neighbours = std::array<Neighbour, 8>;
 Neighbours find_neighbours(const Translation::LastTable& table, const PagingMode& mode, uint64_t address);
+
+// The entries of long mode's tables that lead to a page, from the PML4's on, as they were when they were
+// read.
+struct TablePath {
+  struct Entry {
+    const uint64_t* host = nullptr;
+    uint64_t value = 0;
+
+    // Whether it still says so: where it leads, that it has been used, and whether it is global.
+    bool holds() const;
+  };
+  std::array<Entry, 4> entries{};
+  unsigned count = 0;  // 4, or fewer to a large page.
+
+  const Entry& leaf() const { return entries[count - 1]; }
+  uint64_t page_size() const { return uint64_t{1} << (12 + 9 * (4 - count)); }
+  uint64_t physical() const;  // Of the page.
+};
+// The first table; null without long mode's paging.
+const uint64_t* first_table(const PhysicalMemory& memory, const PagingMode& mode);
+// Whether there are global pages (CR4.PGE).
+bool has_globals(const PagingMode& mode);
+// None unless a processor may have it in its TLB without a walk that changes anything.
+std::optional<TablePath> find_path(const PhysicalMemory& memory, const PagingMode& mode, uint64_t address);
+// Another entry of the leaf's table, of this index; null if it leads nowhere that one may read.
+std::optional<TablePath::Entry> beside(const TablePath& path, const PagingMode& mode, unsigned index);
+bool is_global(const TablePath::Entry& leaf);
+uint64_t physical_of(const TablePath::Entry& leaf);  // Of a page of 4 KiB.
 
 }  // namespace alcove::cpu::soft

@@ -17,11 +17,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <span>
-#include <unordered_map>
 
 #include "cpu/soft/mmu/jump_cache.h"
-#include "memory/guest_memory.h"
+#include "cpu/soft/mmu/page_view.h"
 
 namespace alcove::cpu::soft {
 
@@ -45,48 +43,17 @@ class Window {
   uint64_t base() const { return base_; }
   JumpCache& jumps() { return jumps_; }
 
-  // `size` is 4 KiB, or 2 MiB for a page that is contiguous in the host's memory, too, and may be written all
-  // over.
-  struct Page {
-    uint64_t address;
-    const std::byte* host;
-    bool writable;
-    uint64_t size;
-  };
-  static constexpr uint64_t kLargeSize = 2 << 20;
-  void map(const Page& page);
-  // Pages of 4 KiB, sorted by address.
-  void map(std::span<const Page> pages);
-
-  // Forgets the page, and all of the large page that it may be a part of.
-  void forget_page(uint64_t address);
-  // No store to this page of the host's memory passes any more. The processor stands still.
-  void forbid_writes(const std::byte* host_page);
-  void clear();
+  using Page = PageView::Page;
+  static constexpr uint64_t kLargeSize = PageView::kLargeSize;
+  PageView& pages() { return pages_; }
 
  private:
-  struct Mapped {
-    uint64_t address;
-    const std::byte* host;
-    bool writable;
-  };
-
   Window(uint64_t reserved, uint64_t base, const memory::GuestMemory& memory);
-  // False if the host refuses; everything is unmapped then.
-  bool map_run(uint64_t address, const std::byte* host, uint64_t size, bool writable);
-  void unmap(uint64_t address, uint64_t size);
-  void protect(uint64_t address, bool writable);
-  uint8_t* place(uint64_t address) const {
-    return reinterpret_cast<uint8_t*>(base_ + kOffset + (address & kMask));
-  }
-  bool has_room(size_t mappings);
 
   uint64_t reserved_;
   uint64_t base_;
-  const memory::GuestMemory& memory_;
+  PageView pages_;
   JumpCache jumps_;
-  std::unordered_map<uint64_t, Mapped> pages_, large_;  // By their number within the window.
-  size_t counted_ = 0;                                  // Of the process's mappings.
 };
 
 }  // namespace alcove::cpu::soft

@@ -65,7 +65,7 @@ class WindowTest : public ::testing::Test {
 
 TEST_F(WindowTest, ShowsTheGuestsPages) {
   EXPECT_FALSE(probe_.reads(at(kHigh)));
-  window_->map(page(kHigh, 2 * kPage, true));
+  window_->pages().map(page(kHigh, 2 * kPage, true));
   *at(kHigh + 5) = 7;
   EXPECT_EQ(std::to_integer<int>(host(2 * kPage)[5]), 7);
   EXPECT_FALSE(probe_.reads(at(kHigh + kPage)));
@@ -73,8 +73,8 @@ TEST_F(WindowTest, ShowsTheGuestsPages) {
 }
 
 TEST_F(WindowTest, NothingElseIsWithinReach) {
-  window_->map(page(0, 0, true));
-  window_->map(page(Window::kSize - kPage, 0, true));
+  window_->pages().map(page(0, 0, true));
+  window_->pages().map(page(Window::kSize - kPage, 0, true));
   EXPECT_TRUE(probe_.reads(at(0)));
   EXPECT_TRUE(probe_.reads(at(Window::kSize - 1)));
   for (const int64_t distance : {int64_t{1}, int64_t{Window::kReach}}) {
@@ -84,46 +84,46 @@ TEST_F(WindowTest, NothingElseIsWithinReach) {
 }
 
 TEST_F(WindowTest, KeepsStoresFromPages) {
-  window_->map(page(kHigh, 0, false));
+  window_->pages().map(page(kHigh, 0, false));
   EXPECT_TRUE(probe_.reads(at(kHigh)));
   EXPECT_FALSE(probe_.writes(at(kHigh)));
-  window_->map(page(kHigh, 0, true));
+  window_->pages().map(page(kHigh, 0, true));
   EXPECT_TRUE(probe_.writes(at(kHigh)));
-  window_->forbid_writes(host(kPage));
+  window_->pages().forbid_writes(host(kPage));
   EXPECT_TRUE(probe_.writes(at(kHigh)));
-  window_->forbid_writes(host(0));
+  window_->pages().forbid_writes(host(0));
   EXPECT_FALSE(probe_.writes(at(kHigh)));
   EXPECT_TRUE(probe_.reads(at(kHigh)));
 }
 
 TEST_F(WindowTest, APlaceIsTheLastOnes) {
   const uint64_t alias = kHigh - Window::kSize;
-  window_->map(page(kHigh, 0, true));
+  window_->pages().map(page(kHigh, 0, true));
   *at(kHigh) = 1;
-  window_->map(page(alias, kPage, true));
+  window_->pages().map(page(alias, kPage, true));
   EXPECT_EQ(*at(alias), 0);
   // The one that has lost its place has nothing to lose any more.
-  window_->forget_page(kHigh);
+  window_->pages().forget_page(kHigh);
   EXPECT_TRUE(probe_.reads(at(alias)));
-  window_->forget_page(alias);
+  window_->pages().forget_page(alias);
   EXPECT_FALSE(probe_.reads(at(alias)));
 }
 
 TEST_F(WindowTest, LargePagesComeAndGoAsOne) {
   const uint64_t address = kHigh & ~(Window::kLargeSize - 1);
-  window_->map(page(address + kPage, kPage, false));
-  window_->map({.address = address + 3 * kPage,
-                .host = host(Window::kLargeSize + 3 * kPage),
-                .writable = true,
-                .size = Window::kLargeSize});
+  window_->pages().map(page(address + kPage, kPage, false));
+  window_->pages().map({.address = address + 3 * kPage,
+                        .host = host(Window::kLargeSize + 3 * kPage),
+                        .writable = true,
+                        .size = Window::kLargeSize});
   *at(address) = 1;
   *at(address + Window::kLargeSize - 1) = 2;
   EXPECT_EQ(std::to_integer<int>(host(Window::kLargeSize)[0]), 1);
   // Code was found in a part of it.
-  window_->forbid_writes(host(Window::kLargeSize + kPage));
+  window_->pages().forbid_writes(host(Window::kLargeSize + kPage));
   EXPECT_FALSE(probe_.writes(at(address + kPage)));
   EXPECT_TRUE(probe_.writes(at(address + 2 * kPage)));
-  window_->forget_page(address + 9 * kPage);
+  window_->pages().forget_page(address + 9 * kPage);
   EXPECT_FALSE(probe_.reads(at(address)));
   EXPECT_FALSE(probe_.reads(at(address + kPage)));
 }
@@ -131,13 +131,13 @@ TEST_F(WindowTest, LargePagesComeAndGoAsOne) {
 TEST_F(WindowTest, MapsManyAndForgetsAll) {
   std::vector<Window::Page> pages;
   for (uint64_t i = 0; i < 64; ++i) pages.push_back(page(kHigh + i * kPage, i * kPage, i % 8 != 0));
-  window_->map(pages);
+  window_->pages().map(pages);
   EXPECT_FALSE(probe_.writes(at(kHigh)));
   EXPECT_TRUE(probe_.writes(at(kHigh + 63 * kPage)));
-  window_->forget_page(kHigh + kPage);
+  window_->pages().forget_page(kHigh + kPage);
   EXPECT_FALSE(probe_.reads(at(kHigh + kPage)));
   EXPECT_TRUE(probe_.reads(at(kHigh + 2 * kPage)));
-  window_->clear();
+  window_->pages().clear();
   for (const Window::Page& gone : pages) EXPECT_FALSE(probe_.reads(at(gone.address)));
 }
 

@@ -31,7 +31,7 @@ void Windows::select(uint64_t root, uint64_t generation) {
   if (current_->generation == generation) return;
   current_->generation = generation;
   const uint64_t begin = __rdtsc();
-  current_->window->clear();
+  current_->window->pages().clear();
   current_->window->jumps().clear();
   current_->misses += (__rdtsc() - begin) / kMissCost;
 }
@@ -78,14 +78,14 @@ bool Windows::open(std::span<const Window::Page> pages) {
   candidate(root_).ticks = 0;
   Owned* const owned = to_give();
   if (!owned) return false;
-  owned->window->clear();
+  owned->window->pages().clear();
   owned->window->jumps().clear();
   owned->root = root_;
   owned->generation = generation_;
   owned->last_used = ++uses_;
   owned->ticks = owned->misses = 0;
   current_ = owned;
-  owned->window->map(pages);
+  owned->window->pages().map(pages);
   return true;
 }
 
@@ -94,18 +94,18 @@ bool Windows::missed() {
   Candidate& loser = candidate(root_);
   loser.ticks = 0;
   loser.threshold = std::min(2 * loser.threshold, kLargestThreshold);
-  current_->window->clear();
+  current_->window->pages().clear();
   current_->root = kNobody;
   current_ = nullptr;
   return false;
 }
 
 void Windows::forbid_writes(const std::byte* host_page) {
-  for (const auto& owned : owned_) owned->window->forbid_writes(host_page);
+  for (const auto& owned : owned_) owned->window->pages().forbid_writes(host_page);
 }
 
 void Windows::forget_all_pages() {
-  for (const auto& owned : owned_) owned->window->clear();
+  for (const auto& owned : owned_) owned->window->pages().clear();
 }
 
 void Windows::remove_jumps(uint64_t offset, const uint8_t* code, std::optional<uint64_t> page) {

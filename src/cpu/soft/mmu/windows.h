@@ -37,7 +37,7 @@ class Windows {
   bool missed();
 
   void forget_page(uint64_t address) {
-    if (current_) current_->window->forget_page(address);
+    if (current_) current_->window->pages().forget_page(address);
   }
   void forbid_writes(const std::byte* host_page);
   void forget_all_pages();

@@ -23,6 +23,16 @@ constexpr size_t kTablesSize = 4 * kPage;
 
 }  // namespace
 
+Program in_upper_half(Program program) {
+  program.cpl = 0;
+  program.start |= kUpper;
+  for (uint64_t* const value : {&program.fs_base, &program.gs_base})
+    if (*value >= kBase && *value < kBase + kSize) *value |= kUpper;
+  for (uint64_t& value : program.gpr)
+    if (value >= kBase && value < kBase + kSize) value |= kUpper;
+  return program;
+}
+
 SequenceMachine::SequenceMachine(bool translated) : engine_(kBase, kSize) {
   std::fill_n(engine_.memory().begin() + (kCode - kBase), kCodeEnd - kCode, std::byte{kFiller});
   if (translated) works_ = engine_.enable_translator();
@@ -59,16 +69,22 @@ void SequenceMachine::make_page_tables() {
   map(kStack, kStackEnd, kWritable | kUser | kNoExecute);
 }
 
+void SequenceMachine::make_global() {
+  for (size_t at = kLastTable - kBase; at < kTablesSize; at += 8)
+    engine_.memory()[at + 1] |= std::byte{kGlobal >> 8};
+  flush_tlb(cpu(), true);
+}
+
 uint8_t SequenceMachine::upper_half_state() {
   return static_cast<uint8_t>(engine_.memory()[256 * 8]);
 }
 
 void SequenceMachine::load_code(const Program& program) {
-  engine_.write(program.start, program.code);
+  engine_.write(program.start & ~kUpper, program.code);
 }
 
 void SequenceMachine::unload_code(const Program& program) {
-  engine_.write(program.start, std::vector<uint8_t>(program.code.size(), kFiller));
+  engine_.write(program.start & ~kUpper, std::vector<uint8_t>(program.code.size(), kFiller));
 }
 
 void SequenceMachine::load_registers(const Program& program) {

@@ -39,6 +39,9 @@ struct Program {
   uint64_t fs_base = 0, gs_base = 0;
 };
 
+// The same with code and what registers point to in the upper half, as supervisors have it.
+Program in_upper_half(Program program);
+
 class SequenceMachine {
  public:
   explicit SequenceMachine(bool translated);
@@ -55,6 +58,8 @@ class SequenceMachine {
   void forget_addresses();
 
   std::vector<std::byte> save_memory() { return {engine_.memory().begin(), engine_.memory().end()}; }
+  // All pages become global.
+  void make_global();
   // All but the page tables.
   void restore_memory(const std::vector<std::byte>& saved);
 

@@ -68,7 +68,7 @@ void BlockEmitter::instructions(size_t count) {
     current_has_stub_ = handled_ = false;
     const Insn& insn = insn_at(current_);
     instruction(insn);
-    if (in_window()) update_reach(insn, plan_of(*insn.row));
+    if (in_window() || has_view()) update_reach(insn, plan_of(*insn.row));
     if (!current_has_stub_) continue;
     handlers_.back().resume = a_.size();
     handlers_.back().reach = reach_;

@@ -79,6 +79,7 @@ HostMemory BlockEmitter::look_up(HostRegister address, unsigned size, bool write
   const int32_t mask = block().mode.user ? ALCOVE_TRANSLATED(lower_pages).displacement
                                          : ALCOVE_TRANSLATED(all_pages).displacement;
   const bool live = flags_live();
+  clobber_both();
   std::optional<Assembler::Fixup> misaligned, aligned;
   if (size > 1) {
     if (live) {
@@ -120,7 +121,7 @@ HostMemory BlockEmitter::look_up(HostRegister address, unsigned size, bool write
 
 HostMemory BlockEmitter::memory_operand(const Insn& insn, unsigned size, bool write, Unaligned unaligned,
                                         bool word_needed) {
-  if (in_window()) return window_operand(insn, word_needed);
+  if (by_host_mmu(write)) return window_operand(insn, word_needed);
   const HostMemory operand = look_up(address(insn), size, write, unaligned);
   if (!word_needed) return operand;
   a_.lea(kAddress, operand);
@@ -128,7 +129,7 @@ HostMemory BlockEmitter::memory_operand(const Insn& insn, unsigned size, bool wr
 }
 
 HostMemory BlockEmitter::frame_operand(unsigned guest, int32_t displacement, bool write) {
-  if (in_window()) return window_at(guest, displacement, Scratch::word);
+  if (by_host_mmu(write)) return window_at(guest, displacement, Scratch::word);
   if (displacement == 0) return look_up(host(guest), 8, write);
   a_.lea(kAddress, {.base = host(guest), .displacement = displacement});
   return look_up(kAddress, 8, write);

@@ -1,7 +1,7 @@
 // Memory accesses by the host's MMU, in code for an address space with a window (mmu/window.h). An address is
 // brought into the window by its low bits alone: by AND, or by PEXT, which takes two cycles more, where the
 // flags are needed. The displacement may be added afterwards, as what it can reach around the window is not
-// mapped.
+// mapped. Code of CPL 0 reads so from an UpperView (mmu/upper_view.h), always by PEXT.
 #include <string_view>
 
 #include "cpu/soft/translator/emitter.h"
@@ -31,9 +31,23 @@ bool writes_named_only(const Insn& insn, const Plan& plan) {
   return true;
 }
 
+static_assert(Window::kReach == UpperView::kReach);
+
 }  // namespace
 
+bool BlockEmitter::by_host_mmu(bool write) const {
+  return in_window() ||
+         (!write && has_view() && !not_by_view_->contains(block().physical + insn_at(current_).offset));
+}
+
+// What bring_into_window() has made of an address, and a displacement.
+HostMemory BlockEmitter::shown(HostRegister scratch, int32_t displacement) const {
+  if (!in_window()) return {.base = scratch, .displacement = displacement};
+  return {.base = scratch, .displacement = Window::kOffset + displacement, .gs = true};
+}
+
 void BlockEmitter::bring_into_window(HostRegister scratch, HostRegister address, bool keep_flags) {
+  if (!in_window()) return a_.pext(scratch, address, ALCOVE_TRANSLATED(upper_view).displacement);
   const HostMemory mask = ALCOVE_TRANSLATED(window);
   const bool in_register = window_mask_ != kNoHostRegister;
   if (keep_flags)
@@ -48,7 +62,7 @@ HostMemory BlockEmitter::window_at(unsigned guest, int32_t displacement, Scratch
   for (const HostRegister scratch : {kAddress, kWord}) {
     const Reach& reach = reach_[scratch == kWord];
     if (reach.guest != guest || which == (scratch == kWord ? Scratch::address : Scratch::word)) continue;
-    return {.base = scratch, .displacement = Window::kOffset + reach.moved + displacement, .gs = true};
+    return shown(scratch, reach.moved + displacement);
   }
   // Frames keep RCX, as far as possible, and all else has RBP.
   const bool word = which == Scratch::word || (which == Scratch::either && (guest == rsp || guest == rbp));
@@ -58,7 +72,7 @@ HostMemory BlockEmitter::window_at(unsigned guest, int32_t displacement, Scratch
   else
     load_into_window(scratch, guest, 0);
   reach_[scratch == kWord] = {.guest = static_cast<uint8_t>(guest), .moved = 0};
-  return {.base = scratch, .displacement = Window::kOffset + displacement, .gs = true};
+  return shown(scratch, displacement);
 }
 
 HostMemory BlockEmitter::window_operand(const Insn& insn, bool word_needed) {
@@ -79,7 +93,7 @@ HostMemory BlockEmitter::window_operand(const Insn& insn, bool word_needed) {
   const HostRegister linear = address(insn);
   clobber(kAddress);
   bring_into_window(kAddress, linear, flags_live());
-  return {.base = kAddress, .displacement = Window::kOffset, .gs = true};
+  return shown(kAddress, 0);
 }
 
 void BlockEmitter::guest_moved(unsigned guest, int64_t by) {

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <unordered_set>
 #include <vector>
 
 #include "cpu/soft/code/block.h"
@@ -85,6 +86,10 @@ class BlockEmitter {
  public:
   explicit BlockEmitter(const CommonCode& common) : common_(common) {}
 
+  // Code of CPL 0 reads by UpperView from now on, but for the instructions at these physical addresses; null:
+  // it looks all memory up.
+  void read_upper_by_view(const std::unordered_set<uint64_t>* but) { not_by_view_ = but; }
+
   // Of blocks of one page and mode. They are entered by any of them. What is returned is right until the next
   // call.
   const Emitted& emit(const Assembler& assembler, std::span<Block* const> blocks, uint64_t page = kAnyPage);
@@ -132,13 +137,19 @@ class BlockEmitter {
   HostRegister host_or_load(unsigned guest, HostRegister scratch);
   void refuse_if(uint8_t condition);
 
-  // emit_window.cpp: code for an address space with a window (mmu/window.h). What RBP and RCX have of guest
-  // registers' values is used again while it is right.
+  // emit_window.cpp: code for an address space with a window (mmu/window.h), and what code of CPL 0 reads
+  // from an UpperView. What RBP and RCX have of guest registers' values is used again while it is right.
   struct Reach {
     uint8_t guest = kNoRegister;
     int32_t moved = 0;  // By how much the register has changed since.
   };
   bool in_window() const { return parts_[0].block->mode.window; }
+  // Whether what code of CPL 0 reads may be in an UpperView.
+  bool has_view() const { return not_by_view_ && parts_[0].block->mode.privileged; }
+  // Whether the current instruction makes such an access by the host's MMU.
+  bool by_host_mmu(bool write) const;
+  HostMemory shown(HostRegister scratch, int32_t displacement) const;
+  void bring_into_window(HostRegister scratch, HostRegister address, bool keep_flags);
   HostMemory window_operand(const Insn& insn, bool word_needed);
   enum class Scratch { either, address, word };
   HostMemory window_at(unsigned guest, int32_t displacement, Scratch scratch);
@@ -151,7 +162,6 @@ class BlockEmitter {
   void update_reach(const Insn& insn, const Plan& plan);
   void restore_reach(const std::array<Reach, 2>& reach);
   void load_into_window(HostRegister scratch, unsigned guest, int32_t moved);
-  void bring_into_window(HostRegister scratch, HostRegister address, bool keep_flags);
 
   // emit_plain.cpp
   void plain(const Insn& insn, const Plan& plan);
@@ -272,6 +282,7 @@ class BlockEmitter {
 
   Assembler a_{{}, nullptr};
   const CommonCode& common_;
+  const std::unordered_set<uint64_t>* not_by_view_ = nullptr;
   uint64_t page_ = kAnyPage;
   // What follows is of one unit; the vectors keep their memory for the next.
   void begin(const Assembler& assembler, std::span<Block* const> blocks, uint64_t page);

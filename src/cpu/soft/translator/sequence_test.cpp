@@ -123,9 +123,9 @@ Reference interpret(SequenceMachine& machine) {
   Cpu& cpu = machine.cpu();
   const std::byte* const memory = machine.engine().memory().data();
   for (unsigned step = 0; step < kMaximumSteps; ++step) {
-    if (cpu.rip >= kCode && cpu.rip < kCodeEnd) {
-      const uint64_t available = kCodeEnd - cpu.rip;
-      const auto* const bytes = reinterpret_cast<const uint8_t*>(memory + (cpu.rip - kBase));
+    if (const uint64_t rip = cpu.rip & ~kUpper; rip >= kCode && rip < kCodeEnd) {
+      const uint64_t available = kCodeEnd - rip;
+      const auto* const bytes = reinterpret_cast<const uint8_t*>(memory + (rip - kBase));
       Insn insn;
       std::array<uint64_t, 16> gpr;
       std::copy_n(cpu.gpr.begin(), 16, gpr.begin());
@@ -186,11 +186,22 @@ bool may_have_used_alias(SequenceMachine& machine, const std::optional<Fault>& f
                    (fault->vector == kPageFault && fault->address >= Window::kSize));
 }
 
-// Block by block and by tables of the address space, or in units and for CPL 3 by windows.
-class RandomSequences : public ::testing::TestWithParam<bool> {};
+// Likewise in the UpperView (mmu/upper_view.h), where 8 TiB count.
+bool may_have_used_upper_alias(const std::optional<Fault>& fault) {
+  if (!fault) return false;
+  if (fault->vector == kGeneralProtection || fault->vector == kStackFault) return true;
+  const uint64_t place = fault->address & (UpperView::kSize - 1);
+  return fault->vector == kPageFault && place + kPage >= kBase && place < kBase + kSize + kPage &&
+         (fault->address - kUpper) >= UpperView::kSize && fault->address >= UpperView::kSize;
+}
+
+// Block by block and by tables of the address space, in units and for CPL 3 by windows, or in units of CPL 0
+// in the upper half.
+enum class Means { tables, windows, upper_view };
+class RandomSequences : public ::testing::TestWithParam<Means> {};
 
 TEST_P(RandomSequences, EndAlike) {
-  const bool windows = GetParam();
+  const bool windows = GetParam() == Means::windows, upper = GetParam() == Means::upper_view;
   const uint64_t count = setting("ALCOVE_SEQUENCE_COUNT", kStandardCount);
   const uint64_t seed = setting("ALCOVE_SEQUENCE_SEED", kStandardSeed);
   SequenceMachine interpreter(false), translator(true);
@@ -199,13 +210,18 @@ TEST_P(RandomSequences, EndAlike) {
     translator.engine().open_windows();
     translator.engine().translate_units();
   }
+  if (upper) {
+    interpreter.make_global();
+    translator.make_global();
+    translator.engine().translate_units();
+  }
   SequenceGenerator generator(seed);
   Watchdog watchdog(translator.cpu());
   uint64_t compared = 0, ended = 0;
   unsigned reports = 0;
   bool discarded = false;
   for (uint64_t i = 1; i <= count && reports < kMaximumReports; ++i) {
-    const Program program = generator.generate();
+    const Program generated = generator.generate(), program = upper ? in_upper_half(generated) : generated;
     const bool in_window = windows && program.cpl == 3;
     if (i % 8 == 0 || discarded || in_window) {
       interpreter.forget_addresses();
@@ -216,6 +232,7 @@ TEST_P(RandomSequences, EndAlike) {
     const auto before = interpreter.save_memory();
     Reference reference = interpret(interpreter);
     if (in_window && may_have_used_alias(interpreter, reference.fault)) reference.usable = false;
+    if (upper && may_have_used_upper_alias(reference.fault)) reference.usable = false;
     discarded = !reference.usable;
     if (discarded) {
       interpreter.restore_memory(before);
@@ -253,15 +270,20 @@ TEST_P(RandomSequences, EndAlike) {
   }
   // Most programs are worth the comparison, and many come to their end.
   if (reports == 0) {
-    EXPECT_GT(compared, count / (windows ? 3 : 2));
+    EXPECT_GT(compared, count / (GetParam() == Means::tables ? 2 : 3));
     EXPECT_GT(ended, count / 20);
   }
   RecordProperty("compared", static_cast<int>(compared));
   fmt::print("{} compared, {} came to their end\n", compared, ended);
 }
 
-INSTANTIATE_TEST_SUITE_P(Translator, RandomSequences, ::testing::Bool(),
-                         [](const auto& parameter) { return parameter.param ? "Windows" : "Tables"; });
+std::string name_of(const ::testing::TestParamInfo<Means>& means) {
+  constexpr const char* kNames[] = {"Tables", "Windows", "UpperView"};
+  return kNames[static_cast<size_t>(means.param)];
+}
+
+INSTANTIATE_TEST_SUITE_P(Translator, RandomSequences,
+                         ::testing::Values(Means::tables, Means::windows, Means::upper_view), name_of);
 
 }  // namespace
 }  // namespace alcove::cpu::soft::testing

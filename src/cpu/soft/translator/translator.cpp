@@ -74,7 +74,11 @@ Translator::Translator(Engine& engine, const CpuMemory& memory, std::unique_ptr<
   alone_[1] = end_of_block();
   Cpu& cpu = engine_.cpu();
   cpu.translated.cpu = &cpu;
-  if (DebugSettings::get().windows) map_->allow_windows(memory, engine_.mmu().memory().memory());
+  if (DebugSettings::get().windows) {
+    map_->allow_windows(memory, engine_.mmu().memory().memory());
+    map_->allow_upper_view(engine_.mmu().memory(), engine_.mmu().memory().memory());
+  }
+  if (map_->upper_view()) cpu.translated.upper_view = map_->upper_view()->mask();
   engine_.mmu().set_flat_map(cpu, map_.get());
   install_fault_handler();
 }
@@ -115,6 +119,9 @@ void Translator::emit(std::span<Block* const> blocks) {
   if (code_->room().size() < BlockEmitter::bound(blocks.size(), instructions)) forget_all();
   const uint64_t page = place_for(*blocks[0]);
   const uint8_t* const begin = code_->next();
+  // Code of the lower half reads from there.
+  const bool upper = engine_.cpu().rip >> 63;
+  emitter_->read_upper_by_view(upper && map_->upper_view() ? &not_by_view_ : nullptr);
   const Emitted& emitted = emitter_->emit(Assembler(code_->room(), begin), blocks, page);
   code_->commit((emitted.size + 15) / 16 * 16);
   TranslatedUnit& unit = units_.emplace_back(TranslatedUnit{.begin = begin,
@@ -457,6 +464,9 @@ const uint8_t* Translator::execute(const HandlerSite& site) {
   call_handler(insn);
   if (in_window_) {
     if (refused && !fill_window(operand, kLargestAccess, stack)) return nullptr;
+  } else if (refused && map_->upper_view() && site.block->mode.privileged) {
+    if (!fill_view(site, operand, stack)) return nullptr;
+    if (!site.block->translation) return calm() ? go_on() : nullptr;
   } else {
     if (operand) map_->fill(cpu, operand);
     if (stack) map_->fill(cpu, stack);
@@ -493,6 +503,49 @@ bool Translator::fill_window(uint64_t operand, size_t size, uint64_t stack) {
   return true;
 }
 
+bool Translator::fill_view(const HandlerSite& site, uint64_t operand, uint64_t stack) {
+  if (log_) ++log_->counters.refused;
+  UpperView& view = *map_->upper_view();
+  const Cpu& cpu = engine_.cpu();
+  const uint64_t before = view.times_shown();
+  bool all = true;
+  for (const uint64_t address : {operand, stack}) {
+    if (address == 0) continue;
+    all &= map_->fill(cpu, address);
+    const uint64_t last = address + kLargestAccess - 1;
+    if ((address ^ last) >> 12) map_->fill(cpu, last);
+  }
+  view.refused();
+  if (!view.pays()) {
+    close_view();
+    return false;
+  }
+  if (!all || view.times_shown() == before) look_up(site);
+  return true;
+}
+
+// All of the page's, as any of it may be linked to the block's.
+void Translator::look_up(const HandlerSite& site) {
+  Block& block = const_cast<Block&>(*site.block);
+  not_by_view_.insert(block.physical + block.instructions()[site.insn].offset);
+  const auto it = pages_.find(block.state);
+  if (it == pages_.end()) return;
+  for (TranslatedBlock* translation : it->second) {
+    if (!translation->block) continue;
+    Block& again = *translation->block;
+    drop(*translation);
+    again.heat = Block::kHot - 1;
+  }
+  pages_.erase(it);
+  open_link_ = nullptr;
+}
+
+void Translator::close_view() {
+  map_->close_upper_view();
+  not_by_view_.clear();
+  forget_all();
+}
+
 void Translator::map_in_window(uint64_t address) {
   const Cpu& cpu = engine_.cpu();
   const TlbEntry& entry = cpu.tlb->entry(address);
@@ -507,7 +560,7 @@ void Translator::map_in_window(uint64_t address) {
   if (writable && (entry.physical & TlbEntry::kSizeBits) >= 21 &&
       engine_.mmu().memory().is_plain(large, Window::kLargeSize))
     page.size = Window::kLargeSize;
-  map_->window()->map(page);
+  map_->window()->pages().map(page);
 }
 
 const uint8_t* Translator::instead_of(const uint8_t* access) {
@@ -553,6 +606,7 @@ void Translator::drop_changed() {
     changed.swap(changed_);
     all_changed = std::exchange(all_changed_, false);
   }
+  if (map_->upper_view() && !map_->upper_view()->pays()) return close_view();
   if (all_changed) return forget_all();
   for (const PageState* page : changed) {
     const auto it = pages_.find(page);

@@ -18,6 +18,7 @@
 #include <optional>
 #include <string>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "cpu/soft/code/block.h"
@@ -138,6 +139,11 @@ class Translator {
   void account();
   // After the host refused an access in a window: false if the address space has none any more.
   bool fill_window(uint64_t operand, size_t size, uint64_t stack);
+  // The same of code of CPL 0, by the map and the UpperView. False if translations were forgotten for that.
+  bool fill_view(const HandlerSite& site, uint64_t operand, uint64_t stack);
+  // Translates anew what reads there, without the view.
+  void look_up(const HandlerSite& site);
+  void close_view();
   void map_in_window(uint64_t address);
 
   Engine& engine_;
@@ -148,6 +154,8 @@ class Translator {
   size_t common_size_ = 0;
   std::deque<TranslatedUnit> units_;  // In the order of their code.
   std::deque<TranslatedBlock> translations_;
+  // Instructions that read what UpperView can't have, by their physical addresses.
+  std::unordered_set<uint64_t> not_by_view_;
   std::vector<Emitted::Access> accesses_;  // Of all units in turn.
   std::unordered_map<const PageState*, std::vector<TranslatedBlock*>> pages_;
   // How often a page was found elsewhere in an address space with a window, by the window's number.

@@ -50,6 +50,14 @@ bool page_has_data_breakpoint(const Cpu& cpu, uint64_t linear_address) {
   return false;
 }
 
+bool has_upper_data_breakpoint(const Cpu& cpu) {
+  if (!(cpu.dr[7] & 0xff)) [[likely]]
+    return false;
+  for (unsigned i = 0; i < 4; ++i)
+    if (is_enabled(cpu, i) && is_data(type_of(cpu, i)) && cpu.dr[i] >> 63) return true;
+  return false;
+}
+
 void check_data_breakpoints(Cpu& cpu, uint64_t linear_address, size_t size, bool write) {
   if (!(cpu.dr[7] & 0xff)) [[likely]]
     return;

@@ -11,6 +11,8 @@ namespace alcove::cpu::soft {
 // Any data breakpoint enabled on that page: the TLB must not hold it, so that its accesses take the slow
 // path, which calls check_data_breakpoints(). The TLB is flushed when DR7 or an enabled address changes.
 bool page_has_data_breakpoint(const Cpu& cpu, uint64_t linear_address);
+// Any data breakpoint enabled in the upper half of the address space.
+bool has_upper_data_breakpoint(const Cpu& cpu);
 // Notes the breakpoints that the access hit in Cpu::pending_debug.
 void check_data_breakpoints(Cpu& cpu, uint64_t linear_address, size_t size, bool write);
 
