@@ -8,10 +8,12 @@ namespace alcove::cpu::soft {
 namespace {
 
 // In ticks of the TSC, of which a host has two to four in a nanosecond.
-constexpr uint64_t kMissCost = 25'000;         // Of a missing page.
+// Of a missing page. A quarter of what hosts with slow page faults take is not enough: the time that misses
+// take counts as the program's own, so that no number of them would close a window.
+constexpr uint64_t kMissCost = 60'000;
 constexpr uint64_t kGrace = 1000 * kMissCost;  // For misses in the beginning.
 // Of forgetting all pages, which are soon missed: processes that fork or unmap much do that often.
-constexpr uint64_t kFlushCost = 400 * kMissCost;
+constexpr uint64_t kFlushCost = 10'000'000;
 constexpr uint64_t kMemory = 100'000'000;
 constexpr uint64_t kLargestThreshold = 4'000'000'000;
 
