@@ -14,7 +14,8 @@ constexpr uint64_t kMissCost = 60'000;
 constexpr uint64_t kGrace = 1000 * kMissCost;  // For misses in the beginning.
 // Of forgetting all pages, which are soon missed: processes that fork or unmap much do that often.
 constexpr uint64_t kFlushCost = 10'000'000;
-constexpr uint64_t kMemory = 100'000'000;
+// Long enough for more misses than are excused in the beginning.
+constexpr uint64_t kMemory = 1'000'000'000;
 constexpr uint64_t kLargestThreshold = 4'000'000'000;
 
 }  // namespace
