@@ -18,6 +18,18 @@ constexpr std::string_view kKernel = "boot_loader.kernel";
 constexpr std::string_view kRamdisk = "boot_loader.initial_ramdisk";
 constexpr std::string_view kCommandLine = "boot_loader.command_line";
 
+// From there in the file to the guest's memory; the bytes.
+Result<Bytes> read_to(memory::GuestMemory& memory, uint64_t address, uint64_t size, int descriptor,
+                      std::string_view field, uint64_t offset) {
+  std::byte* const host = memory.host_range(address, size);
+  if (!host) return fail(ErrorCode::internal, std::string(field), "its place is not in memory");
+  memory::expect_use(memory, address, size);
+  const std::span<std::byte> bytes(host, size);
+  if (auto read = read_into(descriptor, field, bytes, offset); !read) return std::unexpected(read.error());
+  memory.mark_written(address, size);
+  return bytes;
+}
+
 // Out of whatever it is packed in. The head alone is read of what can be read to its place directly.
 struct KernelFile {
   std::vector<std::byte> bytes;
@@ -45,14 +57,13 @@ Result<KernelFile> read_kernel(int descriptor) {
 
 Result<> load_segment(memory::GuestMemory& memory, int descriptor, const KernelFile& kernel,
                       const Segment& segment) {
-  std::byte* const host = memory.host_range(segment.address, segment.size);
-  if (!host) return fail(ErrorCode::internal, std::string(kKernel), "a segment's place is not in memory");
+  if (segment.offset + segment.size > kernel.bytes.size()) {
+    const auto read = read_to(memory, segment.address, segment.size, descriptor, kKernel, segment.offset);
+    return read ? Result<>() : std::unexpected(read.error());
+  }
   memory::expect_use(memory, segment.address, segment.size);
-  if (segment.offset + segment.size <= kernel.bytes.size())
-    std::copy_n(kernel.bytes.begin() + static_cast<std::ptrdiff_t>(segment.offset), segment.size, host);
-  else if (auto read = read_into(descriptor, kKernel, {host, segment.size}, segment.offset); !read)
-    return read;
-  memory.mark_written(segment.address, segment.size);
+  if (!memory.write(segment.address, Bytes(kernel.bytes).subspan(segment.offset, segment.size)))
+    return fail(ErrorCode::internal, std::string(kKernel), "a segment's place is not in memory");
   return {};
 }
 
@@ -95,13 +106,9 @@ Result<RamdiskPlace> place_ramdisk(const memory::GuestMemory& memory, const Load
 }
 
 Result<> load_ramdisk(memory::GuestMemory& memory, int descriptor, const RamdiskPlace& place) {
-  std::byte* host = memory.host_range(place.address, place.size);
-  if (!host) return fail(ErrorCode::internal, std::string(kRamdisk), "its place is not in memory");
-  memory::expect_use(memory, place.address, place.size);
-  const std::span<std::byte> bytes(host, place.size);
-  if (auto read = read_into(descriptor, kRamdisk, bytes); !read) return read;
-  memory.mark_written(place.address, place.size);
-  if (is_bzimage(bytes) || is_elf(bytes)) {
+  const auto bytes = read_to(memory, place.address, place.size, descriptor, kRamdisk, 0);
+  if (!bytes) return std::unexpected(bytes.error());
+  if (is_bzimage(*bytes) || is_elf(*bytes)) {
     return fail(kInvalid, std::string(kRamdisk), "is a kernel or program, not an initial RAM disk");
   }
   return {};

@@ -1,12 +1,10 @@
 #include "memory/populator.h"
 
-#include <pthread.h>
-
 #include <algorithm>
-#include <csignal>
 #include <span>
 
 #include "memory/large_pages.h"
+#include "support/thread.h"
 
 namespace alcove::memory {
 
@@ -27,15 +25,7 @@ void Populator::ask(std::byte* host, std::byte* mirror) {
         std::ranges::find(open, host, &Wish::host) != open.end())
       return;
     wishes_[count_++] = {host, mirror};
-    if (!thread_.joinable()) {
-      // Signals are for the application's threads.
-      sigset_t all, before;
-      sigfillset(&all);
-      pthread_sigmask(SIG_SETMASK, &all, &before);
-      thread_ = std::thread([this] { run(); });
-      pthread_sigmask(SIG_SETMASK, &before, nullptr);
-      pthread_setname_np(thread_.native_handle(), "populator");
-    }
+    if (!thread_.joinable()) thread_ = start_thread("populator", [this] { run(); });
   }
   changed_.notify_all();
 }

@@ -9,8 +9,8 @@
 #include <filesystem>
 #include <thread>
 
+#include "support/thread.h"
 #include "view/server.h"
-#include "view/thread.h"
 
 namespace alcove {
 
@@ -120,7 +120,7 @@ Result<> RemoteView::Implementation::listen(const RemoteViewOptions& options) {
     server_ = view::make_rfb_server(loop_, subject_);
   }
   accept();
-  thread_ = view::start_thread("alcove-view", [this] { loop_.run(); });
+  thread_ = start_thread("alcove-view", [this] { loop_.run(); });
   return {};
 }
 

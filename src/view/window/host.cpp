@@ -5,7 +5,7 @@
 #include <boost/asio/write.hpp>
 #include <utility>
 
-#include "view/thread.h"
+#include "support/thread.h"
 
 namespace alcove::view::window {
 

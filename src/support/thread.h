@@ -1,4 +1,4 @@
-// Threads of views.
+// Threads beside the application's.
 #pragma once
 
 #include <pthread.h>
@@ -7,7 +7,7 @@
 #include <thread>
 #include <utility>
 
-namespace alcove::view {
+namespace alcove {
 
 // Signals are for the application's threads. `name`: at most 15 characters.
 template <class Function>
@@ -23,4 +23,4 @@ std::thread start_thread(const char* name, Function function) {
   return thread;
 }
 
-}  // namespace alcove::view
+}  // namespace alcove
