@@ -66,13 +66,14 @@ void FilledMemory::look_ahead(size_t used) {
   };
   std::byte* const next = large_page(begin_ + used);
   const auto offset = static_cast<size_t>(next - begin_);
-  enough_ = offset + kLargePageSize / 2;
   if (used + kLargePageSize / 2 < offset) {
     enough_ = offset - kLargePageSize / 2;
-  } else if (offset + kLargePageSize <= size_) {
-    next_ = next;
-    populator_.ask(next, mirror_ ? mirror_ + offset : nullptr);
+    return;
   }
+  enough_ = offset + kLargePageSize / 2;
+  if (offset + kLargePageSize > size_) return;
+  next_ = next;
+  populator_.ask(next, mirror_ ? mirror_ + offset : nullptr);
 }
 
 void FilledMemory::forget() {

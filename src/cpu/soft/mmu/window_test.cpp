@@ -57,6 +57,15 @@ class WindowTest : public ::testing::Test {
     return {.address = address, .host = host(physical), .writable = writable, .size = kPage};
   }
 
+  // An address space of `windows` gets one instead of window_.
+  void open_at_once(Windows& windows) {
+    window_.reset();
+    windows.open_after(0);
+    windows.select(0x1000, 1);
+    EXPECT_TRUE(windows.ran(1));
+    ASSERT_TRUE(windows.open({}));
+  }
+
   CpuMemory cpu_;
   std::optional<memory::GuestMemory> memory_;
   std::unique_ptr<Window> window_;
@@ -187,12 +196,8 @@ TEST_F(WindowTest, ProcessesThatForgetTheirPagesEarnThemLater) {
 }
 
 TEST_F(WindowTest, LongWorkInThePastDoesNotPayForMisses) {
-  window_.reset();
   Windows windows(cpu_, *memory_);
-  windows.open_after(0);
-  windows.select(0x1000, 1);
-  EXPECT_TRUE(windows.ran(1));
-  ASSERT_TRUE(windows.open({}));
+  open_at_once(windows);
   for (int i = 0; i < 10'000; ++i) EXPECT_FALSE(windows.ran(1'000'000));
   unsigned misses = 0;
   while (windows.missed()) ASSERT_LT(++misses, 5200u);
@@ -201,12 +206,8 @@ TEST_F(WindowTest, LongWorkInThePastDoesNotPayForMisses) {
 
 // The time that they take counts as the program's own.
 TEST_F(WindowTest, MissesDoNotPayForThemselves) {
-  window_.reset();
   Windows windows(cpu_, *memory_);
-  windows.open_after(0);
-  windows.select(0x1000, 1);
-  EXPECT_TRUE(windows.ran(1));
-  ASSERT_TRUE(windows.open({}));
+  open_at_once(windows);
   unsigned misses = 0;
   do {
     windows.ran(150'000);

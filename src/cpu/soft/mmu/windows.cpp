@@ -8,8 +8,10 @@ namespace alcove::cpu::soft {
 namespace {
 
 // In ticks of the TSC, of which a host has two to four in a nanosecond.
-// Of a missing page. A quarter of what hosts with slow page faults take is not enough: the time that misses
-// take counts as the program's own, so that no number of them would close a window.
+
+// Of a missing page. The time that it really takes counts as the program's own, a quarter of which pays for
+// misses: were this less than that quarter, where page faults are slow, no number of them would close a
+// window.
 constexpr uint64_t kMissCost = 60'000;
 constexpr uint64_t kGrace = 1000 * kMissCost;  // For misses in the beginning.
 // Of forgetting all pages, which are soon missed: processes that fork or unmap much do that often.
