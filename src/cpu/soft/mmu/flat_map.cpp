@@ -15,6 +15,8 @@ namespace {
 
 constexpr uint64_t kPages = uint64_t{1} << 36, kHalf = kPages / 2;
 constexpr size_t kTable = kPages * 8;
+// What all address spaces share between the Cpu and the words: jump cache and places.
+constexpr size_t kShared = FlatMap::kReadOffset - FlatMap::kUpperJumps;
 constexpr size_t kSpace = 2 * kTable + FlatMap::kReadOffset, kLargePage = 2 << 20;
 // More words than this are cleared by giving the tables' memory back.
 constexpr size_t kLogLimit = 1 << 15;
@@ -88,7 +90,7 @@ std::unique_ptr<FlatMap> FlatMap::create(const CpuMemory& cpu, unsigned spaces) 
   std::unique_ptr<FlatMap> map(new FlatMap);
   const int upper = memfd_create("alcove-upper-half", MFD_CLOEXEC);
   if (upper < 0) return nullptr;
-  bool done = ftruncate(upper, static_cast<off_t>(kTable + JumpCache::size(JumpCache::kUpperBits))) == 0;
+  bool done = ftruncate(upper, static_cast<off_t>(kTable + kShared)) == 0;
   for (unsigned i = 0; done && i < spaces; ++i) {
     void* memory = reserve();
     if (memory == MAP_FAILED) {
@@ -104,15 +106,19 @@ std::unique_ptr<FlatMap> FlatMap::create(const CpuMemory& cpu, unsigned spaces) 
               .log = {},
               .jumps = JumpCache(base + kLowerJumps, JumpCache::kLowerBits, base + kLowerReturns)});
     done = map_at(space.base, CpuMemory::size(), cpu.file(), 0) &&
-           map_at(space.base + FlatMap::kUpperJumps, JumpCache::size(JumpCache::kUpperBits), upper, kTable) &&
+           map_at(space.base + FlatMap::kUpperJumps, kShared, upper, kTable) &&
            map_at(space.base - kTable, kTable / 2, upper, 0) &&
            map_at(space.base + kReadOffset + kTable / 2, kTable / 2, upper, kTable / 2);
-    if (done) use_large_pages(space.base + FlatMap::kUpperJumps, JumpCache::size(JumpCache::kUpperBits));
+    if (done) {
+      use_large_pages(space.base + FlatMap::kUpperJumps, size_t{16} << JumpCache::kUpperBits);
+      use_large_pages(space.base + FlatMap::places_at(false), 2 * CodePlaces::kSize);
+    }
   }
   close(upper);
   if (!done) return nullptr;
   const uint64_t first = map->spaces_[0].base;
   map->upper_jumps_.emplace(first + kUpperJumps, JumpCache::kUpperBits, first + kUpperReturns);
+  for (const bool user : {false, true}) map->places_.emplace_back(first + places_at(user));
   return map;
 }
 
@@ -140,6 +146,7 @@ void FlatMap::clear_log(Space& space, Log& log, bool upper) {
   log.pages.clear();
   log.large.clear();
   log.huge.clear();
+  log.writable.reset();
 }
 
 void FlatMap::clear_lower(Space& space) {
@@ -192,9 +199,9 @@ void FlatMap::release() {
   drop_tables(spaces_[0], true);
   upper_.forget_parts();
   upper_local_.forget_parts();
-  madvise(reinterpret_cast<void*>(spaces_[0].base + kUpperJumps), JumpCache::size(JumpCache::kUpperBits),
-          MADV_REMOVE);
+  madvise(reinterpret_cast<void*>(spaces_[0].base + kUpperJumps), kShared, MADV_REMOVE);
   upper_jumps_->renew();
+  for (CodePlaces& places : places_) places.renew();
 }
 
 void FlatMap::clear_upper_local() {
@@ -245,12 +252,15 @@ void FlatMap::note(Space& space, Log& log, uint64_t page, bool upper) {
   if (log.last_part != page >> 9) log.parts.insert(log.last_part = page >> 9);
 }
 
-void FlatMap::set_words(const Space& space, uint64_t page, uint64_t addend, bool writable) {
-  *read_word(space, page) = addend + 1;
-  if (writable)
-    *write_word(space, page) = addend + 1;
-  else
+void FlatMap::set_words(const Space& space, Log& log, uint64_t page, const std::byte* host, bool writable) {
+  const uint64_t word = reinterpret_cast<uint64_t>(host) - address_of(page) + 1;
+  *read_word(space, page) = word;
+  if (writable) {
+    *write_word(space, page) = word;
+    log.writable.set(hash(host));
+  } else {
     clear(write_word(space, page));
+  }
 }
 
 void FlatMap::add(uint64_t address, const std::byte* host, bool writable, bool local) {
@@ -259,8 +269,9 @@ void FlatMap::add(uint64_t address, const std::byte* host, bool writable, bool l
   const uint64_t page = page_number(address);
   if (*read_word(space, page) != 0) return;
   if (upper && upper_view_ && !(host = upper_view_->find(address, host))) return;
-  note(space, !upper ? space.log : local ? upper_local_ : upper_, page, upper);
-  set_words(space, page, reinterpret_cast<uint64_t>(host) - (address & kPageMask), writable);
+  Log& log = !upper ? space.log : local ? upper_local_ : upper_;
+  note(space, log, page, upper);
+  set_words(space, log, page, host, writable);
 }
 
 std::byte* FlatMap::show(const Cpu& cpu, uint64_t page, const std::byte* host) {
@@ -295,13 +306,13 @@ bool FlatMap::fill(const Cpu& cpu, uint64_t address) {
       if (shift > 21) log.large.insert((page >> 9) ^ 1);  // 4 MiB pages.
     }
   }
-  set_words(space, page, reinterpret_cast<uint64_t>(host) - linear,
-            entry.write_tag == tag && !(entry.physical & TlbEntry::kReadOnly));
+  set_words(space, log, page, host, entry.write_tag == tag && !(entry.physical & TlbEntry::kReadOnly));
   return shown != nullptr;
 }
 
 void FlatMap::forbid_writes(const std::byte* host_page) {
   const auto forbid = [&](Space& space, const Log& log) {
+    if (!log.writable.test(hash(host_page))) return;
     for (const uint64_t page : log.pages) {
       uint64_t* const word = write_word(space, page);
       if (*word != 0 && *word - 1 + address_of(page) == reinterpret_cast<uint64_t>(host_page)) *word = 0;
@@ -349,6 +360,11 @@ void FlatMap::forget_foreign_jumps() {
 void FlatMap::add_jump(bool upper, uint64_t address, const uint8_t* code) {
   note_code(!upper, address);
   (upper ? *upper_jumps_ : spaces_[current_].jumps).add(address, code);
+}
+
+void FlatMap::add_place(bool user, uint64_t address, uint64_t physical, const uint8_t* code) {
+  (user ? spaces_[current_].jumps : *upper_jumps_).add_page(address, physical);
+  places_[user].add(physical, code);
 }
 
 void FlatMap::remove_jumps(uint64_t offset, const uint8_t* code, std::optional<uint64_t> page) {

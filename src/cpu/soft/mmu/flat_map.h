@@ -8,8 +8,8 @@
 //
 //   base - 512 GiB  words for writing, the one of page number n at base - 8 * (n + 1)
 //   base            Cpu
-//   base + 64 KiB   jump caches: of the lower half, one each; of the upper half, shared
-//   base + 8 MiB    words for reading, at base + 8 MiB + 8 * n
+//   base + 64 KiB   jump caches: of the lower half, one each; of the upper half, shared; CodePlaces, shared
+//   base + 10 MiB   words for reading, at base + 10 MiB + 8 * n
 //
 // n is the number of the page in 48 bits of address. Code of CPL 3 forms it from 47 bits, so it never finds a
 // word of the upper half; what an address has beyond these bits is in the sum with the word, too, which is
@@ -17,6 +17,7 @@
 #pragma once
 
 #include <array>
+#include <bitset>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -24,6 +25,7 @@
 #include <unordered_set>
 #include <vector>
 
+#include "cpu/soft/mmu/code_places.h"
 #include "cpu/soft/mmu/jump_cache.h"
 #include "cpu/soft/mmu/upper_view.h"
 #include "cpu/soft/mmu/windows.h"
@@ -51,12 +53,17 @@ class CpuMemory {
 
 class FlatMap {
  public:
-  static constexpr int32_t kReadOffset = 8 << 20;
+  static constexpr int32_t kReadOffset = 10 << 20;
   static constexpr int32_t kLowerJumps = 1 << 16, kUpperJumps = 1 << 21;  // JumpCaches.
   // Their ReturnStacks; the upper one's is in the first address space only.
   static constexpr int32_t kLowerReturns = kLowerJumps + JumpCache::size(JumpCache::kLowerBits),
                            kUpperReturns = kLowerReturns + ReturnStack::kMemory;
   static_assert(kUpperReturns + ReturnStack::kMemory <= kUpperJumps);
+  // CodePlaces of code that is not for a window, by whether it is of CPL 3.
+  static constexpr int32_t places_at(bool user) {
+    return kReadOffset - static_cast<int32_t>((2 - user) * CodePlaces::kSize);
+  }
+  static_assert(kUpperJumps + JumpCache::size(JumpCache::kUpperBits) <= kReadOffset - 2 * CodePlaces::kSize);
 
   // Null where the host does not give the address space.
   static std::unique_ptr<FlatMap> create(const CpuMemory& cpu, unsigned spaces);
@@ -117,6 +124,9 @@ class FlatMap {
   // Code of that privilege runs there.
   void note_code(bool user, uint64_t address) { foreign_jumps_ |= user != (address >> 63 == 0); }
   void add_jump(bool upper, uint64_t address, const uint8_t* code);
+  // Code there is of this physical address, and so it may be elsewhere.
+  void add_place(bool user, uint64_t address, uint64_t physical, const uint8_t* code);
+  CodePlaces& places(bool user) { return places_[user]; }
   // Forgets the ways to this code, whose address is a multiple of 4 KiB plus `offset`; in all address spaces.
   // `page`: of code for windows, where it is.
   void remove_jumps(uint64_t offset, const uint8_t* code, std::optional<uint64_t> page = {});
@@ -133,6 +143,8 @@ class FlatMap {
     // Numbers of the parts of 4 KiB that the tables consist of: those that the host has memory for.
     std::unordered_set<uint64_t> parts;
     uint64_t last_part = ~uint64_t{0};  // That was inserted.
+    // Hashes of the host's pages that the words for writing may lead to.
+    std::bitset<1 << 16> writable;
     void forget_parts() {
       parts.clear();
       last_part = ~uint64_t{0};
@@ -158,7 +170,10 @@ class FlatMap {
   void clear_log(Space& space, Log& log, bool upper);
   void note(Space& space, Log& log, uint64_t page, bool upper);
   std::byte* show(const Cpu& cpu, uint64_t page, const std::byte* host);
-  static void set_words(const Space& space, uint64_t page, uint64_t addend, bool writable);
+  static void set_words(const Space& space, Log& log, uint64_t page, const std::byte* host, bool writable);
+  static size_t hash(const std::byte* host_page) {
+    return (reinterpret_cast<uint64_t>(host_page) >> 12) % decltype(Log::writable)().size();
+  }
   void clear_lower(Space& space);
   void forget_foreign_jumps();
   void forget_page(Space& space, Log& log, uint64_t page, bool upper);
@@ -168,6 +183,7 @@ class FlatMap {
   uint64_t uses_ = 0;
   Log upper_, upper_local_;  // Global pages, and others.
   std::optional<JumpCache> upper_jumps_;
+  std::vector<CodePlaces> places_;  // By whether of CPL 3.
   // Some jumps are of the other half than the jump cache that they are in: supervisor code of the lower half,
   // or user code of the upper.
   bool foreign_jumps_ = false;

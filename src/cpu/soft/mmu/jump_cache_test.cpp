@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <optional>
 #include <vector>
 
 #include "cpu/soft/testing/pages.h"
@@ -59,6 +60,34 @@ TEST_F(JumpCacheTest, ForgetsAPageAndWhatCrossesIntoIt) {
   EXPECT_EQ(find(0x1ff1), nullptr);
   EXPECT_EQ(find(0x1fff), nullptr);
   EXPECT_EQ(find(0x3000), code(0x3000));
+}
+
+TEST_F(JumpCacheTest, KnowsPagesUntilTheyAreForgotten) {
+  // As translated code looks it up.
+  const auto& rest = *reinterpret_cast<const JumpCache::Rest*>(reinterpret_cast<const char*>(words_.data()) +
+                                                               cache_.rest(kBits));
+  const auto find_page = [&](uint64_t address) -> std::optional<uint64_t> {
+    const uint64_t number = address >> 12;
+    if (rest.page_tags[number % JumpCache::kPages] + number != 0) return {};
+    return rest.physical_pages[number % JumpCache::kPages];
+  };
+  EXPECT_EQ(find_page(0), std::nullopt);
+  EXPECT_EQ(find_page(0xffff'ffff'ffff'f000), std::nullopt);
+  for (const uint64_t address : {0x40'1234ul, 0x40'2234ul, 0x234ul}) cache_.add(address, code(1));
+  cache_.add_page(0x40'1234, 0x7234);
+  cache_.add_page(0x40'2234, 0x8234);
+  cache_.add_page(0x234, 0x9234);
+  EXPECT_EQ(find_page(0x40'1fff), 0x7000u);
+  EXPECT_EQ(find_page(0x40'2000), 0x8000u);
+  EXPECT_EQ(find_page(0), 0x9000u);
+  EXPECT_EQ(find_page(0x50'1000), std::nullopt);
+  cache_.clear_page(0x40'1000);
+  EXPECT_EQ(find_page(0x40'1000), std::nullopt);
+  EXPECT_EQ(find_page(0x40'2000), 0x8000u);
+  cache_.clear_page(0);
+  EXPECT_EQ(find_page(0), std::nullopt);
+  cache_.clear();
+  EXPECT_EQ(find_page(0x40'2000), std::nullopt);
 }
 
 TEST_F(JumpCacheTest, ClearsAlsoWhatItCannotList) {

@@ -167,6 +167,46 @@ TEST_F(CodeChange, AnotherAddressSpaceHasOtherCodeAtTheSamePlace) {
   }
 }
 
+// What was run in one address space is found by its physical address in the others.
+TEST_F(CodeChange, AnotherAddressSpaceRunsTheSamePages) {
+  const auto returns = [&](uint64_t at, uint8_t value) { put(at, {0xb0, value, kEnd}); };  // mov al, value
+  put(kBase, {0xff, 0xe3});                                                                // jmp rbx
+  for (const uint64_t page : {0x1000, 0x2000})
+    for (uint8_t i = 0; i < 4; ++i) returns(kBase + page + i * 0x40u, static_cast<uint8_t>(page >> 8 | i));
+  make_tables(kTables, kBase, kP | kW | kU);
+  make_tables(kOtherTables, kBase, kP | kW | kU);
+  const auto expect = [&](uint64_t address, uint8_t value) {
+    cpu.gpr[rbx] = address;
+    EXPECT_EQ(run(0), address + 2);
+    EXPECT_EQ(cpu.gpr[rax] & 0xff, value) << std::hex << address;
+  };
+  const auto expect_all = [&](uint64_t page, uint64_t holds) {
+    for (uint8_t i = 0; i < 4; ++i) expect(page + i * 0x40u, static_cast<uint8_t>(holds >> 8 | i));
+  };
+  for (const uint8_t cpl : {0, 3}) {
+    cpu.cpl = cpl;
+    for (int again = 0; again < 3; ++again) {
+      page_with(kTables);
+      expect_all(0x1000, 0x1000);
+      expect_all(0x2000, 0x2000);
+    }
+    page_with(kOtherTables);
+    expect_all(0x1000, 0x1000);
+    // Other code at the same place,
+    returns(kBase + 0x1080, 0x55);
+    expect(0x1080, 0x55);
+    returns(kBase + 0x1080, 0x12);
+    expect(0x1080, 0x12);
+    // and the other page's.
+    put64(kOtherTables + 0x3000 + 8, (kBase + 0x2000) | kP | kW | kU);
+    flush_page(cpu, 0x1000);
+    expect_all(0x1000, 0x2000);
+    put64(kOtherTables + 0x3000 + 8, (kBase + 0x1000) | kP | kW | kU);
+    flush_page(cpu, 0x1000);
+    expect_all(0x1000, 0x1000);
+  }
+}
+
 TEST_F(CodeChange, APageIsMappedElsewhereAfterInvlpg) {
   put(kBase, {0x68, 0x00, 0x10, 0, 0, 0xc3});
   put(kBase + 0x1000, {0xb0, 0x01, kEnd});

@@ -1,5 +1,6 @@
 #include "cpu/soft/translator/common_code.h"
 
+#include "cpu/soft/translator/jump_lookup.h"
 #include "cpu/soft/x86/host_features.h"
 
 namespace alcove::cpu::soft {
@@ -71,20 +72,13 @@ void leave_returns(Assembler& a) {
 
 // Where a return leads whose place on the ReturnStack is another's; the linear address is in RBP.
 void look_up_return(Assembler& a, const CommonCode& code, bool user) {
-  const int32_t tags = user ? FlatMap::kLowerJumps : FlatMap::kUpperJumps;
-  const unsigned bits = user ? JumpCache::kLowerBits : JumpCache::kUpperBits;
-  const auto index = [&] {
-    if (user)
-      a.op({.opcode = 0xb7, .map = 1}, kWord, kAddress);  // MOVZX
-    else
-      a.pext(kWord, kAddress, ALCOVE_TRANSLATED(upper_jump).displacement);
-  };
-  index();
-  a.load(kWord, {.index = kWord, .scale = 3, .displacement = tags, .gs = true});
-  a.lea(kWord, {.base = kWord, .index = kAddress});
+  const JumpLookup jumps(user);
+  const Assembler::Fixup known = jumps.find(a);
+  a.call(code.find_place[user]);
   const Assembler::Fixup found = a.jump_rcx_zero();
   a.load(kWord, ALCOVE_TRANSLATED(return_site));
   a.jump(code.leave);
+  a.bind(known);
   a.bind(found);
   // Returns can be all that a loop is made of.
   a.load32(kWord, ALCOVE_CPU_MEMBER(attention));
@@ -92,8 +86,92 @@ void look_up_return(Assembler& a, const CommonCode& code, bool user) {
   a.move_immediate(kWord, kNoLink);
   a.jump(code.leave);
   a.bind(calm);
-  index();
-  a.jump_memory({.index = kWord, .scale = 3, .displacement = tags + JumpCache::codes(bits), .gs = true});
+  a.jump_memory(jumps.found(a));
+}
+
+// See CommonCode. Changes no flags.
+const uint8_t* find_place(Assembler& a, bool user) {
+  using Rest = JumpCache::Rest;
+  const JumpLookup jumps(user);
+  const int32_t rest = jumps.rest();
+  const auto by_word = [](HostRegister index, size_t displacement, uint8_t scale = 3) {
+    return HostMemory{
+        .index = index, .scale = scale, .displacement = static_cast<int32_t>(displacement), .gs = true};
+  };
+  constexpr HostRegister kA = kHostRax, kD = kHostRdx;
+  const size_t kept = offsetof(TranslatedState, kept);
+
+  a.align(16);
+  const uint8_t* const begin = a.address();
+  a.store(translated_slot(kept), kA);
+  a.store(translated_slot(kept + 8), kD);
+  // The page,
+  a.pext(kWord, kAddress, ALCOVE_TRANSLATED(page_index).displacement);
+  a.pext(kA, kAddress, ALCOVE_TRANSLATED(page_number).displacement);
+  a.load(kD, by_word(kWord, static_cast<size_t>(rest) + offsetof(Rest, page_tags)));
+  a.lea(kD, {.base = kD, .index = kA});
+  a.load(kA, by_word(kWord, static_cast<size_t>(rest) + offsetof(Rest, physical_pages)));
+  a.move(kWord, kD);
+  const Assembler::Fixup known = a.jump_rcx_zero();
+  const Assembler::Fixup unknown_page = a.jump_short();
+  a.bind(known);
+  // what lies there in physical memory,
+  a.pext(kD, kAddress, ALCOVE_TRANSLATED(in_page).displacement);
+  a.lea(kA, {.base = kA, .index = kD});
+  static_assert(CodePlaces::kBits == 16 && sizeof(CodePlaces::Entry) == 16);
+  a.op({.opcode = 0xb7, .map = 1}, kWord, kA);  // MOVZX
+  a.lea(kWord, {.base = kWord, .index = kWord});
+  const auto places = static_cast<size_t>(FlatMap::places_at(user));
+  a.load(kD, by_word(kWord, places + offsetof(CodePlaces::Entry, tag)));
+  a.lea(kD, {.base = kD, .index = kA});
+  a.load(kA, by_word(kWord, places + offsetof(CodePlaces::Entry, code)));
+  a.move(kWord, kD);
+  const Assembler::Fixup found = a.jump_rcx_zero();
+  a.bind(unknown_page);
+  a.load(kA, translated_slot(kept));
+  a.load(kD, translated_slot(kept + 8));
+  a.return_near();
+  // and into the jump cache with it, as JumpCache::add() does.
+  a.bind(found);
+  jumps.index(a);
+  a.store(jumps.code(), kA);
+  a.move(kA, kAddress);
+  a.op({.opcode = 0xf7, .wide = true}, 2, kA);  // NOT
+  a.lea(kA, {.base = kA, .displacement = 1});
+  a.store(jumps.tag(), kA);
+  const HostMemory count = gs_memory(rest + static_cast<int32_t>(offsetof(Rest, log_count)));
+  a.load(kA, count);
+  a.pext(kD, kA, ALCOVE_TRANSLATED(jump_log).displacement);
+  a.op({.opcode = 0x89}, kWord, by_word(kD, static_cast<size_t>(rest) + offsetof(Rest, log), 2));  // MOV
+  a.lea(kA, {.base = kA, .displacement = 1});
+  a.store(count, kA);
+  a.load(kA, translated_slot(kept));
+  a.load(kD, translated_slot(kept + 8));
+  a.move_immediate(kWord, 0);
+  a.return_near();
+  return begin;
+}
+
+void make_misses(Assembler& a, CommonCode& code, bool user) {
+  const JumpLookup jumps(user);
+  code.find_place[user] = find_place(a, user);
+  a.align(16);
+  code.far_miss[user] = a.address();
+  a.call(code.find_place[user]);
+  const Assembler::Fixup found = a.jump_rcx_zero();
+  a.move_immediate(kWord, kFarMiss);
+  a.jump(code.leave);
+  a.bind(found);
+  a.jump_memory(jumps.found(a));
+  a.align(16);
+  code.indirect_miss[user] = a.address();
+  a.store(ALCOVE_TRANSLATED(result), kWord);
+  a.call(code.find_place[user]);
+  const Assembler::Fixup found_indirect = a.jump_rcx_zero();
+  a.load(kWord, ALCOVE_TRANSLATED(result));
+  a.jump(code.leave);
+  a.bind(found_indirect);
+  a.jump_memory(jumps.found(a));
 }
 
 // Back to C++, with RSP as the way in left it.
@@ -205,6 +283,8 @@ CommonCode make_common_code(CodeMemory& memory, RunHandler run_handler) {
     a.pext(kWord, kWord, ALCOVE_TRANSLATED(sign).displacement);
     a.byte(0xc3);
   }
+
+  for (const bool user : {false, true}) make_misses(a, code, user);
 
   for (const bool user : {false, true}) {
     a.align(16);

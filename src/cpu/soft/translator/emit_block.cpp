@@ -224,8 +224,7 @@ size_t BlockEmitter::finish_stubs() {
     if (!changes) continue;
     sites_.back().otherwise = a_.address();
     set_target(stub.page_offset);
-    look_up_jump(false, false);
-    jump_far();
+    look_up_jump(false);
   }
   for (const PollStub& stub : polls_) {
     a_.bind(stub.from);

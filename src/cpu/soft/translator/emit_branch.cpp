@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "cpu/soft/translator/emitter.h"
+#include "cpu/soft/translator/jump_lookup.h"
 #include "cpu/soft/translator/unit.h"
 #include "cpu/soft/x86/decoder.h"
 
@@ -14,10 +15,6 @@ namespace {
 bool is_near(int64_t page_offset) {
   return page_offset >= 0 && page_offset + kMaximumInsnLength <= int64_t{memory::kPageSize};
 }
-
-constexpr HostOpcode kMovzx{.opcode = 0xb7, .map = 1};
-
-static_assert(FlatMap::kLowerJumps == Window::kJumps);
 
 }  // namespace
 
@@ -57,8 +54,7 @@ void BlockEmitter::go_to(int64_t page_offset, bool poll) {
 void BlockEmitter::go_far(bool poll, bool indirect) {
   swap_out();
   if (poll) poll_far();
-  look_up_jump(indirect, false);
-  jump_far();
+  look_up_jump(indirect);
 }
 
 // The linear address in RBP is where to go on if something wants attention.
@@ -75,64 +71,24 @@ void BlockEmitter::poll_attention(PollStub stub) {
   a_.bind(calm);
 }
 
-// RCX: where the jump cache would have the linear address in RBP.
-void BlockEmitter::jump_index(bool user) {
-  static_assert(JumpCache::kLowerBits == 16);
-  if (user)
-    a_.op(kMovzx, kWord, kAddress);
-  else
-    a_.pext(kWord, kAddress, ALCOVE_TRANSLATED(upper_jump).displacement);
-}
-
-// Leaves unless the jump cache knows the linear address in RBP.
-void BlockEmitter::look_up_jump(bool indirect, bool swapped) {
-  const Assembler::Fixup found = find_jump(block().mode.user);
-  if (swapped) swap_out();
-  if (indirect)
-    branches_.push_back({a_.lea_rip(kWord), part().block, &insn_at(current_)});
-  else
-    a_.move_immediate(kWord, kFarMiss);
-  a_.jump(common_.leave);
+// To the linear address in RBP if the jump cache knows it or can; otherwise leaves.
+void BlockEmitter::look_up_jump(bool indirect) {
+  const bool user = block().mode.user;
+  const JumpLookup jumps(user);
+  const Assembler::Fixup found = jumps.find(a_);
+  if (indirect) branches_.push_back({a_.lea_rip(kWord), part().block, &insn_at(current_)});
+  a_.jump((indirect ? common_.indirect_miss : common_.far_miss)[user]);
   a_.bind(found);
+  a_.jump_memory(jumps.found(a_));
 }
 
-// Goes on where that jump cache knows the linear address in RBP.
-Assembler::Fixup BlockEmitter::find_jump(bool user) {
-  const int32_t tags = user ? FlatMap::kLowerJumps : FlatMap::kUpperJumps;
-  jump_index(user);
-  a_.load(kWord, {.index = kWord, .scale = 3, .displacement = tags, .gs = true});
-  a_.lea(kWord, {.base = kWord, .index = kAddress});
-  return a_.jump_rcx_zero();
-}
-
-// Where look_up_jump() has found the way to.
-void BlockEmitter::jump_far() {
-  jump_found(block().mode.user);
-}
-
-// To the linear address in RBP, with another CPL.
+// The same for code of another CPL.
 void BlockEmitter::jump_to_level(bool user) {
-  const Assembler::Fixup found = find_jump(user);
-  a_.move_immediate(kWord, kFarMiss);
-  a_.jump(common_.leave);
+  const JumpLookup jumps(user);
+  const Assembler::Fixup found = jumps.find(a_);
+  a_.jump(common_.far_miss[user]);
   a_.bind(found);
-  jump_found(user);
-}
-
-// Likewise, by a call of the host.
-void BlockEmitter::call_far() {
-  a_.call_memory(found_code(block().mode.user));
-}
-
-void BlockEmitter::jump_found(bool user) {
-  a_.jump_memory(found_code(user));
-}
-
-HostMemory BlockEmitter::found_code(bool user) {
-  const int32_t codes = user ? FlatMap::kLowerJumps + JumpCache::codes(JumpCache::kLowerBits)
-                             : FlatMap::kUpperJumps + JumpCache::codes(JumpCache::kUpperBits);
-  jump_index(user);
-  return {.index = kWord, .scale = 3, .displacement = codes, .gs = true};
+  a_.jump_memory(jumps.found(a_));
 }
 
 std::optional<size_t> BlockEmitter::part_at(int64_t page_offset) const {
@@ -274,12 +230,13 @@ void BlockEmitter::call_relative(const Insn& insn) {
   }
   set_target(target);
   poll_far(true);
-  const Assembler::Fixup found = find_jump(block().mode.user);
-  a_.move_immediate(kWord, kFarMiss);
-  a_.call(common_.leave);
+  const bool user = block().mode.user;
+  const JumpLookup jumps(user);
+  const Assembler::Fixup found = jumps.find(a_);
+  a_.call(common_.far_miss[user]);
   const Assembler::Fixup returned = a_.jump_short();
   a_.bind(found);
-  call_far();
+  a_.call_memory(jumps.found(a_));
   a_.bind(returned);
   return_site(insn);
 }
@@ -308,8 +265,7 @@ void BlockEmitter::return_site(const Insn& insn) {
     a_.store(ALCOVE_TRANSLATED(page), kWord);
     links_.push_back({a_.jump(), next});
   } else {
-    look_up_jump(false, false);
-    jump_far();
+    look_up_jump(false);
   }
 }
 
@@ -330,7 +286,16 @@ void BlockEmitter::call_indirect(const Insn& insn) {
   indirect_target(insn);
   // Whether the target is canonical must be known before anything is pushed. If it is not found here, the
   // interpreter makes the call.
-  look_up_jump(true, true);
+  const bool user = block().mode.user;
+  const JumpLookup jumps(user);
+  const Assembler::Fixup known = jumps.find(a_);
+  a_.call(common_.find_place[user]);
+  const Assembler::Fixup found = a_.jump_rcx_zero();
+  swap_out();
+  branches_.push_back({a_.lea_rip(kWord), part().block, &insn_at(current_)});
+  a_.jump(common_.leave);
+  a_.bind(known);
+  a_.bind(found);
   a_.store(ALCOVE_TRANSLATED(saved), kAddress);
   clobber_both();
   push_return_address(insn);
@@ -338,7 +303,7 @@ void BlockEmitter::call_indirect(const Insn& insn) {
   a_.load(kAddress, ALCOVE_TRANSLATED(saved));
   swap_out();
   poll_far(!is_bound());
-  call_far();
+  a_.call_memory(jumps.found(a_));
   return_site(insn);
 }
 

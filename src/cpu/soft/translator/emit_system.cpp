@@ -29,6 +29,8 @@ void BlockEmitter::system(const Insn& insn, Way way) {
       return push_flags(insn);
     case Way::swap_gs:
       return privileged ? swap_gs() : by_handler(insn);
+    case Way::serialize:
+      return serialize(insn);
     case Way::read_fs_base:
       return read_base(insn, fs);
     case Way::read_gs_base:
@@ -112,6 +114,16 @@ void BlockEmitter::swap_gs() {
   a_.store(ALCOVE_CPU_MEMBER(kernel_gs_base), kWord);
   a_.store(base, kAddress);
   a_.store(gs_memory(static_cast<int32_t>(offsetof(Cpu, segment_base) + 8 * gs)), kAddress);
+}
+
+// Changes of code by stores before it, whoever made them, are Cpu::attention.
+void BlockEmitter::serialize(const Insn& insn) {
+  a_.op_plain({.opcode = 0xae, .map = 1});  // MFENCE
+  a_.byte(0xf0);
+  poll_attention({.from = {},
+                  .page_offset = page_offset(insn.offset + insn.length),
+                  .target_known = false,
+                  .swapped = true});
 }
 
 // To the handler unless that word of Cpu has the bits.

@@ -56,6 +56,11 @@ struct CommonCode {
   // TranslatedState::saved (source). RCX is then 0 unless nothing was done: DF is set, or the elements are
   // not all within a page.
   std::array<const uint8_t*, 4> repeat_movs{}, repeat_stos{};
+  // By whether the code is of CPL 3; RBP: a linear address that the jump cache does not know. RCX is then 0
+  // if it knows it now.
+  std::array<const uint8_t*, 2> find_place{};
+  // Likewise: goes there, or leaves; with an indirect branch's value for leave in RCX, or by itself.
+  std::array<const uint8_t*, 2> indirect_miss{}, far_miss{};
   // By whether the code is of CPL 3. RBP: where a RET leads that its place on the ReturnStack is not for;
   // what lies at the bottom of the stack.
   std::array<const uint8_t*, 2> return_elsewhere{}, return_from_empty{};
@@ -195,6 +200,7 @@ class BlockEmitter {
   void push_flags(const Insn& insn);
   void read_flags();
   void swap_gs();
+  void serialize(const Insn& insn);
   void read_base(const Insn& insn, unsigned segment);
   void write_base(const Insn& insn, unsigned segment);
   void require(const HostMemory& word, const HostMemory& bits);
@@ -227,14 +233,8 @@ class BlockEmitter {
   void poll_inside(size_t target);
   void go_far(bool poll, bool indirect = false);
   void poll_far(bool calling = false);
-  void look_up_jump(bool indirect, bool swapped);
-  Assembler::Fixup find_jump(bool user);
+  void look_up_jump(bool indirect);
   void jump_to_level(bool user);
-  void jump_index(bool user);
-  void jump_far();
-  void call_far();
-  HostMemory found_code(bool user);
-  void jump_found(bool user);
   void set_target(int64_t page_offset);
   bool is_bound() const { return page_ != kAnyPage; }
   bool links_to(int64_t page_offset) const;

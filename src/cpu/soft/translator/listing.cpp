@@ -153,6 +153,11 @@ std::string list_host_code(const HostListing& listing, const CommonCode& common)
                                                   {common.leave, "(leave)"},
                                                   {common.return_elsewhere[0], "(return elsewhere)"},
                                                   {common.return_elsewhere[1], "(return elsewhere)"}};
+  for (const bool user : {false, true}) {
+    places[common.find_place[user]] = "(find place)";
+    places[common.indirect_miss[user]] = "(indirect miss)";
+    places[common.far_miss[user]] = "(far miss)";
+  }
   for (const Line& line : lines)
     if (line.target && labels.contains(*line.target)) places[*line.target] = "";
   unsigned number = 0;

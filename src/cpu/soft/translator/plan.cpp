@@ -69,7 +69,7 @@ constexpr std::array kReadOnly{Names("cmp"),      Names("test"),    Names("bt"),
                                Names("vucomiss"), Names("vucomisd")};
 constexpr std::array kResultInRcx{Names("pcmpestri"), Names("pcmpistri"), Names("vpcmpestri"),
                                   Names("vpcmpistri")};
-constexpr std::array kGoOn{Names("sti"), Names("popf|popfd|popfq")};
+constexpr std::array kGoOn{Names("sti"), Names("popf|popfd|popfq"), Names("serialize")};
 constexpr std::array kUnaligned{Names("pcmpestri"), Names("pcmpistri"), Names("movups"),
                                 Names("movupd"),    Names("movdqu"),    Names("lddqu"),
                                 Names("pcmpestrm"), Names("pcmpistrm")};
@@ -83,6 +83,7 @@ constexpr std::array kSystem{SystemWay{"cli", "FA", Way::clear_interrupt_flag},
                              SystemWay{"cld", "FC", Way::clear_direction_flag},
                              SystemWay{"pushf|pushfd|pushfq", "9C", Way::push_flags},
                              SystemWay{"swapgs", "0F 01 F8", Way::swap_gs},
+                             SystemWay{"serialize", "NP 0F 01 E8", Way::serialize},
                              SystemWay{"rdfsbase", "F3 0F AE /0 reg", Way::read_fs_base},
                              SystemWay{"rdgsbase", "F3 0F AE /1 reg", Way::read_gs_base},
                              SystemWay{"wrfsbase", "F3 0F AE /2 reg", Way::write_fs_base},
@@ -231,7 +232,7 @@ Plan make_plan(const CompiledRow& compiled) {
   plan.rotates = among(kRotates, name);
   plan.sse = row.flags & kSse;
   plan.avx = row.flags & kAvx;
-  plan.reads = row.effects.read;
+  plan.reads = plan.way == Way::serialize ? kArithmeticFlags : row.effects.read;  // It may leave.
   plan.locks = name == "xchg";
   if (plan.way != Way::handler) return plan;
 

@@ -35,6 +35,7 @@ enum class Way : uint8_t {
   clear_direction_flag,
   push_flags,
   swap_gs,
+  serialize,
   read_fs_base,
   read_gs_base,
   write_fs_base,

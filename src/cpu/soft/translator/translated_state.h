@@ -17,6 +17,7 @@ struct TranslatedState {
   uint64_t target = 0;    // Where the guest goes on, when translated code was left.
   uint64_t result = 0;    // What it leaves with, or where it is entered.
   uint64_t saved = 0;     // A value kept over one instruction's steps.
+  uint64_t kept[2] = {};  // The guest's, while a routine uses their registers.
   uint64_t shadow = 0;    // Cpu::interrupt_shadow was set for the instruction at this address.
   void* cpu = nullptr;    // The Cpu's address in C++.
 
@@ -43,7 +44,9 @@ struct TranslatedState {
   uint64_t window = Window::kMask;
   uint64_t upper_view = 0;  // UpperView::mask()
   uint64_t upper_jump = (uint64_t{1} << JumpCache::kUpperBits) - 1;
-  uint64_t in_page = 0xfff;
+  uint64_t in_page = 0xfff, page_number = ~uint64_t{0xfff};
+  uint64_t page_index = uint64_t{JumpCache::kPages - 1} << 12;  // In JumpCache::Rest.
+  uint64_t jump_log = JumpCache::kLogLimit - 1;
   uint64_t sign = uint64_t{1} << 63;
   uint64_t direction = 1u << 10;                 // RFLAGS.DF
   uint64_t beyond_page = ~uint64_t{0x1fff};      // More elements than a page can have.

@@ -156,7 +156,7 @@ void Translator::link(Block& target) {
   if (far && target.mode.window)
     map_->window()->jumps().add(cpu.rip, target.translation->far_entry);
   else if (far)
-    map_->add_jump(!target.mode.user, cpu.rip, target.translation->far_entry);
+    add_jump(target);
   if (site && site->otherwise) return link_far(*site, target);
   if (!site || target.lone || site->from->mode != target.mode ||
       (site->from->physical ^ target.physical) >> 12 != 0)
@@ -164,6 +164,14 @@ void Translator::link(Block& target) {
   const auto distance = static_cast<int32_t>(target.translation->near_entry - site->patch);
   if (log_) ++log_->counters.links;
   std::memcpy(code_->writable(site->patch) - sizeof distance, &distance, sizeof distance);
+}
+
+void Translator::add_jump(const Block& target) {
+  const uint64_t address = engine_.cpu().rip;
+  const TranslatedBlock& translation = *target.translation;
+  map_->add_jump(!target.mode.user, address, translation.far_entry);
+  if (!target.lone && translation.page == kAnyPage)
+    map_->add_place(target.mode.user, address, target.physical, translation.far_entry);
 }
 
 void Translator::link_far(const LinkSite& site, const Block& target) {
@@ -221,6 +229,7 @@ void Translator::drop(TranslatedBlock& translation) {
   std::optional<uint64_t> page;
   if (translation.page != kAnyPage) page = translation.page;
   map_->remove_jumps(block.physical & 0xfff, translation.far_entry, page);
+  map_->places(block.mode.user).remove(block.physical, translation.far_entry);
   block.translation = nullptr;
   block.heat = 0;
   translation.block = nullptr;
@@ -306,6 +315,7 @@ void Translator::enter_mode(BlockMode mode) {
   BlockMode& jump_mode = jump_modes_[in_window_ ? 1 + mode.window : !mode.user];
   if (mode != jump_mode) {
     map_->clear_jumps();
+    if (!in_window_) map_->places(mode.user).clear();
     jump_mode = mode;
   }
   if (mode.user) map_->enter_user();
@@ -652,6 +662,7 @@ void Translator::flush() {
   moves_.clear();
   open_link_ = nullptr;
   map_->clear_jumps();
+  for (const bool user : {false, true}) map_->places(user).clear();
   code_->truncate(common_size_);
 }
 

@@ -116,6 +116,7 @@ class Translator {
   // Lets the interpreter make the indirect branch.
   void branch(const BranchSite& site);
   void link(Block& target);
+  void add_jump(const Block& target);
   void link_far(const LinkSite& site, const Block& target);
   Block* translate_crossing();
   void emit(std::span<Block* const> blocks);
