@@ -246,9 +246,9 @@ Result<> Peripherals::add_input(const DeviceContext& context) {
   for (size_t index = 0; index < configuration.keyboards.size(); ++index) {
     const std::string field = fmt::format("keyboards[{}]", index);
     const bool is_usb = std::holds_alternative<USBKeyboardConfiguration>(configuration.keyboards[index]);
-    Result<> added = is_usb
-                         ? add_usb(std::make_shared<devices::hid::Keyboard>(usb_.controller(0).loop()), field)
-                         : add_virtio(std::make_unique<devices::input::Keyboard>(context.loop), field);
+    Result<> added =
+        is_usb ? add_usb(std::make_shared<devices::hid::Keyboard>(usb_.controller(0).strand()), field)
+               : add_virtio(std::make_unique<devices::input::Keyboard>(context.loop), field);
     if (!added) return added;
   }
   for (size_t index = 0; index < configuration.pointing_devices.size(); ++index) {
@@ -262,7 +262,7 @@ Result<> Peripherals::add_input(const DeviceContext& context) {
     } else if (std::holds_alternative<VirtioScreenCoordinatePointingDeviceConfiguration>(device)) {
       added = add_virtio(std::make_unique<devices::input::Pointer>(context.loop), field);
     } else {
-      added = add_usb(std::make_shared<devices::hid::Pointer>(usb_.controller(0).loop()), field);
+      added = add_usb(std::make_shared<devices::hid::Pointer>(usb_.controller(0).strand()), field);
     }
     if (!added) return added;
   }

@@ -54,7 +54,7 @@ Result<unsigned> UsbControllers::attach(size_t controller, const USBMassStorageD
           .is_optical = device.optical_disc,
           .has_attached_scsi = device.attached_scsi && !device.optical_disc,
           .serial = serial_of(device.uuid)},
-      xhci.loop()));
+      xhci.strand()));
   if (!port) {
     return fail(kUSBDeviceInitializationFailure, field, port.error().what, port.error().hint);
   }

@@ -25,6 +25,9 @@ class Disk {
   // The buffers' lengths sum up to the request's; they may be of any alignment, and may be changed by the
   // guest meanwhile.
   virtual IoResult read(uint64_t offset, std::span<const iovec> buffers) = 0;
+  // Reads, if the host need not wait for it. False, with anything in the buffers, if it would have to or
+  // could not read: then read() tells.
+  virtual bool try_read(uint64_t /*offset*/, std::span<const iovec> /*buffers*/) { return false; }
   virtual IoResult write(uint64_t offset, std::span<const iovec> buffers) = 0;
   // What was written before the call is as safe as the disk's configuration promises.
   virtual IoResult flush() = 0;

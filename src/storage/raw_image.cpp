@@ -122,6 +122,13 @@ IoResult RawImage::read(uint64_t offset, std::span<const iovec> buffers) {
   return transfer(fd_.get(), Direction::read, offset, buffers);
 }
 
+bool RawImage::try_read(uint64_t offset, std::span<const iovec> buffers) {
+  if (alignment_ != 1 || !can_try_) return false;  // Direct transfers wait for the disk.
+  const IoResult done = transfer(fd_.get(), Direction::read, offset, buffers, RWF_NOWAIT);
+  if (!done && is_unsupported(done.error())) can_try_ = false;
+  return done.has_value();
+}
+
 IoResult RawImage::read_bounced(uint64_t offset, std::span<const iovec> buffers) {
   const AlignedBuffer bounce = allocate_aligned(alignment_, kBounceSize);
   if (!bounce) return std::unexpected(ENOMEM);

@@ -31,6 +31,7 @@ class RawImage final : public Disk {
   uint64_t size() const override { return size_; }
   bool is_read_only() const override { return options_.read_only; }
   IoResult read(uint64_t offset, std::span<const iovec> buffers) override;
+  bool try_read(uint64_t offset, std::span<const iovec> buffers) override;
   IoResult write(uint64_t offset, std::span<const iovec> buffers) override;
   IoResult flush() override;
   IoResult discard(uint64_t offset, uint64_t size) override;
@@ -56,6 +57,7 @@ class RawImage final : public Disk {
   // The file system refused once (EOPNOTSUPP): not tried again.
   std::atomic<bool> can_punch_ = true;
   std::atomic<bool> can_zero_ = true;
+  std::atomic<bool> can_try_ = true;
 };
 
 }  // namespace alcove::storage

@@ -15,7 +15,7 @@ uint64_t total_size(std::span<const iovec> buffers) {
   return total;
 }
 
-IoResult transfer(int fd, Direction direction, uint64_t offset, std::span<const iovec> buffers) {
+IoResult transfer(int fd, Direction direction, uint64_t offset, std::span<const iovec> buffers, int flags) {
   std::array<iovec, 256> window;
   static_assert(window.size() <= IOV_MAX);
   size_t used = 0;  // Of the first buffer.
@@ -26,8 +26,8 @@ IoResult transfer(int fd, Direction direction, uint64_t offset, std::span<const 
     window[0].iov_len -= used;
     const auto at = static_cast<off_t>(offset);
     const ssize_t done = direction == Direction::read
-                             ? preadv(fd, window.data(), static_cast<int>(count), at)
-                             : pwritev(fd, window.data(), static_cast<int>(count), at);
+                             ? preadv2(fd, window.data(), static_cast<int>(count), at, flags)
+                             : pwritev2(fd, window.data(), static_cast<int>(count), at, flags);
     if (done < 0 && errno == EINTR) continue;
     if (done < 0) return std::unexpected(errno);
     if (done == 0 && total_size({window.data(), count}) > 0) return std::unexpected(EIO);

@@ -15,9 +15,10 @@ namespace alcove::storage {
 
 enum class Direction { read, write };
 
-// preadv/pwritev until all buffers are done. A file that ends early (it was truncated behind our back) is
-// EIO.
-IoResult transfer(int fd, Direction direction, uint64_t offset, std::span<const iovec> buffers);
+// preadv2/pwritev2 with `flags` (RWF_…) until all buffers are done. A file that ends early (it was truncated
+// behind our back) is EIO.
+IoResult transfer(int fd, Direction direction, uint64_t offset, std::span<const iovec> buffers,
+                  int flags = 0);
 
 uint64_t total_size(std::span<const iovec> buffers);
 

@@ -39,8 +39,9 @@ class Transfer {
   uint64_t size_ = 0;
 };
 
-// All calls come on the controller's loop, and Transfer::complete() is called there, also from within
-// submit(). On each endpoint, or stream of one, there is at most one transfer at a time.
+// All calls come in the turn of the controller's strand (exec/strand.h), one after another and on any thread,
+// and Transfer::complete() is called in it, too, also from within submit(). On each endpoint, or stream of
+// one, there is at most one transfer at a time.
 class Device {
  public:
   virtual ~Device() = default;
@@ -58,7 +59,7 @@ class Device {
   virtual bool cancel(Transfer& transfer) = 0;
 
   // The machine pauses: when pause() returns, the host works on no transfer, and on none until resume(). From
-  // the thread that pauses the machine, while the loop runs.
+  // the thread that pauses the machine, outside that turn.
   virtual void pause() {}
   virtual void resume() {}
 };

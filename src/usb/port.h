@@ -20,7 +20,7 @@ class Port {
   bool attach(std::shared_ptr<Device> device);
   bool detach();
   bool write(uint32_t value);
-  // After a write that asked for a reset of the bus: to be done on the controller's loop.
+  // After a write that asked for a reset of the bus: to be done in the controller's turn.
   bool is_resetting() const { return status_ & spec::xhci::kPortReset; }
   bool finish_reset();
   bool has_change() const { return status_ & spec::xhci::kPortChangeBits; }

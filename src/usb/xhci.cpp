@@ -10,7 +10,7 @@ using namespace spec::xhci;
 
 namespace {
 
-// TRBs that the loop serves in a row.
+// TRBs that are served in a row.
 constexpr unsigned kBudget = 256;
 
 }  // namespace
@@ -20,7 +20,7 @@ Xhci::Xhci(const XhciOptions& options)
       memory_(*options.memory),
       msix_(kInterrupters, *options.messages),
       interrupters_(kInterrupters, Interrupter(memory_)),
-      thread_(options.thread_name) {
+      strand_(options.thread_name) {
   for (unsigned port = 0; port < kPortCount; ++port) {
     ports_.emplace_back(port < kSuperPorts ? Speed::super : Speed::high);
   }
@@ -33,9 +33,9 @@ Xhci::Xhci(const XhciOptions& options)
 
 Xhci::~Xhci() {
   for (const auto& device : devices()) device->pause();
-  // The end of what they had under way is in the loop's queue: who waits for it hears of it.
-  loop().call([this] {
-    on_loop([this] {
+  // The end of what they had under way is in the strand's queue: who waits for it hears of it.
+  strand_.call([this] {
+    in_turn([this] {
       retire_finished();
       finish_detaches();
     });
@@ -53,13 +53,16 @@ std::vector<std::shared_ptr<Device>> Xhci::devices() {
 }
 
 template <class Task>
-void Xhci::on_loop(Task task) {
-  const std::lock_guard lock(mutex_);
-  working_ = true;
-  task();
-  working_ = false;
-  deliver_interrupts();
-  if (!finished_.empty()) wake();
+void Xhci::in_turn(Task task) {
+  {
+    const std::lock_guard lock(mutex_);
+    working_ = true;
+    task();
+    working_ = false;
+    deliver_interrupts();
+    if (!finished_.empty()) wake();
+  }
+  post_work();
 }
 
 void Xhci::after_configuration_write(uint16_t offset, size_t size) {
@@ -82,7 +85,7 @@ std::optional<unsigned> Xhci::plug_in(const std::shared_ptr<Device>& device) {
 
 Result<unsigned> Xhci::attach(std::shared_ptr<Device> device) {
   std::optional<unsigned> found;
-  loop().call([&] { on_loop([&] { found = plug_in(device); }); });
+  strand_.call([&] { in_turn([&] { found = plug_in(device); }); });
   if (!found) {
     return alcove::fail(ErrorCode::internal, "", "no port of the controller is free",
                         "detach another device");
@@ -91,16 +94,16 @@ Result<unsigned> Xhci::attach(std::shared_ptr<Device> device) {
 }
 
 void Xhci::detach(unsigned port, std::move_only_function<void(std::shared_ptr<Device>)> done) {
-  loop().post([this, port, done = std::move(done)]() mutable {
+  strand_.post([this, port, done = std::move(done)]() mutable {
     bool found = false;
-    on_loop([&] {
+    in_turn([&] {
       found = port >= 1 && port <= kPortCount && ports_[port - 1].device();
       if (!found) return;
       detaches_.push_back({.device = ports_[port - 1].device(), .done = std::move(done)});
       if (ports_[port - 1].detach()) port_changed(port - 1);
       finish_detaches();
     });
-    if (!found) done(nullptr);
+    if (!found) strand_.post_to_thread([done = std::move(done)]() mutable { done(nullptr); });
   });
 }
 
@@ -128,18 +131,20 @@ void Xhci::finish_detaches() {
       ++index;
       continue;
     }
+    // Not on the thread of a disk, of which the device may be the owner.
     Detach finished = std::move(detaches_[index]);
     detaches_.erase(detaches_.begin() + static_cast<ptrdiff_t>(index));
-    loop().post([finished = std::move(finished)]() mutable { finished.done(std::move(finished.device)); });
+    strand_.post_to_thread(
+        [finished = std::move(finished)]() mutable { finished.done(std::move(finished.device)); });
   }
 }
 
 void Xhci::reset() {
-  // What devices have under way ends, and its end is in the loop's queue before what is posted here.
+  // What devices have under way ends, and its end is in the strand's queue before what is posted here.
   const auto all = devices();
   for (const auto& device : all) device->pause();
-  loop().call([this] {
-    on_loop([this] {
+  strand_.call([this] {
+    in_turn([this] {
       quiesce_all();
       clear();
       paused_ = false;
@@ -152,7 +157,7 @@ void Xhci::reset() {
 
 void Xhci::pause() {
   for (const auto& device : devices()) device->pause();
-  loop().call([this] {
+  strand_.call([this] {
     const std::lock_guard lock(mutex_);
     paused_ = true;
   });
@@ -160,9 +165,12 @@ void Xhci::pause() {
 
 void Xhci::resume() {
   for (const auto& device : devices()) device->resume();
-  const std::lock_guard lock(mutex_);
-  paused_ = false;
-  wake();
+  {
+    const std::lock_guard lock(mutex_);
+    paused_ = false;
+    wake();
+  }
+  post_work();
 }
 
 // All as after power-on. No transfer is under way.
@@ -187,9 +195,16 @@ void Xhci::clear() {
 }
 
 void Xhci::wake() {
-  if (std::exchange(woken_, true)) return;
-  loop().post([this] {
-    on_loop([this] {
+  if (!std::exchange(woken_, true)) must_post_ = true;
+}
+
+void Xhci::post_work() {
+  {
+    const std::lock_guard lock(mutex_);
+    if (!std::exchange(must_post_, false)) return;
+  }
+  strand_.post([this] {
+    in_turn([this] {
       woken_ = false;
       work();
     });

@@ -1,9 +1,9 @@
 // An xHCI host controller (xHCI 1.2) as a PCI function. SuperSpeed and high-speed devices at its root ports;
 // no hubs, no isochronous transfers.
 //
-// Virtual CPUs' threads read and write registers; all other work, and all calls of devices, are done on a
-// loop of the controller's own. One mutex guards the whole state: nothing waits for the host while holding
-// it.
+// Virtual CPUs' threads read and write registers; all other work, and all calls of devices, are done in the
+// turn of a strand of the controller's own, so what a doorbell asks for is mostly done when the write to it
+// returns. One mutex guards the whole state: nothing waits for the host while holding it.
 #pragma once
 
 #include <alcove/error.h>
@@ -17,7 +17,7 @@
 #include <string>
 #include <vector>
 
-#include "exec/event_loop.h"
+#include "exec/strand.h"
 #include "memory/guest_memory.h"
 #include "pci/function.h"
 #include "pci/msix.h"
@@ -45,13 +45,13 @@ class Xhci final : public pci::Function {
   explicit Xhci(const XhciOptions& options);
   ~Xhci() override;
 
-  // Where devices do what they do.
-  exec::EventLoop& loop() { return thread_.loop(); }
+  // In whose turn devices do what they do.
+  exec::Strand& strand() { return strand_; }
 
   // Plugs a device in, and gives the number of its port, from 1. Any thread.
   Result<unsigned> attach(std::shared_ptr<Device> device);
-  // Pulls it out. `done` is called on the loop with the device, once no transfer of it is under way; with
-  // none if there was none. Any thread.
+  // Pulls it out. `done` is called with the device, once no transfer of it is under way, in the strand's
+  // turn and on its thread; with none if there was none. Any thread.
   void detach(unsigned port, std::move_only_function<void(std::shared_ptr<Device>)> done);
 
   // Power-on state, devices stay plugged in. No processor runs.
@@ -79,12 +79,16 @@ class Xhci final : public pci::Function {
   void write_command(uint32_t value);
   void ring_doorbell(uint32_t slot, uint32_t value);
 
-  // xhci.cpp; with mutex_ held, on the loop.
+  // Without mutex_.
+  void post_work();
+
+  // xhci.cpp; with mutex_ held, in the strand's turn.
+  // Lets work() follow: in this turn's wake, or when post_work() is called without the mutex.
   void wake();
   void work();
-  // Does `task` on the loop, then what completions that came meanwhile bring.
+  // Does `task` with the mutex, and sees to what it brings. In the strand's turn.
   template <class Task>
-  void on_loop(Task task);
+  void in_turn(Task task);
   std::optional<unsigned> plug_in(const std::shared_ptr<Device>& device);
   bool finish_reset();
   void finish_stop();
@@ -97,7 +101,7 @@ class Xhci final : public pci::Function {
   bool has_room() const;
   std::vector<std::shared_ptr<Device>> devices();
 
-  // xhci_commands.cpp; with mutex_ held, on the loop.
+  // xhci_commands.cpp; with mutex_ held, in the strand's turn.
   struct Outcome {
     Completion code;
     uint8_t slot = 0;
@@ -120,7 +124,7 @@ class Xhci final : public pci::Function {
   std::optional<std::array<uint32_t, 8>> read_context(uint64_t address) const;
   bool write_context(uint64_t address, const std::array<uint32_t, 8>& words);
 
-  // xhci_transfers.cpp; with mutex_ held, on the loop.
+  // xhci_transfers.cpp; with mutex_ held, in the strand's turn.
   void serve_doorbells();
   void serve_endpoint(uint8_t number, uint8_t context, uint16_t stream, bool is_rung);
   void serve_ring(uint8_t number, uint8_t context, uint16_t stream, TransferRing& ring);
@@ -170,13 +174,14 @@ class Xhci final : public pci::Function {
   std::set<Target> unserved_;   // Rings that run and may have TDs.
   std::bitset<kPortCount> resetting_ports_;
   bool woken_ = false;
-  unsigned budget_ = 0;  // What the loop may still do before others get their turn.
-  // Of the loop alone: a TD that the device is just being given, and those that it has completed meanwhile.
+  bool must_post_ = false;
+  unsigned budget_ = 0;  // What may still be done before others get their turn.
+  // Of the turn alone: a TD that the device is just being given, and those that it has completed meanwhile.
   ActiveTd* beginning_ = nullptr;
   std::vector<ActiveTd*> finished_;
   bool working_ = false;
 
-  exec::LoopThread thread_;  // Last: it ends before what it uses, and is there for what it still does.
+  exec::Strand strand_;  // Last: it ends before what it uses, and is there for what it still does.
 };
 
 }  // namespace alcove::usb

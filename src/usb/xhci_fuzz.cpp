@@ -29,7 +29,7 @@ class Input {
   size_t size_;
 };
 
-// On the controller's loop.
+// In the controller's turn.
 void run(FakeDriver& driver, Input input) {
   constexpr uint64_t kUsed = 0x20000;  // Contexts and rings.
   std::memset(driver.memory().host_range(0, kUsed), 0, kUsed);
@@ -106,6 +106,6 @@ void run(FakeDriver& driver, Input input) {
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   // Kept, and without changes of threads: either costs more than most inputs do.
   static FakeDriver driver;
-  driver.xhci().loop().call([&] { run(driver, Input(data, size)); });
+  driver.xhci().strand().call([&] { run(driver, Input(data, size)); });
   return 0;
 }

@@ -39,13 +39,16 @@ bus::Access Xhci::write_bar(unsigned, uint64_t offset, std::span<const std::byte
   if (offset >= kPending) return bus::Access::no_register;
   if (offset >= kTable) return msix_.write_table(offset - kTable, data);
   if ((data.size() != 4 && data.size() != 8) || offset % 4) return bus::Access::bad_size;
-  const std::lock_guard lock(mutex_);
-  for (size_t at = 0; at < data.size(); at += 4) {
-    uint32_t value = 0;
-    std::memcpy(&value, data.data() + at, sizeof value);
-    write_register(static_cast<uint32_t>(offset + at), value);
+  {
+    const std::lock_guard lock(mutex_);
+    for (size_t at = 0; at < data.size(); at += 4) {
+      uint32_t value = 0;
+      std::memcpy(&value, data.data() + at, sizeof value);
+      write_register(static_cast<uint32_t>(offset + at), value);
+    }
+    deliver_interrupts();
   }
-  deliver_interrupts();
+  post_work();
   return bus::Access::done;
 }
 
@@ -151,7 +154,7 @@ void Xhci::write_operational(uint32_t offset, uint32_t value) {
     if (index >= kPortCount || offset % kPortSize) return;
     if (ports_[index].write(value)) port_changed(index);
     if (!ports_[index].is_resetting()) return;
-    // Devices hear of it on the loop alone.
+    // Devices hear of it in the strand's turn alone.
     resetting_ports_[index] = true;
     return wake();
   }

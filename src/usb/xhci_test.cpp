@@ -42,10 +42,10 @@ struct XhciTest : ::testing::Test {
     held.add(normal(FakeDriver::kData, 512, kIoc));
     driver.ring(driver.slot, kHeldIn);
     driver.settle();
-    driver.xhci().loop().call([&] { ASSERT_NE(device->kept, nullptr); });
+    driver.xhci().strand().call([&] { ASSERT_NE(device->kept, nullptr); });
   }
   void complete_held(uint64_t size) {
-    driver.xhci().loop().call([&] {
+    driver.xhci().strand().call([&] {
       Transfer* transfer = std::exchange(device->kept, nullptr);
       device->busy = false;
       transfer->complete(Transfer::Status::success, size);
@@ -268,12 +268,13 @@ TEST_F(XhciTest, UnpluggingFailsWhatWaits) {
   EXPECT_EQ(device->submitted, 0u);
 }
 
-// Its disk still flushes, say, when the machine is destroyed. What it brings then comes to a loop that ends.
+// Its disk still flushes, say, when the machine is destroyed. What it brings then comes to a strand that
+// ends.
 class LateDevice final : public EchoDevice {
  public:
-  explicit LateDevice(exec::EventLoop& loop) : loop_(loop) {}
+  explicit LateDevice(exec::Strand& strand) : strand_(strand) {}
   void pause() override {
-    loop_.post([this] {
+    strand_.post_to_thread([this] {
       std::this_thread::sleep_for(std::chrono::milliseconds(20));
       busy = false;
       if (Transfer* transfer = std::exchange(kept, nullptr)) transfer->complete(Transfer::Status::gone, 0);
@@ -281,14 +282,14 @@ class LateDevice final : public EchoDevice {
   }
 
  private:
-  exec::EventLoop& loop_;
+  exec::Strand& strand_;
 };
 
 TEST(XhciEndTest, EndsWithADeviceThatWasPulledOutAndIsStillBusy) {
   std::atomic<unsigned> told = 0;
   {
     FakeDriver driver;
-    auto device = std::make_shared<LateDevice>(driver.xhci().loop());
+    auto device = std::make_shared<LateDevice>(driver.xhci().strand());
     const unsigned port = *driver.xhci().attach(device);
     driver.run();
     ASSERT_EQ(driver.address(port), Completion::success);

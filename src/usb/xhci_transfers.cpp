@@ -80,6 +80,7 @@ void Xhci::serve_ring(uint8_t number, uint8_t context, uint16_t stream, Transfer
     --budget_;
     auto td = read_td(memory_, ring.position);
     if (!td && td.error() == RingState::empty) return;
+    if (td) budget_ -= std::min(budget_, static_cast<unsigned>(td->parts.size() - 1));
     if (!td) {
       // No TRB that could be named: the endpoint's own (section 4.10.2).
       Td broken{.parts = {{.trb = {}, .address = ring.position.address}},
@@ -161,13 +162,16 @@ void Xhci::begin_control(Slot& slot, Endpoint& endpoint, ActiveTd& td) {
   }
 }
 
-// The device is done, on the loop.
+// The device is done, in the strand's turn.
 void Xhci::completed(ActiveTd& td) {
   if (&td == beginning_) return;  // serve_ring() goes on.
   finished_.push_back(&td);
   if (working_) return;
-  const std::lock_guard lock(mutex_);
-  wake();
+  {
+    const std::lock_guard lock(mutex_);
+    wake();
+  }
+  post_work();
 }
 
 void Xhci::retire_finished() {

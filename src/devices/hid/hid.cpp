@@ -39,10 +39,10 @@ usb::DeviceDescription device_description(const HidDescription& description) {
 
 }  // namespace
 
-Hid::Hid(const HidDescription& description, exec::EventLoop& loop)
+Hid::Hid(const HidDescription& description, exec::Executor& executor)
     : FunctionDevice(device_description(description)),
       report_descriptor_(description.report_descriptor),
-      loop_(loop) {}
+      executor_(executor) {}
 
 void Hid::reset() {
   FunctionDevice::reset();
@@ -59,7 +59,7 @@ void Hid::restart() {
 
 void Hid::resume() {
   paused_ = false;
-  loop_.post([this] { serve(); });
+  executor_.post([this] { serve(); });
 }
 
 void Hid::submit(Transfer& transfer) {

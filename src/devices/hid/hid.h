@@ -21,7 +21,7 @@ struct HidDescription {
   uint16_t report_size = 0;
 };
 
-// Events come on any thread; all else happens on the controller's loop, which ends before the device.
+// Events come on any thread; all else happens in the controller's turn, which ends before the device.
 class Hid : public usb::FunctionDevice {
  public:
   void reset() override;
@@ -31,7 +31,7 @@ class Hid : public usb::FunctionDevice {
   void resume() override;
 
  protected:
-  Hid(const HidDescription& description, exec::EventLoop& loop);
+  Hid(const HidDescription& description, exec::Executor& executor);
 
   // The next report; nothing while nothing has happened.
   virtual std::optional<Bytes> next_report() = 0;
@@ -43,10 +43,10 @@ class Hid : public usb::FunctionDevice {
 
   // Whether the guest's driver asks for reports. Any thread.
   bool has_driver() const { return has_driver_; }
-  // Runs the task on the loop, and sends what there is to send then. Any thread.
+  // Runs the task in the controller's turn, and sends what there is to send then. Any thread.
   template <class Task>
-  void on_loop(Task task) {
-    loop_.post([this, task = std::move(task)] {
+  void in_turn(Task task) {
+    executor_.post([this, task = std::move(task)] {
       task();
       serve();
     });
@@ -60,7 +60,7 @@ class Hid : public usb::FunctionDevice {
   void serve();
 
   const Bytes report_descriptor_;
-  exec::EventLoop& loop_;
+  exec::Executor& executor_;
   usb::Transfer* waiting_ = nullptr;
   uint8_t protocol_ = spec::hid::kProtocolReport;
   uint8_t idle_ = 0;

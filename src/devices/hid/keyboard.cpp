@@ -32,17 +32,17 @@ Bytes report_descriptor() {
 
 }  // namespace
 
-Keyboard::Keyboard(exec::EventLoop& loop)
+Keyboard::Keyboard(exec::Executor& executor)
     : Hid({.product = spec::usb::kProductKeyboard,
            .name = "USB Keyboard",
            .subclass = kSubclassBoot,
            .protocol = kProtocolKeyboard,
            .report_descriptor = report_descriptor(),
            .report_size = kReportSize8},
-          loop) {}
+          executor) {}
 
 void Keyboard::key(const KeyEvent& event) {
-  on_loop([this, event] { queue_.push(event); });
+  in_turn([this, event] { queue_.push(event); });
 }
 
 std::optional<Bytes> Keyboard::next_report() {

@@ -11,7 +11,7 @@ namespace alcove::devices::hid {
 
 class Keyboard final : public Hid, public input::KeyboardSink {
  public:
-  explicit Keyboard(exec::EventLoop& loop);
+  explicit Keyboard(exec::Executor& executor);
 
   bool is_ready() const override { return has_driver(); }
   void key(const KeyEvent& event) override;

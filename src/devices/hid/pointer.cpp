@@ -48,15 +48,15 @@ unsigned position(double part) {
 
 }  // namespace
 
-Pointer::Pointer(exec::EventLoop& loop)
+Pointer::Pointer(exec::Executor& executor)
     : Hid({.product = spec::usb::kProductTablet,
            .name = "USB Tablet",
            .report_descriptor = report_descriptor(),
            .report_size = kReportLength},
-          loop) {}
+          executor) {}
 
 void Pointer::pointer(const PointerEvent& event) {
-  on_loop([this, event] { queue_.push(event); });
+  in_turn([this, event] { queue_.push(event); });
 }
 
 std::optional<Bytes> Pointer::next_report() {

@@ -9,7 +9,7 @@ namespace alcove::devices::hid {
 
 class Pointer final : public Hid, public input::PointerSink {
  public:
-  explicit Pointer(exec::EventLoop& loop);
+  explicit Pointer(exec::Executor& executor);
 
   bool is_ready() const override { return has_driver(); }
   void pointer(const PointerEvent& event) override;

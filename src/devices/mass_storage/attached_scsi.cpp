@@ -187,15 +187,13 @@ void AttachedScsi::move(const TaskPointer& task, Transfer& transfer, uint64_t si
   auto next = working(task, reads ? spec::scsi::kReadError : spec::scsi::kWriteError,
                       [this, task] { advance(task); });
   auto buffers = first_bytes(transfer, size);
-  if (reads) {
-    const uint64_t offset = std::get<Read>(task->command).offset + task->done;
-    unit_.read(offset, std::move(buffers), std::move(next));
-  } else {
-    const Write& write = std::get<Write>(task->command);
-    unit_.write(write.offset + task->done, std::move(buffers), write.to_medium, std::move(next));
-  }
+  const uint64_t done = task->done;
   task->done += size;
   task->left -= size;
+  if (reads)
+    return unit_.read(std::get<Read>(task->command).offset + done, std::move(buffers), std::move(next));
+  const Write& write = std::get<Write>(task->command);
+  unit_.write(write.offset + done, std::move(buffers), write.to_medium, std::move(next));
 }
 
 Unit::Next AttachedScsi::working(const TaskPointer& task, Sense failure,

@@ -92,6 +92,21 @@ struct AttachedScsiTest : ::testing::Test {
   Host host{MassStorageOptions{.has_attached_scsi = true}};
 };
 
+TEST_F(AttachedScsiTest, ReadsAtOnceWhatTheHostHas) {
+  host.disk->holds_all = true;
+  std::ranges::copy(pattern(1024, 3), host.disk->contents.begin() + 512);
+  HostTransfer unit(AttachedScsi::kCommand, command(7, {kRead10, 0, 0, 0, 0, 1, 0, 0, 2, 0}));
+  HostTransfer first(AttachedScsi::kIn, Bytes(512), 7), second(AttachedScsi::kIn, Bytes(512), 7);
+  StatusTransfer status(7);
+  for (HostTransfer* transfer : {static_cast<HostTransfer*>(&status), &first, &unit, &second})
+    host.submit(*transfer);
+  EXPECT_EQ(status.status, Status::success);
+  EXPECT_EQ(sense_of(status).first, kStatusGood);
+  Bytes all = first.bytes;
+  all.insert(all.end(), second.bytes.begin(), second.bytes.end());
+  EXPECT_EQ(all, pattern(1024, 3));
+}
+
 TEST_F(AttachedScsiTest, ReadsAndWritesManyAtOnceInAnyOrder) {
   constexpr uint16_t kCount = 8;
   std::deque<HostTransfer> data, statuses;

@@ -74,6 +74,28 @@ TEST_F(BulkOnlyTest, ReadsAndWrites) {
   EXPECT_EQ(status().status, kPassed);
 }
 
+TEST_F(BulkOnlyTest, ReadsAtOnceWhatTheHostHas) {
+  host.disk->holds_all = true;
+  host.disk->contents[512] = std::byte{0x5A};
+  const auto read_one = [&](HostTransfer& data) {
+    HostTransfer block(kOut, command({kRead10, 0, 0, 0, 0, 1, 0, 0, 1, 0}, 512, true));
+    host.submit(block);
+    host.submit(data);
+  };
+  HostTransfer data(kIn, Bytes(512));
+  read_one(data);
+  EXPECT_EQ(data.status, Status::success);
+  EXPECT_EQ(data.bytes[0], std::byte{0x5A});
+  EXPECT_EQ(status().status, kPassed);
+  // An error is the disk's thread's to find.
+  host.disk->error = EIO;
+  HostTransfer failed(kIn, Bytes(512));
+  read_one(failed);
+  host.settle();
+  EXPECT_EQ(failed.transferred, 0u);
+  EXPECT_EQ(status().status, kFailed);
+}
+
 TEST_F(BulkOnlyTest, FlushesAndUnmaps) {
   host.disk->contents[1024] = std::byte{1};
   send(command({kSynchronizeCache10, 0, 0, 0, 0, 0, 0, 0, 0, 0}, 0, false));

@@ -53,16 +53,16 @@ usb::DeviceDescription description(const MassStorageOptions& options) {
 }  // namespace
 
 MassStorage::MassStorage(std::unique_ptr<storage::Disk> disk, const MassStorageOptions& options,
-                         exec::EventLoop& loop)
+                         exec::Executor& executor)
     : FunctionDevice(description(options)),
-      loop_(loop),
+      executor_(executor),
       bulk_only_(unit_, [this](uint8_t endpoint) { halt(endpoint); }),
       attached_scsi_(unit_, [this](uint8_t endpoint) { halt(endpoint); }),
-      unit_(std::move(disk), options, loop, [this] { return weak_from_this(); }) {}
+      unit_(std::move(disk), options, executor, [this] { return weak_from_this(); }) {}
 
 void MassStorage::resume() {
   unit_.resume();
-  loop_.post([weak = weak_from_this()] {
+  executor_.post([weak = weak_from_this()] {
     const auto device = weak.lock();
     if (!device) return;
     device->bulk_only_.advance();

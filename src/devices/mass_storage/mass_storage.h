@@ -12,11 +12,12 @@
 
 namespace alcove::devices::mass_storage {
 
-// The disk's calls are made on a thread of the device's own; all else on the controller's loop. Shared: it
+// The disk's calls are made on a thread of the device's own; all else in the controller's turn. Shared: it
 // may be pulled out while its disk flushes.
 class MassStorage final : public usb::FunctionDevice, public std::enable_shared_from_this<MassStorage> {
  public:
-  MassStorage(std::unique_ptr<storage::Disk> disk, const MassStorageOptions& options, exec::EventLoop& loop);
+  MassStorage(std::unique_ptr<storage::Disk> disk, const MassStorageOptions& options,
+              exec::Executor& executor);
 
   void reset() override;
   void submit(usb::Transfer& transfer) override;
@@ -31,7 +32,7 @@ class MassStorage final : public usb::FunctionDevice, public std::enable_shared_
   void halt_cleared(uint8_t endpoint) override;
   void restart();
 
-  exec::EventLoop& loop_;
+  exec::Executor& executor_;
   BulkOnly bulk_only_;
   AttachedScsi attached_scsi_;
   Unit unit_;  // Last: its thread ends before the transports, which go on with what it did.

@@ -33,11 +33,12 @@ void power_on(Host& host) {
   }
 }
 
-// On the host's loop.
+// In the host's turn.
 void run(Host& host, const uint8_t* data, size_t size) {
   std::deque<HostTransfer> transfers;
   power_on(host);
   const bool attached = data[0] & 2;
+  host.disk->holds_all = data[0] & 4;
   if (attached) host.request({.request_type = 1, .request = spec::usb::kSetInterface, .value = 1});
   std::map<std::pair<uint8_t, uint16_t>, HostTransfer*> waiting;
   auto input = std::as_bytes(std::span(data + 1, size - 1));

@@ -15,7 +15,7 @@
 
 namespace alcove::devices::mass_storage {
 
-// All calls come on the controller's loop.
+// All calls come in the controller's turn.
 class Transport {
  public:
   // `halt` halts an endpoint.

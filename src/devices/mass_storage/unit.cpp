@@ -2,12 +2,20 @@
 
 #include <utility>
 
+#include "storage/transfer.h"
+
 namespace alcove::devices::mass_storage {
 
-Unit::Unit(std::unique_ptr<storage::Disk> disk, const MassStorageOptions& options, exec::EventLoop& loop,
+namespace {
+
+constexpr uint64_t kMostAtOnce = 256 << 10;
+
+}  // namespace
+
+Unit::Unit(std::unique_ptr<storage::Disk> disk, const MassStorageOptions& options, exec::Executor& executor,
            std::function<std::weak_ptr<const void>()> owner)
     : disk_(std::move(disk)),
-      loop_(loop),
+      executor_(executor),
       owner_(std::move(owner)),
       target_({.size = disk_->size(),
                .read_only = disk_->is_read_only(),
@@ -17,13 +25,15 @@ Unit::Unit(std::unique_ptr<storage::Disk> disk, const MassStorageOptions& option
 
 void Unit::let_work(Work work, Next next) {
   thread_.loop().post([this, owner = owner_(), work = std::move(work), next = std::move(next)]() mutable {
-    loop_.post([owner = std::move(owner), done = work(), next = std::move(next)]() mutable {
+    executor_.post([owner = std::move(owner), done = work(), next = std::move(next)]() mutable {
       if (const auto alive = owner.lock()) next(std::move(done));
     });
   });
 }
 
 void Unit::read(uint64_t offset, std::vector<iovec> buffers, Next next) {
+  // To hand it over would take longer than the copy.
+  if (storage::total_size(buffers) <= kMostAtOnce && disk_->try_read(offset, buffers)) return next({});
   let_work([this, offset, buffers = std::move(buffers)] { return disk_->read(offset, buffers); },
            std::move(next));
 }
@@ -56,7 +66,7 @@ void Unit::discard(std::vector<Range> ranges, Next next) {
 
 void Unit::pause() {
   paused_ = true;
-  loop_.call([] {});           // Whatever work was given out is with the thread now,
+  executor_.call([] {});       // Whatever work was given out is with the thread now,
   thread_.loop().call([] {});  // and done now.
 }
 

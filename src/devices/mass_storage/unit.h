@@ -20,12 +20,14 @@ class Unit {
   using Next = std::move_only_function<void(storage::IoResult)>;
 
   // `owner` is the device: when it is gone, nobody is told what the disk did.
-  Unit(std::unique_ptr<storage::Disk> disk, const MassStorageOptions& options, exec::EventLoop& loop,
+  Unit(std::unique_ptr<storage::Disk> disk, const MassStorageOptions& options, exec::Executor& executor,
        std::function<std::weak_ptr<const void>()> owner);
 
   Target& target() { return target_; }
 
-  // On the loop. The disk's thread does these in order; `next` follows on the loop. Buffers stay until then.
+  // In the controller's turn. The disk's thread does these in order, but for small reads that the host need
+  // not wait for, which are done at once; `next` follows in the controller's turn again, or in the call.
+  // Buffers stay until then.
   void read(uint64_t offset, std::vector<iovec> buffers, Next next);
   void write(uint64_t offset, std::vector<iovec> buffers, bool to_medium, Next next);
   void flush(Next next);
@@ -41,7 +43,7 @@ class Unit {
   void let_work(Work work, Next next);
 
   const std::unique_ptr<storage::Disk> disk_;
-  exec::EventLoop& loop_;
+  exec::Executor& executor_;
   const std::function<std::weak_ptr<const void>()> owner_;
   Target target_;
   std::atomic<bool> paused_ = false;

@@ -98,15 +98,15 @@ class FakeDriver {
     write(Xhci::kOperational + spec::xhci::kPorts + (number - 1) * spec::xhci::kPortSize, value);
   }
 
-  // Until all that was asked for is done, also what tasks of the loop leave to later ones. A driver that is a
-  // task of the loop itself costs no change of threads.
+  // Until all that was asked for is done, also what tasks leave to later ones. A driver that is a task of the
+  // strand itself costs no change of threads.
   void settle() {
-    exec::EventLoop& loop = xhci_.loop();
+    exec::Strand& strand = xhci_.strand();
     for (int i = 0; i < 8; ++i) {
-      if (loop.on_this_thread()) {
-        loop.run_posted();
+      if (strand.on_this_thread()) {
+        strand.run_posted();
       } else {
-        loop.call([] {});
+        strand.call([] {});
       }
     }
   }

@@ -22,6 +22,9 @@ class CheckedDisk final : public storage::Disk {
     }
     return result();
   }
+  bool try_read(uint64_t offset, std::span<const iovec> buffers) override {
+    return holds_all && read(offset, buffers).has_value();
+  }
   storage::IoResult write(uint64_t offset, std::span<const iovec> buffers) override {
     for (const iovec& buffer : buffers) {
       std::memcpy(at(offset, buffer.iov_len), buffer.iov_base, buffer.iov_len);
@@ -44,6 +47,7 @@ class CheckedDisk final : public storage::Disk {
 
   std::vector<std::byte> contents = std::vector<std::byte>(kDiskSize);
   std::atomic<unsigned> flushes = 0;
+  std::atomic<bool> holds_all = false;  // The host has all of it in memory.
   std::atomic<int> error = 0;
   std::function<void()> on_flush;  // On the device's thread.
 
