@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <string>
 #include <string_view>
 
@@ -81,6 +82,12 @@ void CpuidFilter::apply(uint32_t leaf, uint32_t subleaf, CpuidWords& words) cons
     words.eax &= states;
     if (only_listed_) words.edx = 0;
   }
+}
+
+unsigned physical_address_bits(const CpuidWords& leaf) {
+  constexpr unsigned kLeast = 36, kMost = 52;
+  const unsigned processor = leaf.eax & 0xFF, guest = leaf.eax >> 16 & 0xFF;
+  return std::clamp(guest == 0 ? processor : std::min(processor, guest), kLeast, kMost);
 }
 
 Result<> check_cpu_model(const config::CpuModel& model,

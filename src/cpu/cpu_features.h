@@ -30,6 +30,10 @@ class CpuidFilter {
   config::CpuModel::Features allowed_;
 };
 
+// How many bits physical addresses have, by leaf 80000008: those of a guest, if it tells of any, are no more
+// than those of the processor. 36, as for any 64-bit processor, if it tells of nothing.
+unsigned physical_address_bits(const CpuidWords& leaf);
+
 // An error naming what the model needs and the hypervisor has not. `cpuid` gives what it has.
 Result<> check_cpu_model(const config::CpuModel& model,
                          const std::function<CpuidWords(uint32_t leaf, uint32_t subleaf)>& cpuid);

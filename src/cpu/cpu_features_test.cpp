@@ -50,5 +50,15 @@ TEST(CpuModelCheck, NamesWhatTheHostLacks) {
   EXPECT_EQ(result.error().what, "this host can't give bmi1, bmi2");
 }
 
+TEST(PhysicalAddressBits, AreTheGuestsIfThoseAreFewer) {
+  const auto bits = [](uint32_t eax) { return physical_address_bits({.eax = eax}); };
+  EXPECT_EQ(bits(0x3028), 40u);
+  EXPECT_EQ(bits(0x3927), 39u);
+  EXPECT_EQ(bits(0x00303934), 48u);
+  EXPECT_EQ(bits(0x0034392e), 46u);
+  EXPECT_EQ(bits(0), 36u);     // KVM told nothing.
+  EXPECT_EQ(bits(0xff), 52u);  // What page tables have room for.
+}
+
 }  // namespace
 }  // namespace alcove::cpu

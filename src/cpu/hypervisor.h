@@ -99,6 +99,8 @@ class Hypervisor {
   virtual Result<std::unique_ptr<Vm>> create_vm(const VmOptions& options) = 0;
   // Most processors that one machine can have.
   virtual unsigned maximum_cpu_count() const = 0;
+  // How many address bits its processors tell of, by CPUID 80000008.
+  virtual unsigned physical_address_bits() const = 0;
 };
 
 }  // namespace alcove::cpu

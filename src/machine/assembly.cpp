@@ -42,7 +42,10 @@ Result<> Machine::Implementation::assemble(Descriptors& descriptors) {
     if (!kernel_) return fail(kInvalid, "boot_loader.kernel", "is missing");
   }
 
-  layout_ = lay_out_memory(configuration_.memory_size, firmware_size);
+  auto layout =
+      lay_out_memory(configuration_.memory_size, hypervisor_->physical_address_bits(), firmware_size);
+  if (!layout) return std::unexpected(std::move(layout.error()));
+  layout_ = *std::move(layout);
   auto memory = memory::GuestMemory::create(layout_.regions);
   if (!memory) return std::unexpected(memory.error());
   memory_ = std::move(*memory);

@@ -27,7 +27,7 @@ firmware::BoardDescription describe(unsigned cpu_count, const MemoryLayout& layo
           .ecam_address = kEcam,
           .last_bus = kLastBus,
           .memory_window32 = {kPciWindow, kPciWindow + kPciWindowSize - 1},
-          .memory_window64 = {layout.pci_window64, kHighPciWindowEnd - 1},
+          .memory_window64 = {layout.pci_window64, layout.pci_window64_end - 1},
           .first_pci_interrupt = kPciPin,
           .pci_interrupt_count = kPciWires,
           .pm_port = kPmPort,
@@ -93,7 +93,7 @@ Result<> Board::connect(const MemoryLayout& layout) {
 
   pci::RootOptions options{.ecam = {kEcam, kEcamSize},
                            .low = {kPciWindow, kPciWindowSize},
-                           .high = {layout.pci_window64, kHighPciWindowEnd - layout.pci_window64},
+                           .high = {layout.pci_window64, layout.pci_window64_end - layout.pci_window64},
                            .reset_control = &reset_.reset_port()};
   for (unsigned wire = 0; wire < kPciWires; ++wire) {
     options.interrupt_lines[wire] = &ioapic_.line(kPciPin + wire);

@@ -103,6 +103,7 @@ class FakeHypervisor final : public cpu::Hypervisor {
     return vm;
   }
   unsigned maximum_cpu_count() const override { return 8; }
+  unsigned physical_address_bits() const override { return 36; }
 
  private:
   Program program_;

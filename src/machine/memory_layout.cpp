@@ -1,5 +1,7 @@
 #include "machine/memory_layout.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "spec/linux_boot.h"
@@ -8,15 +10,25 @@ namespace alcove::machine {
 
 using namespace layout;
 
-MemoryLayout lay_out_memory(uint64_t memory_size, uint64_t firmware_size) {
+Result<MemoryLayout> lay_out_memory(uint64_t memory_size, unsigned address_bits, uint64_t firmware_size) {
   using namespace spec::linux_boot;
   MemoryLayout result;
   result.low_size = std::min(memory_size, kLowMemoryEnd);
   result.high_size = memory_size - result.low_size;
   // Firmware, too, puts its window at such a multiple or at the end of what the processor addresses.
-  const uint64_t end = kHighMemory + result.high_size;
-  result.pci_window64 =
-      (end + kHighPciWindowAlignment - 1) / kHighPciWindowAlignment * kHighPciWindowAlignment;
+  const uint64_t end = kHighMemory + result.high_size, addressed = uint64_t{1} << address_bits;
+  if (result.high_size > addressed - kHighMemory) {
+    return fail(
+        ErrorCode::invalid_virtual_machine_configuration, "memory_size",
+        fmt::format(
+            "with what is between memory's halves for devices, it does not fit into the {} GiB that the "
+            "processors address",
+            addressed >> 30),
+        "give the machine less memory");
+  }
+  result.pci_window64 = std::min(
+      addressed, (end + kHighPciWindowAlignment - 1) / kHighPciWindowAlignment * kHighPciWindowAlignment);
+  result.pci_window64_end = addressed;
 
   result.regions.push_back({.guest_address = 0, .size = result.low_size});
   if (firmware_size) {

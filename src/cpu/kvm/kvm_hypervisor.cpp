@@ -1,7 +1,10 @@
 #include "cpu/kvm/kvm_hypervisor.h"
 
 #include <algorithm>
+#include <span>
 
+#include "cpu/cpu_features.h"
+#include "cpu/kvm/kvm_vcpu.h"
 #include "cpu/kvm/kvm_vm.h"
 
 namespace alcove::cpu::kvm {
@@ -10,7 +13,7 @@ namespace {
 
 class KvmHypervisor final : public Hypervisor {
  public:
-  explicit KvmHypervisor(UniqueFd kvm) : kvm_(std::move(kvm)) {}
+  KvmHypervisor(UniqueFd kvm, unsigned address_bits) : kvm_(std::move(kvm)), address_bits_(address_bits) {}
 
   std::string_view name() const override { return "kvm"; }
   unsigned maximum_cpu_count() const override {
@@ -18,13 +21,21 @@ class KvmHypervisor final : public Hypervisor {
     return static_cast<unsigned>(
         std::clamp(ioctl(kvm_.get(), KVM_CHECK_EXTENSION, KVM_CAP_MAX_VCPUS), 1, 254));
   }
+  unsigned physical_address_bits() const override { return address_bits_; }
   Result<std::unique_ptr<Vm>> create_vm(const VmOptions& options) override {
     return KvmVm::create(kvm_.get(), options);
   }
 
  private:
   UniqueFd kvm_;
+  unsigned address_bits_;
 };
+
+CpuidWords leaf_of(CpuidTable& table, uint32_t leaf) {
+  for (const kvm_cpuid_entry2& entry : std::span(table->entries, table->nent))
+    if (entry.function == leaf) return {entry.eax, entry.ebx, entry.ecx, entry.edx};
+  return {};
+}
 
 }  // namespace
 
@@ -49,7 +60,10 @@ Result<std::unique_ptr<Hypervisor>> create_hypervisor(UniqueFd kvm) {
                   "use Linux 4.11 or newer, or the software engine: --hypervisor soft");
     }
   }
-  return std::make_unique<KvmHypervisor>(std::move(kvm));
+  auto cpuid = supported_cpuid(kvm.get());
+  if (!cpuid) return std::unexpected(cpuid.error());
+  const unsigned address_bits = physical_address_bits(leaf_of(*cpuid, 0x80000008));
+  return std::make_unique<KvmHypervisor>(std::move(kvm), address_bits);
 }
 
 }  // namespace alcove::cpu::kvm

@@ -84,14 +84,21 @@ KvmVcpu::~KvmVcpu() {
   if (run_) munmap(run_, run_size_);
 }
 
+Result<CpuidTable> supported_cpuid(int kvm) {
+  CpuidTable table(kMaximumCpuidEntries);
+  table->nent = kMaximumCpuidEntries;
+  if (auto done = ALCOVE_KVM(kvm, KVM_GET_SUPPORTED_CPUID, table.get()); !done)
+    return std::unexpected(done.error());
+  return table;
+}
+
 // What KVM can give, as far as the model has it, with this processor's place in the topology: one package,
 // one thread a core.
 Result<> KvmVcpu::set_cpuid(int kvm, const VmOptions& options) {
   const unsigned cpu_count = options.cpu_count;
-  WithEntries<kvm_cpuid2, kvm_cpuid_entry2> table(kMaximumCpuidEntries);
-  table->nent = kMaximumCpuidEntries;
-  if (auto done = ALCOVE_KVM(kvm, KVM_GET_SUPPORTED_CPUID, table.get()); !done)
-    return std::unexpected(done.error());
+  auto supported = supported_cpuid(kvm);
+  if (!supported) return std::unexpected(supported.error());
+  CpuidTable& table = *supported;
   constexpr uint32_t kHypervisor = 1u << 31, kTscDeadline = 1u << 24, kX2Apic = 1u << 21;
   const bool tsc_deadline = ioctl(kvm, KVM_CHECK_EXTENSION, KVM_CAP_TSC_DEADLINE_TIMER) > 0;
   for (uint32_t i = 0; i < table->nent; ++i) {

@@ -11,6 +11,10 @@
 
 namespace alcove::cpu::kvm {
 
+// What KVM supports of CPUID.
+using CpuidTable = WithEntries<kvm_cpuid2, kvm_cpuid_entry2>;
+Result<CpuidTable> supported_cpuid(int kvm);
+
 class KvmVcpu final : public Vcpu {
  public:
   static Result<std::unique_ptr<KvmVcpu>> create(int kvm, int vm, unsigned index, const VmOptions& options);

@@ -124,6 +124,7 @@ class SoftHypervisor final : public Hypervisor {
  public:
   std::string_view name() const override { return "soft"; }
   unsigned maximum_cpu_count() const override { return kMaximumCpuCount; }
+  unsigned physical_address_bits() const override { return kPhysicalAddressBits; }
 
   Result<std::unique_ptr<Vm>> create_vm(const VmOptions& options) override {
     if (options.cpu_count == 0 || options.cpu_count > kMaximumCpuCount) {
