@@ -33,6 +33,18 @@ usb_machine() {
     -device scsi-hd,bus=uas.0,drive=attached
 }
 
+# firmware_machine PLATFORM STICK: boots the stick, a USB disk, by EFI firmware, its variables as they are when new.
+firmware_machine() {
+  if [ "$1" = alcove ]; then
+    exec "$build/alcove" run --hypervisor "$hypervisor" --cpus 1 --memory 256MiB --net none --efi --usb-disk "$2,readonly"
+  fi
+  cp /usr/share/OVMF/OVMF_VARS_4M.fd "$work/variables.fd"
+  exec qemu-system-x86_64 -accel tcg -machine q35 -cpu "$1" -m 256 -nodefaults -display none -serial stdio -no-reboot \
+    -drive if=pflash,unit=0,format=raw,readonly=on,file=/usr/share/OVMF/OVMF_CODE_4M.fd \
+    -drive "if=pflash,unit=1,format=raw,file=$work/variables.fd" -device qemu-xhci \
+    -drive "file=$2,format=raw,if=none,readonly=on,id=stick" -device usb-storage,drive=stick
+}
+
 # watch LIMIT MARKER COMMAND…: runs COMMAND and hands on what it prints, up to the line with MARKER (a regular
 # expression) or LIMIT seconds; then runs at_marker with the process and the microseconds it took, and ends it.
 watch() {
