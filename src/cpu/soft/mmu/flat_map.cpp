@@ -22,6 +22,8 @@ constexpr size_t kSpace = 2 * kTable + FlatMap::kReadOffset, kLargePage = 2 << 2
 constexpr size_t kLogLimit = 1 << 15;
 // A guest may spread its accesses so that each needs memory for a part of the tables: no more than these.
 constexpr size_t kPartLimit = 1 << 11;
+// Pages of the upper half with code of supervisors. Linux' kernel has 4,000, and modules.
+constexpr size_t kUpperCodeMaximum = 1 << 15;
 // The same page may be logged often.
 constexpr size_t kLogMaximum = 1 << 18;
 
@@ -181,7 +183,8 @@ void FlatMap::clear_all() {
     clear_lower(space);
     space.generation = ~uint64_t{0};
   }
-  clear_upper();
+  clear_upper_words();
+  clear_upper_jumps();
   if (windows_) windows_->forget_all_pages();
 }
 
@@ -209,15 +212,25 @@ void FlatMap::clear_upper_local() {
   if (!upper_local_.pages.empty()) clear_log(spaces_[0], upper_local_, true);
 }
 
-void FlatMap::clear_upper() {
+void FlatMap::clear_upper_words() {
   clear_log(spaces_[0], upper_, true);
   clear_upper_local();
+}
+
+void FlatMap::clear_upper_jumps() {
   upper_jumps_->clear();
+  upper_code_.clear();
+}
+
+void FlatMap::clear_upper(const PhysicalMemory& memory, const PagingMode& mode) {
+  clear_upper_words();
+  for (const uint64_t page : upper_code_.take_moved(memory, mode)) upper_jumps_->clear_page(page);
+  upper_jumps_->returns().clear();
 }
 
 void FlatMap::close_upper_view() {
   upper_view_.reset();
-  clear_upper();
+  clear_upper_words();
 }
 
 void FlatMap::forget_page(Space& space, Log& log, uint64_t page, bool upper) {
@@ -357,25 +370,34 @@ void FlatMap::forget_foreign_jumps() {
   if (foreign_jumps_) clear_jumps();
 }
 
-void FlatMap::add_jump(bool upper, uint64_t address, const uint8_t* code) {
-  note_code(!upper, address);
-  (upper ? *upper_jumps_ : spaces_[current_].jumps).add(address, code);
+void FlatMap::add_jump(bool user, const Target& target) {
+  note_code(user, target.address);
+  if (!user) note_upper_code(target);
+  (user ? spaces_[current_].jumps : *upper_jumps_).add(target.address, target.code);
 }
 
-void FlatMap::add_place(bool user, uint64_t address, uint64_t physical, const uint8_t* code) {
-  (user ? spaces_[current_].jumps : *upper_jumps_).add_page(address, physical);
-  places_[user].add(physical, code);
+void FlatMap::add_place(bool user, const Target& target) {
+  (user ? spaces_[current_].jumps : *upper_jumps_).add_page(target.address, target.physical);
+  places_[user].add(target.physical, target.code);
+}
+
+void FlatMap::note_upper_code(const Target& target) {
+  if (upper_code_.size() >= kUpperCodeMaximum) clear_upper_jumps();
+  upper_code_.note(target.address, target.physical);
+  if (target.crosses) upper_code_.note_unknown(target.address + memory::kPageSize);
 }
 
 void FlatMap::remove_jumps(uint64_t offset, const uint8_t* code, std::optional<uint64_t> page) {
   for (Space& space : spaces_) space.jumps.remove(offset, code);
   upper_jumps_->remove(offset, code);
+  if (page && *page >> 63) upper_jumps_->direct().cut(*page);
   if (windows_) windows_->remove_jumps(offset, code, page);
 }
 
 void FlatMap::clear_jumps(uint64_t page) {
   spaces_[current_].jumps.clear_page(page);
   upper_jumps_->clear_page(page);
+  upper_code_.forget(page);
   if (Window* const present = window()) {
     present->jumps().clear_page(page);
     present->jumps().returns().clear();
@@ -386,7 +408,7 @@ void FlatMap::clear_jumps() {
   foreign_jumps_ = false;
   for (Space& space : spaces_) space.jumps.clear();
   if (windows_) windows_->clear_jumps();
-  upper_jumps_->clear();
+  clear_upper_jumps();
 }
 
 }  // namespace alcove::cpu::soft

@@ -27,6 +27,7 @@
 
 #include "cpu/soft/mmu/code_places.h"
 #include "cpu/soft/mmu/jump_cache.h"
+#include "cpu/soft/mmu/upper_code.h"
 #include "cpu/soft/mmu/upper_view.h"
 #include "cpu/soft/mmu/windows.h"
 
@@ -99,7 +100,8 @@ class FlatMap {
   void clear_all();
   // The same, and gives the tables' memory back.
   void release();
-  void clear_upper();
+  // Code that jumps lead to stays where it is.
+  void clear_upper(const PhysicalMemory& memory, const PagingMode& mode);
   // Only what is not global.
   void clear_upper_local();
   // Forgets the page, and all of the large page that it may be a part of.
@@ -123,12 +125,21 @@ class FlatMap {
   JumpCache& upper_jumps() { return *upper_jumps_; }
   // Code of that privilege runs there.
   void note_code(bool user, uint64_t address) { foreign_jumps_ |= user != (address >> 63 == 0); }
-  void add_jump(bool upper, uint64_t address, const uint8_t* code);
-  // Code there is of this physical address, and so it may be elsewhere.
-  void add_place(bool user, uint64_t address, uint64_t physical, const uint8_t* code);
+  // Code that is jumped to.
+  struct Target {
+    uint64_t address;
+    uint64_t physical;
+    bool crosses;  // It is of the page behind, too.
+    const uint8_t* code;
+  };
+  void add_jump(bool user, const Target& target);
+  // It is right wherever its page, the only one, is mapped.
+  void add_place(bool user, const Target& target);
+  // Code of supervisors leads to there.
+  void note_upper_code(const Target& target);
   CodePlaces& places(bool user) { return places_[user]; }
   // Forgets the ways to this code, whose address is a multiple of 4 KiB plus `offset`; in all address spaces.
-  // `page`: of code for windows, where it is.
+  // `page`: of code for one place, where it is.
   void remove_jumps(uint64_t offset, const uint8_t* code, std::optional<uint64_t> page = {});
   // Forgets those into this page, in the present address space.
   void clear_jumps(uint64_t page);
@@ -175,6 +186,8 @@ class FlatMap {
     return (reinterpret_cast<uint64_t>(host_page) >> 12) % decltype(Log::writable)().size();
   }
   void clear_lower(Space& space);
+  void clear_upper_words();
+  void clear_upper_jumps();
   void forget_foreign_jumps();
   void forget_page(Space& space, Log& log, uint64_t page, bool upper);
 
@@ -183,6 +196,7 @@ class FlatMap {
   uint64_t uses_ = 0;
   Log upper_, upper_local_;  // Global pages, and others.
   std::optional<JumpCache> upper_jumps_;
+  UpperCode upper_code_;
   std::vector<CodePlaces> places_;  // By whether of CPL 3.
   // Some jumps are of the other half than the jump cache that they are in: supervisor code of the lower half,
   // or user code of the upper.

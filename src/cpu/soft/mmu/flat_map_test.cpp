@@ -78,7 +78,11 @@ TEST_F(FlatMapTest, ForgettingAndFillingAgainTakesNoMore) {
     fill(0xffff'8000'0000'1000);
     map->clear_page(0xffff'8000'0000'1000);
   }
-  for (uint64_t i = 0; i < 5'000'000; ++i) map->add_jump(true, 0xffff'8000'0000'1000 + (i << 16), nullptr);
+  for (uint64_t i = 0; i < 5'000'000; ++i)
+    map->add_jump(false, {.address = 0xffff'8000'0000'1000 + (i << 16),
+                          .physical = 0x1000,
+                          .crosses = false,
+                          .code = nullptr});
   EXPECT_LT(resident_bytes() - before, 16u << 20);
 }
 

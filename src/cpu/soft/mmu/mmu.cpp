@@ -140,7 +140,7 @@ void Mmu::new_lower_generation(Cpu& cpu) {
 }
 
 void Mmu::new_upper_generation(Cpu& cpu) {
-  if (flat_) flat_->clear_upper();
+  if (flat_) flat_->clear_upper(memory_, mode_of(cpu));
   cpu.tlb_generation[1] = new_generation(cpu, 1);
   upper_non_global_ = false;
   upper_non_global_count_ = 0;

@@ -1,12 +1,14 @@
 // Where translated code returns to. A guest's CALL is a call of the host, a guest's RET a return, so that the
 // host's processor foresees it. For that the host's RSP is this stack's while translated code runs. What is
 // returned to compares where the guest's RET leads with the guest's return address, and looks that up if it
-// is another: code for a window knows the address, for other code the call pushes it before the host's.
+// is another: code for one place in a window knows the address, for other code the call pushes it before the
+// host's.
 //
 // It knows no more of pages than the JumpCache that it belongs to, so what is out of date there is forgotten
 // here, too. That is always allowed, as is any other difference from the guest's stack: it only takes time.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 
@@ -21,9 +23,13 @@ class ReturnStack {
 
   // RSP for translated code: where it was when that was left.
   uint64_t top() const { return top_; }
-  void set_top(uint64_t top) { top_ = top; }
-  // What is returned to when the stack is empty.
-  void set_bottom(const uint8_t* code) { *reinterpret_cast<const uint8_t**>(bottom()) = code; }
+  void set_top(uint64_t top) { top_ = std::min(top, bottom()); }
+  // What is returned to when the stack is empty; RSP is to become what it was before the return. Where
+  // entries of windows and others were mixed and half of the stack was forgotten, half an entry may be left:
+  // then it ends one place further on.
+  void set_bottom(const uint8_t* code) {
+    for (const uint64_t at : {bottom(), bottom() + 8}) *reinterpret_cast<const uint8_t**>(at) = code;
+  }
 
   void clear() { top_ = bottom(); }
   // Forgets everything if anything would return into [begin, begin + size), guest's addresses.

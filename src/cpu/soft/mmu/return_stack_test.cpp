@@ -59,5 +59,24 @@ TEST_F(ReturnStackTest, KeepsTheNewestWhenFull) {
   EXPECT_EQ(rsp, stack_.top());
 }
 
+TEST_F(ReturnStackTest, MayEndInTheMiddleOfAnEntry) {
+  const auto* const empty = reinterpret_cast<const uint8_t*>(0x1234);
+  push(1);  // A window's.
+  while (rsp != limit()) rsp - 8 == limit() ? push(2) : call(3, 4);
+  ASSERT_TRUE(stack_.make_room(limit() - 8, rsp));
+  stack_.set_bottom(empty);
+  pop();
+  while (rsp < stack_.top()) {
+    EXPECT_EQ(pop(), 4u);
+    if (rsp < stack_.top()) {
+      EXPECT_EQ(pop(), 3u);
+    }
+  }
+  EXPECT_EQ(pop(), reinterpret_cast<uint64_t>(empty)) << "for the guest's address";
+  EXPECT_EQ(pop(), reinterpret_cast<uint64_t>(empty)) << "returned to";
+  stack_.set_top(rsp);
+  EXPECT_EQ(stack_.top(), limit() + ReturnStack::kSize);
+}
+
 }  // namespace
 }  // namespace alcove::cpu::soft

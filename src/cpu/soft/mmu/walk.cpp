@@ -1,6 +1,7 @@
 #include "cpu/soft/mmu/walk.h"
 
 #include <array>
+#include <span>
 
 namespace alcove::cpu::soft {
 namespace {
@@ -217,6 +218,16 @@ bool TablePath::Entry::holds() const {
 
 uint64_t TablePath::physical() const {
   return leaf().value & kAddress & ~(page_size() - 1);
+}
+
+// Whether with SMEP or without.
+bool TablePath::may_be_run_by_supervisors() const {
+  uint64_t all = ~uint64_t{0}, any = 0;
+  for (const Entry& entry : std::span(entries).first(count)) {
+    all &= entry.value;
+    any |= entry.value;
+  }
+  return !(all & kUser) && !(any & kNoExecute);
 }
 
 const uint64_t* first_table(const PhysicalMemory& memory, const PagingMode& mode) {

@@ -88,6 +88,7 @@ struct TablePath {
   const Entry& leaf() const { return entries[count - 1]; }
   uint64_t page_size() const { return uint64_t{1} << (12 + 9 * (4 - count)); }
   uint64_t physical() const;  // Of the page.
+  bool may_be_run_by_supervisors() const;
 };
 // The first table; null without long mode's paging.
 const uint64_t* first_table(const PhysicalMemory& memory, const PagingMode& mode);

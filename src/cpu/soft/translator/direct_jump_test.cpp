@@ -1,4 +1,5 @@
-// Code for windows, which is made for where its page is: jumps to other pages, data relative to RIP.
+// Code that is made for where its page is, for windows and the kernel's: jumps to other pages, data relative
+// to RIP.
 #include <gtest/gtest.h>
 
 #include <cstring>
@@ -16,16 +17,19 @@ constexpr uint64_t kTables = kBase + 0x10'0000;
 constexpr uint64_t kPcide = 1 << 17;
 constexpr uint8_t kEnd = 0x06;  // No instruction in 64-bit mode.
 
-struct DirectJumps : ::testing::Test {
+constexpr uint64_t kUpper = 0xffff'8000'0000'0000;
+
+// By whether of the kernel, in the upper half; otherwise of CPL 3, for a window. Addresses count from there.
+struct DirectJumps : ::testing::TestWithParam<bool> {
   void SetUp() override {
     if (!engine.enable_translator()) GTEST_SKIP() << "this host can't run translated code";
     engine.open_windows();
-    cpu.cpl = 3;
+    cpu.cpl = of_kernel ? 0 : 3;
     make_tables(kTables, kBase);
     page_with(kTables);
   }
   void TearDown() override {
-    if (!IsSkipped()) {
+    if (!IsSkipped() && !of_kernel) {
       EXPECT_TRUE(engine.engine().translator()->window()) << "they were to be tested";
     }
   }
@@ -36,9 +40,9 @@ struct DirectJumps : ::testing::Test {
   }
   // Runs to the instruction that is none; AL.
   unsigned run(uint64_t rip) {
-    cpu.rip = rip;
+    cpu.rip = origin + rip;
     cpu.gpr[rax] = 0;
-    cpu.gpr[rsp] = 0x8000;
+    cpu.gpr[rsp] = origin + 0x8000;
     const auto outcome = engine.run_translated();
     EXPECT_TRUE(outcome.fault);
     if (outcome.fault) {
@@ -48,15 +52,17 @@ struct DirectJumps : ::testing::Test {
   }
   // One table of each level: the first 64 pages are at `pages`.
   void make_tables(uint64_t tables, uint64_t pages) {
-    constexpr uint64_t kBits = kP | kW | kU;
-    put64(tables, (tables + 0x1000) | kBits);
-    put64(tables + 0x1000, (tables + 0x2000) | kBits);
-    put64(tables + 0x2000, (tables + 0x3000) | kBits);
-    for (uint64_t i = 0; i < 64; ++i) put64(tables + 0x3000 + i * 8, (pages + i * 0x1000) | kBits);
+    const uint64_t bits = user_bits();
+    put64(tables + (of_kernel ? 256 * 8 : 0), (tables + 0x1000) | bits);
+    put64(tables + 0x1000, (tables + 0x2000) | bits);
+    put64(tables + 0x2000, (tables + 0x3000) | bits);
+    for (uint64_t i = 0; i < 64; ++i) put64(tables + 0x3000 + i * 8, (pages + i * 0x1000) | bits);
   }
   void map(uint64_t tables, uint64_t address, uint64_t physical) {
-    put64(tables + 0x3000 + address / 0x1000 * 8, physical | kP | kW | kU);
+    put64(tables + 0x3000 + address / 0x1000 * 8, physical | user_bits());
   }
+  void flush(uint64_t address) { flush_page(cpu, origin + address); }
+  uint64_t user_bits() const { return of_kernel ? kP | kW : kP | kW | kU; }
   void page_with(uint64_t cr3) {
     cpu.cr3 = cr3 & ~(uint64_t{1} << 63);
     cpu.cr0 |= 0x8001'0000;
@@ -70,11 +76,16 @@ struct DirectJumps : ::testing::Test {
   }
   static std::vector<uint8_t> says(uint8_t number) { return {0xb0, number, kEnd}; }
 
+  const bool of_kernel = GetParam();
+  const uint64_t origin = of_kernel ? kUpper : 0;
   FlatEngine engine{kBase, 0x40'0000};
   Cpu& cpu = engine.cpu();
 };
 
-TEST_F(DirectJumps, FollowTheMapping) {
+INSTANTIATE_TEST_SUITE_P(OfWindows, DirectJumps, ::testing::Values(false));
+INSTANTIATE_TEST_SUITE_P(OfTheKernel, DirectJumps, ::testing::Values(true));
+
+TEST_P(DirectJumps, FollowTheMapping) {
   put(kBase + 0x2000, says(2));
   put(kBase + 0x1000, says(1));
   for (const auto& way : ways()) {
@@ -83,7 +94,7 @@ TEST_F(DirectJumps, FollowTheMapping) {
       const bool second = i % 2;
       map(kTables, 0x1000, kBase + (second ? 0x2000 : 0x1000));
       if (i < 4)
-        flush_page(cpu, 0x1000);
+        flush(0x1000);
       else
         flush_tlb(cpu, true);
       for (int again = 0; again < 3; ++again) EXPECT_EQ(run(0), second ? 2u : 1u);
@@ -91,7 +102,7 @@ TEST_F(DirectJumps, FollowTheMapping) {
   }
 }
 
-TEST_F(DirectJumps, FollowChangesOfCode) {
+TEST_P(DirectJumps, FollowChangesOfCode) {
   for (const auto& way : ways()) {
     put(kBase, way);
     for (uint8_t i = 0; i < 40; ++i) {  // More often than a jump is made direct.
@@ -101,7 +112,7 @@ TEST_F(DirectJumps, FollowChangesOfCode) {
   }
 }
 
-TEST_F(DirectJumps, AreOfOneAddressSpace) {
+TEST_P(DirectJumps, AreOfOneAddressSpace) {
   // More address spaces than there are windows. The caller's page is the same in all.
   constexpr unsigned kSpaces = 5;
   for (const bool pcid : {false, true}) {
@@ -127,13 +138,13 @@ TEST_F(DirectJumps, AreOfOneAddressSpace) {
 }
 
 // The same page at two places, where different ones follow: each is right however often they take turns.
-TEST_F(DirectJumps, PagesAreWhereTheyAreEntered) {
+TEST_P(DirectJumps, PagesAreWhereTheyAreEntered) {
   put(kBase + 0x1000, says(1));
   put(kBase + 0x6000, says(2));
   put(kBase + 0x1100, {0x11});
   put(kBase + 0x6100, {0x22});
   map(kTables, 0x5000, kBase);
-  flush_page(cpu, 0x5000);
+  flush(0x5000);
   for (const auto& way : ways()) {
     std::vector<uint8_t> code{0x8a, 0x0d, 0xfa, 0x10, 0, 0};  // mov cl, [rip + 0x10fa]
     auto jump = way;
@@ -149,14 +160,14 @@ TEST_F(DirectJumps, PagesAreWhereTheyAreEntered) {
 }
 
 // jmp to the last byte of the page, where an instruction begins that ends in the next one.
-TEST_F(DirectJumps, LeadToInstructionsInTwoPages) {
+TEST_P(DirectJumps, LeadToInstructionsInTwoPages) {
   put(kBase, {0xe9, 0xfa, 0x0f, 0, 0});
   put(kBase + 0xfff, {0xb0});
   put(kBase + 0x1000, {1, kEnd});
   put(kBase + 0x2000, {2, kEnd});
   for (int i = 0; i < 6; ++i) {
     map(kTables, 0x1000, kBase + (i % 2 ? 0x2000 : 0x1000));
-    flush_page(cpu, 0x1000);
+    flush(0x1000);
     for (int again = 0; again < 4; ++again) EXPECT_EQ(run(0), i % 2 ? 2u : 1u);
   }
   for (uint8_t i = 10; i < 40; ++i) {
@@ -165,15 +176,29 @@ TEST_F(DirectJumps, LeadToInstructionsInTwoPages) {
   }
 }
 
-TEST_F(DirectJumps, ReturnsFollowTheMapping) {
+TEST_P(DirectJumps, ReturnsFollowTheMapping) {
   // call 0x2000; mov al, 1 (or 2 in another page); there: ret
   put(kBase, {0xe8, 0xfb, 0x1f, 0, 0, 0xb0, 1, kEnd});
   put(kBase + 0x3000, {0xe8, 0xfb, 0x1f, 0, 0, 0xb0, 2, kEnd});
   put(kBase + 0x2000, {0x90, 0xc3});
   for (int i = 0; i < 8; ++i) {
     map(kTables, 0, kBase + (i % 2 ? 0x3000 : 0));
-    flush_page(cpu, 0);
+    flush(0);
     for (int again = 0; again < 3; ++again) EXPECT_EQ(run(0), i % 2 ? 2u : 1u);
+  }
+}
+
+// The same page at more and more places: it is translated for any in the end.
+TEST_P(DirectJumps, ReturnsOfPagesThatMoveOften) {
+  put(kBase, {0xe8, 0xfb, 0x1f, 0, 0, 0xb0, 1, kEnd});  // call what is 0x2000 further on; mov al, 1
+  for (const uint64_t page : {0x2000, 0x8000, 0x9000, 0xa000}) put(kBase + page, {0x90, 0xc3});  // nop; ret
+  for (int i = 0; i < 40; ++i) {
+    const uint64_t place = 0x1000 * static_cast<uint64_t>(i % 4);
+    for (const uint64_t page : {place, place + 0x2000}) {
+      map(kTables, page, kBase + (page == place ? 0 : 0x2000));
+      flush(page);
+    }
+    for (int again = 0; again < 3; ++again) EXPECT_EQ(run(place), 1u) << i;
   }
 }
 

@@ -221,10 +221,13 @@ void BlockEmitter::call_relative(const Insn& insn) {
   const int64_t target = page_offset(insn.displacement);
   push_return_address(insn);
   swap_out();
-  if (!is_bound()) a_.push(kAddress);
+  if (!knows_returns()) a_.push(kAddress);
   if (links_to(target)) {
-    poll_attention(
-        {.from = {}, .page_offset = target, .target_known = false, .swapped = false, .calling = !is_bound()});
+    poll_attention({.from = {},
+                    .page_offset = target,
+                    .target_known = false,
+                    .swapped = false,
+                    .calling = !knows_returns()});
     links_.push_back({a_.call(), target});
     return return_site(insn);
   }
@@ -241,13 +244,13 @@ void BlockEmitter::call_relative(const Insn& insn) {
   return_site(insn);
 }
 
-// What a call of the host's is followed by. RBP: where the guest's RET leads. Code for any place finds on the
-// ReturnStack where it should lead.
+// What a call of the host's is followed by. RBP: where the guest's RET leads. Other code
+// than a window's of one place finds on the ReturnStack where it should lead.
 void BlockEmitter::return_site(const Insn& insn) {
   clobber_both();
   const bool user = block().mode.user;
   const int64_t next = page_offset(insn.offset + insn.length);
-  if (is_bound()) {
+  if (knows_returns()) {
     a_.move_immediate(kWord, -(page_ + static_cast<uint64_t>(next)));
     a_.lea(kWord, {.base = kWord, .index = kAddress});
   } else {
@@ -299,10 +302,10 @@ void BlockEmitter::call_indirect(const Insn& insn) {
   a_.store(ALCOVE_TRANSLATED(saved), kAddress);
   clobber_both();
   push_return_address(insn);
-  if (!is_bound()) a_.push(kAddress);
+  if (!knows_returns()) a_.push(kAddress);
   a_.load(kAddress, ALCOVE_TRANSLATED(saved));
   swap_out();
-  poll_far(!is_bound());
+  poll_far(!knows_returns());
   a_.call_memory(jumps.found(a_));
   return_site(insn);
 }

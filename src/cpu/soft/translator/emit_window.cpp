@@ -83,7 +83,7 @@ HostMemory BlockEmitter::window_operand(const Insn& insn, bool word_needed) {
                      word_needed ? Scratch::address : Scratch::either);
   // All code of a unit is of one page.
   const int64_t from_page = page_offset(displacement);
-  if (insn.address_size == 8 && insn.segment < fs && insn.base == kRipRegister && is_bound()) {
+  if (insn.address_size == 8 && insn.segment < fs && insn.base == kRipRegister && is_bound() && in_window()) {
     const uint64_t place = (page_ + static_cast<uint64_t>(from_page)) & Window::kMask;
     if (place < kWithinDisplacement) return gs_memory(Window::kOffset + static_cast<int32_t>(place));
   }
@@ -172,8 +172,12 @@ void BlockEmitter::restore_reach(const std::array<Reach, 2>& reach) {
 // What the register was before it moved. kRipRegister stands for the page of the code.
 void BlockEmitter::load_into_window(HostRegister scratch, unsigned guest, int32_t moved) {
   HostRegister from = scratch;
-  if (guest == kRipRegister && is_bound())
-    return a_.move_immediate(scratch, (page_ - static_cast<uint64_t>(int64_t{moved})) & Window::kMask);
+  if (guest == kRipRegister && is_bound()) {
+    const uint64_t linear = page_ - static_cast<uint64_t>(int64_t{moved});
+    a_.move_immediate(scratch, in_window() ? linear & Window::kMask : linear);
+    if (!in_window()) bring_into_window(scratch, scratch, true);
+    return;
+  }
   if (guest == kRipRegister)
     a_.load(scratch, ALCOVE_TRANSLATED(page));
   else if (host(guest) == kNoHostRegister)

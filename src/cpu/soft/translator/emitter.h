@@ -42,7 +42,8 @@ struct BranchSite {
   uint64_t page;  // As HandlerSite's.
 };
 
-// Code for a window is made for where its page is in that address space, other code for any place.
+// Code for a window is made for where its page is in that address space, the kernel's for where it is in the
+// upper half, other code for any place.
 inline constexpr uint64_t kAnyPage = 1;
 
 // Routines that all translations use (common_code.cpp).
@@ -237,6 +238,7 @@ class BlockEmitter {
   void jump_to_level(bool user);
   void set_target(int64_t page_offset);
   bool is_bound() const { return page_ != kAnyPage; }
+  bool knows_returns() const { return is_bound() && in_window(); }
   bool links_to(int64_t page_offset) const;
   // The linear address of what is there, counted from the page's beginning.
   void load_linear(HostRegister to, int64_t page_offset);

@@ -166,12 +166,17 @@ void Translator::link(Block& target) {
   std::memcpy(code_->writable(site->patch) - sizeof distance, &distance, sizeof distance);
 }
 
-void Translator::add_jump(const Block& target) {
-  const uint64_t address = engine_.cpu().rip;
-  const TranslatedBlock& translation = *target.translation;
-  map_->add_jump(!target.mode.user, address, translation.far_entry);
-  if (!target.lone && translation.page == kAnyPage)
-    map_->add_place(target.mode.user, address, target.physical, translation.far_entry);
+FlatMap::Target Translator::target_at_rip(const Block& block) const {
+  return {.address = engine_.cpu().rip,
+          .physical = block.physical,
+          .crosses = block.lone,
+          .code = block.translation->far_entry};
+}
+
+void Translator::add_jump(const Block& to) {
+  const FlatMap::Target target = target_at_rip(to);
+  map_->add_jump(to.mode.user, target);
+  if (!to.lone && to.translation->page == kAnyPage) map_->add_place(to.mode.user, target);
 }
 
 void Translator::link_far(const LinkSite& site, const Block& target) {
@@ -179,12 +184,14 @@ void Translator::link_far(const LinkSite& site, const Block& target) {
   auto& links = reinterpret_cast<LinkSite*>(code_->writable(reinterpret_cast<const uint8_t*>(&site)))->links;
   uint8_t* const displacement = code_->writable(site.patch) - 4;
   const TranslatedBlock& translation = *target.translation;
-  const bool direct = ++links <= kMaximumLinks && site.from->mode == target.mode && in_window_ &&
+  const bool direct = ++links <= kMaximumLinks && site.from->mode == target.mode &&
                       translation.page == (engine_.cpu().rip & kPageMask);
   if (direct) {
     int32_t unknown;
     std::memcpy(&unknown, displacement, sizeof unknown);
-    map_->window()->jumps().direct().add(translation.page, displacement, unknown);
+    if (!in_window_) map_->note_upper_code(target_at_rip(target));
+    JumpCache& jumps = in_window_ ? map_->window()->jumps() : map_->upper_jumps();
+    jumps.direct().add(translation.page, displacement, unknown);
     if (log_) ++log_->counters.links;
   }
   const auto distance = static_cast<int32_t>((direct ? translation.near_entry : site.otherwise) - site.patch);
@@ -196,28 +203,34 @@ bool Translator::is_here(const Block& block) const {
   return page == kAnyPage || page == (engine_.cpu().rip & kPageMask);
 }
 
+// Whether they are translated for the same place, if for any.
+bool Translator::are_together(const Block& one, const Block& other) {
+  return one.state == other.state && one.mode.window == other.mode.window && one.mode.user == other.mode.user;
+}
+
 uint64_t Translator::place_for(const Block& block) {
   constexpr uint8_t kMaximumMoves = 4;
-  if (!block.mode.window) return kAnyPage;
-  const uint64_t page = engine_.cpu().rip & kPageMask;
-  const auto& others = pages_[block.state];
-  if (std::ranges::any_of(others, [&](const TranslatedBlock* other) {
-        return other->block && other->block->state == block.state &&
-               other->block->mode.window == block.mode.window && other->page != page &&
-               other->page != kAnyPage;
-      }))
+  const uint64_t rip = engine_.cpu().rip;
+  const bool has_place = block.mode.window || (!block.mode.user && rip >> 63);
+  const auto place = [&] {
+    return has_place && moves_[block.state][block.mode.window] < kMaximumMoves ? rip & kPageMask : kAnyPage;
+  };
+  const uint64_t page = place();
+  if (std::ranges::any_of(pages_[block.state], [&](const TranslatedBlock* other) {
+        return other->block && are_together(block, *other->block) && other->page != page;
+      })) {
     drop_page(block);
-  return moves_[block.state][block.mode.window] < kMaximumMoves ? page : kAnyPage;
+    return place();
+  }
+  return page;
 }
 
 void Translator::drop_page(const Block& block) {
-  const PageState* const state = block.state;
-  const unsigned window = block.mode.window;
-  uint8_t& moves = moves_[state][window];
+  uint8_t& moves = moves_[block.state][block.mode.window];
   moves += moves != UINT8_MAX;
-  std::erase_if(pages_[state], [&](TranslatedBlock* translation) {
+  std::erase_if(pages_[block.state], [&](TranslatedBlock* translation) {
     if (!translation->block) return true;
-    if (translation->block->state != state || translation->block->mode.window != window) return false;
+    if (!are_together(block, *translation->block)) return false;
     drop(*translation);
     return true;
   });

@@ -116,10 +116,12 @@ class Translator {
   // Lets the interpreter make the indirect branch.
   void branch(const BranchSite& site);
   void link(Block& target);
-  void add_jump(const Block& target);
+  FlatMap::Target target_at_rip(const Block& block) const;
+  void add_jump(const Block& to);
   void link_far(const LinkSite& site, const Block& target);
   Block* translate_crossing();
   void emit(std::span<Block* const> blocks);
+  static bool are_together(const Block& one, const Block& other);
   // Where code of the block's page is to be translated for.
   uint64_t place_for(const Block& block);
   void drop(TranslatedBlock& translation);
@@ -159,7 +161,8 @@ class Translator {
   std::unordered_set<uint64_t> not_by_view_;
   std::vector<Emitted::Access> accesses_;  // Of all units in turn.
   std::unordered_map<const PageState*, std::vector<TranslatedBlock*>> pages_;
-  // How often a page was found elsewhere in an address space with a window, by the window's number.
+  // How often a page was found elsewhere in an address space with a window, by the window's number, or by the
+  // kernel's code, of which that is 0.
   std::unordered_map<const PageState*, std::array<uint8_t, Windows::kMaximum + 1>> moves_;
   // Of what is being translated.
   std::vector<Block*> members_;
