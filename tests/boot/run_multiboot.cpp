@@ -154,15 +154,16 @@ std::vector<std::byte> contents(const std::string& path) {
 
 int main(int argc, char** argv) {
   const Options options = parse(argc, argv);
-  const auto layout = machine::lay_out_memory(options.memory_size);
+  UniqueFd kvm(options.hypervisor == HypervisorChoice::soft ? -1 : open("/dev/kvm", O_RDWR | O_CLOEXEC));
+  const auto hypervisor = value_or_die(machine::choose_hypervisor(options.hypervisor, std::move(kvm)));
+  const auto layout =
+      value_or_die(machine::lay_out_memory(options.memory_size, hypervisor->physical_address_bits()));
   auto memory = value_or_die(memory::GuestMemory::create(layout.regions));
   exec::HostClock clock("clock");
   exec::LoopThread loop("devices");
   Ending ending;
   machine::IoRouter router;
 
-  UniqueFd kvm(options.hypervisor == HypervisorChoice::soft ? -1 : open("/dev/kvm", O_RDWR | O_CLOEXEC));
-  const auto hypervisor = value_or_die(machine::choose_hypervisor(options.hypervisor, std::move(kvm)));
   const auto vm =
       value_or_die(hypervisor->create_vm({.cpu_count = options.cpu_count, .memory = &memory, .io = &router}));
   serial::Port serial(loop.loop(), value_or_die(LogRing::create()));
