@@ -72,6 +72,8 @@ class Vm : public bus::MessageSink {
  public:
   virtual unsigned cpu_count() const = 0;
   virtual Vcpu& vcpu(unsigned index) = 0;
+  // What a processor's TSC counts in a millisecond; 0 if that is not known.
+  virtual uint64_t tsc_khz() const = 0;
 
   // send() (from MessageSink): delivers an MSI to the local APICs. Any thread.
 

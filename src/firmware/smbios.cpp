@@ -118,9 +118,9 @@ void append_processor(std::vector<uint8_t>& out, const SmbiosDescription& machin
       .qword(0)
       .text("Virtual CPU")
       .byte(0)
-      .word(0)
-      .word(0)
-      .word(0)     // Voltage and clocks unknown.
+      .word(0)  // Voltage and external clock unknown.
+      .word(machine.cpu_megahertz)
+      .word(machine.cpu_megahertz)
       .byte(0x41)  // Populated and enabled.
       .byte(1)     // Upgrade: other.
       .word(0xffff)

@@ -12,6 +12,7 @@ namespace {
 const SmbiosDescription kSmall{
     .uuid = {0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0x4c, 0xde, 0x8f, 1, 2, 3, 4, 5, 6, 7},
     .cpu_count = 2,
+    .cpu_megahertz = 2450,
     .low_memory_size = 1u << 30};
 
 // Formatted parts by type, as a reader walks them (6.1.2); fails on a structure that runs over the end.
@@ -56,6 +57,15 @@ TEST(Smbios, IdentifierIsTheSystemUuid) {
   const std::vector<uint8_t> uuid(system.begin() + 8, system.begin() + 24);
   EXPECT_EQ(uuid, (std::vector<uint8_t>{0x67, 0x45, 0x23, 0x01, 0xab, 0x89, 0xde, 0x4c, 0x8f, 1, 2, 3, 4, 5,
                                         6, 7}));
+}
+
+TEST(Smbios, ProcessorsHaveASpeed) {
+  const auto processor = walk(build_smbios(kSmall, 0xf0000)).find(4)->second;
+  for (const size_t at : {0x14, 0x16}) {  // 7.5: the highest, and the present one.
+    uint16_t megahertz;
+    std::memcpy(&megahertz, processor.data() + at, 2);
+    EXPECT_EQ(megahertz, 2450u);
+  }
 }
 
 TEST(Smbios, LargeMemory) {

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 namespace alcove::machine {
 
 using namespace layout;
@@ -44,10 +46,12 @@ Board::Board(cpu::Vm& vm, IoRouter& router, exec::VirtualClock& clock, const Mem
              BoardEvents events)
     : router_(router),
       description_(describe(vm.cpu_count(), layout)),
-      identity_{.cpu_count = vm.cpu_count(),
-                .low_memory_size = layout.low_size,
-                .high_memory_size = layout.high_size,
-                .version = "1"},
+      identity_{
+          .cpu_count = vm.cpu_count(),
+          .cpu_megahertz = static_cast<uint16_t>(std::min<uint64_t>((vm.tsc_khz() + 500) / 1000, 0xffff)),
+          .low_memory_size = layout.low_size,
+          .high_memory_size = layout.high_size,
+          .version = "1"},
       ioapic_(vm,
               [&vm](const chips::IoApic::LevelVectors& vectors) { vm.set_level_triggered_vectors(vectors); }),
       pit_(clock, ioapic_.line(kTimerPin)),

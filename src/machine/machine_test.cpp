@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <array>
 #include <atomic>
 #include <condition_variable>
 #include <functional>
@@ -71,6 +73,7 @@ class FakeVm final : public cpu::Vm {
   }
   unsigned cpu_count() const override { return static_cast<unsigned>(vcpus.size()); }
   FakeVcpu& vcpu(unsigned index) override { return *vcpus[index]; }
+  uint64_t tsc_khz() const override { return 2'599'998; }
   void send(const bus::Message& message) override {
     std::lock_guard lock(mutex);
     messages.push_back(message);
@@ -182,6 +185,11 @@ TEST_F(MachineTest, BeginsAtTheKernelWithTables) {
   const auto rsdp = vm->memory.load<spec::acpi::Rsdp>(parameters.acpi_rsdp_address).value();
   EXPECT_EQ(std::string_view(rsdp.signature.data(), 8), "RSD PTR ");
   EXPECT_EQ(vm->memory.load<uint32_t>(0xf0000), 0x334d535fu);  // "_SM3"
+  // The processor's structure, with what its TSC counts as its speed.
+  std::array<uint8_t, 1024> smbios{};
+  ASSERT_TRUE(vm->memory.read(0xf0000, std::as_writable_bytes(std::span(smbios))));
+  const std::array<uint8_t, 4> speeds = {2600 & 0xff, 2600 >> 8, 2600 & 0xff, 2600 >> 8};
+  EXPECT_FALSE(std::ranges::search(smbios, speeds).empty());
 }
 
 TEST_F(MachineTest, SerialOutputReachesTheLog) {

@@ -1,6 +1,7 @@
 #include "cpu/kvm/kvm_vcpu.h"
 
 #include <sys/mman.h>
+#include <algorithm>
 
 #include <csignal>
 #include <span>
@@ -90,6 +91,10 @@ Result<CpuidTable> supported_cpuid(int kvm) {
   if (auto done = ALCOVE_KVM(kvm, KVM_GET_SUPPORTED_CPUID, table.get()); !done)
     return std::unexpected(done.error());
   return table;
+}
+
+uint64_t KvmVcpu::tsc_khz() const {
+  return static_cast<uint64_t>(std::max(ioctl(fd_.get(), KVM_GET_TSC_KHZ, 0), 0));
 }
 
 // What KVM can give, as far as the model has it, with this processor's place in the topology: one package,

@@ -26,6 +26,7 @@ class KvmVcpu final : public Vcpu {
   Result<> set_state(const X86State& state) override;
   void reset() override;
   Error error() const override { return error_; }
+  uint64_t tsc_khz() const;
 
  private:
   KvmVcpu(unsigned index, IoHandler& io) : index_(index), io_(io) {}

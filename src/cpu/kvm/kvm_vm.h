@@ -16,6 +16,7 @@ class KvmVm final : public Vm {
 
   unsigned cpu_count() const override { return static_cast<unsigned>(vcpus_.size()); }
   Vcpu& vcpu(unsigned index) override { return *vcpus_[index]; }
+  uint64_t tsc_khz() const override { return vcpus_.front()->tsc_khz(); }
   void send(const bus::Message& message) override;
   void set_level_triggered_vectors(std::span<const uint64_t, 4> vectors) override;
   Result<> bind_doorbell(uint64_t address, unsigned size, int event_fd) override;

@@ -82,6 +82,7 @@ class SoftVm final : public Vm {
 
   unsigned cpu_count() const override { return static_cast<unsigned>(vcpus_.size()); }
   Vcpu& vcpu(unsigned index) override { return *vcpus_.at(index); }
+  uint64_t tsc_khz() const override { return bus_.clock().frequency_khz(); }
 
   void send(const bus::Message& message) override { bus_.send(message); }
   void set_level_triggered_vectors(std::span<const uint64_t, 4> vectors) override {
