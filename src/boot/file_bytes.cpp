@@ -7,6 +7,8 @@
 
 #include <cerrno>
 
+#include "memory/large_pages.h"
+
 namespace alcove::boot {
 
 namespace {
@@ -14,7 +16,7 @@ constexpr auto kInvalid = ErrorCode::invalid_virtual_machine_configuration;
 
 // Saves page faults. Without effect where the host has none.
 void use_large_pages(std::byte* begin, size_t size) {
-  constexpr uintptr_t kLargePage = 2 << 20;
+  constexpr uintptr_t kLargePage = memory::kLargePageSize;
   const auto first = (reinterpret_cast<uintptr_t>(begin) + kLargePage - 1) / kLargePage * kLargePage;
   const auto last = (reinterpret_cast<uintptr_t>(begin) + size) / kLargePage * kLargePage;
   if (first < last) madvise(reinterpret_cast<void*>(first), last - first, MADV_HUGEPAGE);

@@ -1,12 +1,10 @@
 #include "client/thread_executor.h"
 
-#include <pthread.h>
-
 #include <condition_variable>
 #include <deque>
 #include <mutex>
 
-#include "client/blocked_signals.h"
+#include "support/thread.h"
 
 namespace alcove::client {
 
@@ -18,9 +16,7 @@ struct ThreadExecutor::Queue {
 };
 
 ThreadExecutor::ThreadExecutor() : queue_(std::make_shared<Queue>()) {
-  const BlockedSignals blocked;
-  thread_ = std::thread([queue = queue_] { run(queue); });
-  ::pthread_setname_np(thread_.native_handle(), "alcove-calls");
+  thread_ = start_thread("alcove-calls", [queue = queue_] { run(queue); });
 }
 
 void ThreadExecutor::finish() {

@@ -1,12 +1,13 @@
 #include "exec/event_loop.h"
 
-#include <pthread.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 
 #include <algorithm>
 #include <array>
 #include <latch>
+
+#include "support/thread.h"
 
 namespace alcove::exec {
 
@@ -123,9 +124,8 @@ void EventLoop::stop() {
   post([this] { stopping_ = true; });
 }
 
-LoopThread::LoopThread(std::string name) : thread_([this] { loop_.run(); }) {
-  name.resize(std::min<size_t>(name.size(), 15));
-  pthread_setname_np(thread_.native_handle(), name.c_str());
+LoopThread::LoopThread(const std::string& name) : thread_([this] { loop_.run(); }) {
+  name_thread(thread_, name);
 }
 
 LoopThread::~LoopThread() {

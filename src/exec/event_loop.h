@@ -82,7 +82,7 @@ class EventLoop final : public Executor {
 // An event loop with a thread of its own; the destructor runs what is posted, stops and joins.
 class LoopThread {
  public:
-  explicit LoopThread(std::string name);  // Shown by ps and top; 15 characters at most.
+  explicit LoopThread(const std::string& name);  // Shown by ps and top; 15 characters at most.
   ~LoopThread();
   EventLoop& loop() { return loop_; }
 

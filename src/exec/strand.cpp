@@ -5,7 +5,7 @@
 
 namespace alcove::exec {
 
-Strand::Strand(std::string thread_name) : thread_(std::move(thread_name)) {}
+Strand::Strand(const std::string& thread_name) : thread_(thread_name) {}
 
 Strand::~Strand() {
   std::unique_lock lock(mutex_);

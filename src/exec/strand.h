@@ -19,7 +19,7 @@ class Strand final : public Executor {
   // What a borrowed thread does in a row; the rest is left to the strand's own.
   static constexpr unsigned kBorrowedTasks = 16;
 
-  explicit Strand(std::string thread_name);
+  explicit Strand(const std::string& thread_name);
   ~Strand() override;  // Runs what is posted by then, and nothing that those tasks post.
 
   void post(Task task) override;

@@ -1,11 +1,11 @@
 #include "exec/virtual_clock.h"
 
-#include <pthread.h>
+#include "support/thread.h"
 
 namespace alcove::exec {
 
 HostClock::HostClock(const std::string& thread_name) : thread_([this] { serve(); }) {
-  pthread_setname_np(thread_.native_handle(), thread_name.substr(0, 15).c_str());
+  name_thread(thread_, thread_name);
 }
 
 HostClock::~HostClock() {

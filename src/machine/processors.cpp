@@ -1,14 +1,15 @@
 #include "machine/processors.h"
 
 #include <fmt/format.h>
-#include <pthread.h>
+
+#include "support/thread.h"
 
 namespace alcove::machine {
 
 Processors::Processors(cpu::Vm& vm, OnExit on_exit) : vm_(vm), on_exit_(std::move(on_exit)) {
   for (unsigned index = 0; index < vm.cpu_count(); ++index) {
     threads_.emplace_back([this, index] { serve(index); });
-    pthread_setname_np(threads_.back().native_handle(), fmt::format("vcpu {}", index).c_str());
+    name_thread(threads_.back(), fmt::format("vcpu {}", index));
   }
 }
 

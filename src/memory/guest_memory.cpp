@@ -18,21 +18,6 @@ uint64_t round_up(uint64_t value, uint64_t alignment) {
   return (value + alignment - 1) / alignment * alignment;
 }
 
-// At a multiple of the size of large pages.
-void* map_aligned(int file, uint64_t size, uint64_t offset) {
-  void* const reserved =
-      mmap(nullptr, size + kLargePageSize, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (reserved == MAP_FAILED) return MAP_FAILED;
-  auto* const begin = static_cast<std::byte*>(reserved);
-  std::byte* const aligned = begin + -reinterpret_cast<uintptr_t>(begin) % kLargePageSize;
-  if (aligned != begin) munmap(begin, static_cast<size_t>(aligned - begin));
-  munmap(aligned + size, static_cast<size_t>(begin + kLargePageSize - aligned));
-  void* const host = mmap(aligned, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE | MAP_FIXED, file,
-                          static_cast<off_t>(offset));
-  if (host == MAP_FAILED) munmap(aligned, size);
-  return host;
-}
-
 }  // namespace
 
 Result<GuestMemory> GuestMemory::create(std::span<const RegionSpec> specs) {
@@ -58,7 +43,7 @@ Result<GuestMemory> GuestMemory::create(std::span<const RegionSpec> specs) {
   }
   uint64_t offset = 0;
   for (const RegionSpec& spec : specs) {
-    void* host = map_aligned(memory.fd_.get(), spec.size, offset);
+    void* host = map_for_large_pages(memory.fd_.get(), spec.size, offset, PROT_READ | PROT_WRITE);
     if (host == MAP_FAILED) {
       return fail(ErrorCode::internal, "memory_size",
                   fmt::format("the host cannot map {} MiB of memory: {}", spec.size >> 20, strerror(errno)),

@@ -10,6 +10,12 @@ namespace alcove::memory {
 
 inline constexpr uint64_t kLargePageSize = 2 << 20;
 
+// Addresses that begin at a multiple of the large pages' size: of zeroes, or of a file from `offset` on;
+// MAP_FAILED and errno if the host has no room. To be unmapped with munmap(2). Pages are allocated when they
+// are first used.
+void* reserve_for_large_pages(size_t size, int protection);
+void* map_for_large_pages(int file, size_t size, uint64_t offset, int protection);
+
 // The range is going to be used: asks the host for pages of 2 MiB where it lies. They are given at once, and
 // whole, but take much less time than the page faults of the small ones, and of the host's TLB. Any thread.
 // Without effect where the host has none.

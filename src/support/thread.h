@@ -4,12 +4,19 @@
 #include <pthread.h>
 
 #include <csignal>
+#include <string>
+#include <string_view>
 #include <thread>
 #include <utility>
 
 namespace alcove {
 
-// Signals are for the application's threads. `name`: at most 15 characters.
+// As ps and top show it: the first 15 characters.
+inline void name_thread(std::thread& thread, std::string_view name) {
+  pthread_setname_np(thread.native_handle(), std::string(name.substr(0, 15)).c_str());
+}
+
+// For threads that need no signals: those are for the application's. `name`: at most 15 characters.
 template <class Function>
 std::thread start_thread(const char* name, Function function) {
   sigset_t all, before;

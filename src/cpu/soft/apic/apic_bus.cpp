@@ -1,15 +1,16 @@
 #include "cpu/soft/apic/apic_bus.h"
 
-#include <pthread.h>
 #include <sys/prctl.h>
 
 #include <chrono>
+
+#include "support/thread.h"
 
 namespace alcove::cpu::soft {
 
 ApicBus::ApicBus(IoHandler& io, std::function<void(Cpu&)> wake) : io_(io), wake_(std::move(wake)) {
   thread_ = std::thread([this] { run_timers(); });
-  pthread_setname_np(thread_.native_handle(), "apic timers");
+  name_thread(thread_, "apic timers");
 }
 
 ApicBus::~ApicBus() {

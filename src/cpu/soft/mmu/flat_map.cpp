@@ -9,6 +9,7 @@
 
 #include "cpu/soft/x86/cpu.h"
 #include "cpu/soft/x86/debug.h"
+#include "memory/large_pages.h"
 
 namespace alcove::cpu::soft {
 namespace {
@@ -17,7 +18,7 @@ constexpr uint64_t kPages = uint64_t{1} << 36, kHalf = kPages / 2;
 constexpr size_t kTable = kPages * 8;
 // What all address spaces share between the Cpu and the words: jump cache and places.
 constexpr size_t kShared = FlatMap::kReadOffset - FlatMap::kUpperJumps;
-constexpr size_t kSpace = 2 * kTable + FlatMap::kReadOffset, kLargePage = 2 << 20;
+constexpr size_t kSpace = 2 * kTable + FlatMap::kReadOffset, kLargePage = memory::kLargePageSize;
 // More words than this are cleared by giving the tables' memory back.
 constexpr size_t kLogLimit = 1 << 15;
 // A guest may spread its accesses so that each needs memory for a part of the tables: no more than these.
@@ -44,18 +45,6 @@ bool map_at(uint64_t address, size_t size, int file, size_t offset) {
   void* const memory = mmap(reinterpret_cast<void*>(address), size, PROT_READ | PROT_WRITE,
                             MAP_SHARED | MAP_FIXED | MAP_NORESERVE, file, static_cast<off_t>(offset));
   return memory != MAP_FAILED && madvise(memory, size, MADV_DONTDUMP) == 0;
-}
-
-// For a space, at a multiple of the size of large pages.
-void* reserve() {
-  void* const memory = mmap(nullptr, kSpace + kLargePage, PROT_READ | PROT_WRITE,
-                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (memory == MAP_FAILED) return MAP_FAILED;
-  auto* const begin = static_cast<std::byte*>(memory);
-  std::byte* const aligned = begin + -reinterpret_cast<uintptr_t>(begin) % kLargePage;
-  if (aligned != begin) munmap(begin, static_cast<size_t>(aligned - begin));
-  munmap(aligned + kSpace, static_cast<size_t>(begin + kLargePage - aligned));
-  return aligned;
 }
 
 // All of the range is going to be used. Without effect where the host has none.
@@ -94,7 +83,7 @@ std::unique_ptr<FlatMap> FlatMap::create(const CpuMemory& cpu, unsigned spaces) 
   if (upper < 0) return nullptr;
   bool done = ftruncate(upper, static_cast<off_t>(kTable + kShared)) == 0;
   for (unsigned i = 0; done && i < spaces; ++i) {
-    void* memory = reserve();
+    void* memory = memory::reserve_for_large_pages(kSpace, PROT_READ | PROT_WRITE);
     if (memory == MAP_FAILED) {
       done = i > 0;
       break;

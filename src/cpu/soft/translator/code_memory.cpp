@@ -20,18 +20,6 @@ int create_file() {
 constexpr size_t kLargePage = memory::kLargePageSize;
 constexpr size_t kAhead = 64 << 10;  // More than most units take.
 
-// At a multiple of the size of large pages.
-void* map(int file, size_t size, int protection) {
-  void* const reserved =
-      mmap(nullptr, size + kLargePage, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (reserved == MAP_FAILED) return MAP_FAILED;
-  auto* const begin = static_cast<uint8_t*>(reserved);
-  uint8_t* const aligned = begin + -reinterpret_cast<uintptr_t>(begin) % kLargePage;
-  if (aligned != begin) munmap(begin, static_cast<size_t>(aligned - begin));
-  munmap(aligned + size, static_cast<size_t>(begin + kLargePage - aligned));
-  return mmap(aligned, size, protection, MAP_SHARED | MAP_NORESERVE | MAP_FIXED, file, 0);
-}
-
 }  // namespace
 
 std::unique_ptr<CodeMemory> CodeMemory::create(size_t size, memory::Populator* populator) {
@@ -40,8 +28,8 @@ std::unique_ptr<CodeMemory> CodeMemory::create(size_t size, memory::Populator* p
   void* writable = MAP_FAILED;
   void* executable = MAP_FAILED;
   if (ftruncate(file, static_cast<off_t>(size)) == 0) {
-    writable = map(file, size, PROT_READ | PROT_WRITE);
-    executable = map(file, size, PROT_READ | PROT_EXEC);
+    writable = memory::map_for_large_pages(file, size, 0, PROT_READ | PROT_WRITE);
+    executable = memory::map_for_large_pages(file, size, 0, PROT_READ | PROT_EXEC);
   }
   close(file);
   if (writable == MAP_FAILED || executable == MAP_FAILED) {
