@@ -69,7 +69,7 @@ _alcove() {
     delete) options+=" --yes" ;;
     efi) [ "$COMP_CWORD" -gt 2 ] && case ${COMP_WORDS[2]} in
         variables) options+=" --json" ;;
-        create) options+=" --overwrite" ;;
+        create) options+=" --overwrite --secure-boot" ;;
       esac ;;
     screenshot) options+=" --display" ;;
     type) options+=" --key --delay" ;;

@@ -39,7 +39,10 @@ enum class EFISecureBootState {
 std::string_view to_string(EFISecureBootState state);  // "setup mode", "disabled", "enabled"
 
 struct EFIVariableStoreCreationOptions {
-  bool allow_overwrite = false;    // Whether a file that is there already is replaced.
+  bool allow_overwrite = false;  // Whether a file that is there already is replaced.
+  // With Microsoft's keys, which sign distributions' loaders: Secure Boot is enabled from the first start.
+  // Needs the store with keys that distributions ship beside the firmware.
+  bool secure_boot = false;
   std::filesystem::path firmware;  // As EFIBootLoader::firmware, whose empty store is copied.
 };
 

@@ -18,6 +18,12 @@ Result<EFIVariableStore> find_store(const std::string& given) {
   std::error_code error;
   if (std::filesystem::is_regular_file(given, error)) return EFIVariableStore{given};
   const auto bundle = Bundle::open(given);
+  if (!bundle && !std::filesystem::exists(given, error)) {
+    return fail(
+        ErrorCode::invalid_virtual_machine_configuration, given,
+        "there is neither such a file nor a kept machine of that name",
+        "name a variable store (`alcove efi create` makes one), or a machine that `alcove list` shows");
+  }
   if (!bundle) return std::unexpected(bundle.error());
   const auto configuration = bundle->configuration();
   if (!configuration) return std::unexpected(configuration.error());
@@ -65,8 +71,9 @@ int show_variables(const std::string& given, bool json) {
   return 0;
 }
 
-int create_store(const std::string& path, bool overwrite) {
-  const auto made = EFIVariableStore::create(path, {.allow_overwrite = overwrite});
+int create_store(const std::string& path, bool overwrite, bool secure_boot) {
+  const auto made =
+      EFIVariableStore::create(path, {.allow_overwrite = overwrite, .secure_boot = secure_boot});
   if (!made) return report(made.error());
   fmt::print("{}\n", path);
   return 0;
@@ -125,10 +132,14 @@ void add_efi_commands(CLI::App& app, int& status) {
       ->type_name("");
   variables->add_flag("--json", *flag, "For programs, with the variables' data");
   variables->callback([given, flag, &status] { status = show_variables(*given, *flag); });
-  CLI::App* create = efi->add_subcommand("create", "Make a variable store without entries and keys");
+  CLI::App* create = efi->add_subcommand("create", "Make a variable store");
   create->add_option("FILE", *given, "The file to make")->required()->type_name("");
   create->add_flag("--overwrite", *flag, "Replace it if it is there");
-  create->callback([given, flag, &status] { status = create_store(*given, *flag); });
+  const auto secure_boot = std::make_shared<bool>(false);
+  create->add_flag("--secure-boot", *secure_boot,
+                   "With Microsoft's keys: only what is signed for them is booted (default: no keys)");
+  create->callback(
+      [given, flag, secure_boot, &status] { status = create_store(*given, *flag, *secure_boot); });
 }
 
 }  // namespace alcove::cli

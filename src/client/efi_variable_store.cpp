@@ -24,9 +24,19 @@ std::unexpected<Error> cannot(std::string_view doing, const std::filesystem::pat
   return fail(code, "path", fmt::format("can't {} {}: {}", doing, path.string(), std::strerror(errno)));
 }
 
-Result<std::vector<uint8_t>> template_for(const std::filesystem::path& firmware) {
-  const auto found = config::find_efi_firmware(firmware);
+Result<std::vector<uint8_t>> template_for(const std::filesystem::path& firmware, bool secure_boot = false) {
+  auto found = config::find_efi_firmware(firmware);
   if (!found) return std::unexpected(found.error());
+  if (secure_boot) {
+    found->variables = config::enrolled_variables(found->variables);
+    if (found->variables.empty()) {
+      return fail(
+          ErrorCode::not_supported, "firmware",
+          fmt::format("{} has no variable store with keys beside it", found->code.string()),
+          "install firmware with one (Debian: OVMF_VARS_4M.ms.fd, package ovmf), or enrol keys in the "
+          "firmware's setup menu");
+    }
+  }
   UniqueFd file(::open(found->variables.c_str(), O_RDONLY | O_CLOEXEC));
   if (!file) {
     return fail(ErrorCode::not_supported, "firmware",
@@ -86,7 +96,7 @@ Result<UniqueFd> temporary_variable_store(const std::filesystem::path& firmware)
 // The file appears with all of its contents or not at all.
 Result<EFIVariableStore> EFIVariableStore::create(const std::filesystem::path& path,
                                                   const EFIVariableStoreCreationOptions& options) {
-  const auto bytes = template_for(options.firmware);
+  const auto bytes = template_for(options.firmware, options.secure_boot);
   if (!bytes) return std::unexpected(bytes.error());
   std::error_code error;
   if (!options.allow_overwrite && std::filesystem::exists(path, error)) {

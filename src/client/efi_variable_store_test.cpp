@@ -6,6 +6,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 
 #include "client/image_lock.h"
 #include "support/testing/temporary_folder.h"
@@ -66,6 +67,25 @@ TEST_F(VariableStore, IsMadeOnce) {
   size_t files = 0;
   for ([[maybe_unused]] const auto& entry : std::filesystem::directory_iterator(folder)) ++files;
   EXPECT_EQ(files, 3u) << "nothing is left behind";
+}
+
+TEST_F(VariableStore, HasKeysWhereTheFirmwareComesWithSome) {
+  const auto path = folder / "store.fd";
+  const auto none = EFIVariableStore::create(path, {.secure_boot = true, .firmware = firmware});
+  ASSERT_FALSE(none);
+  EXPECT_EQ(none.error().code, ErrorCode::not_supported);
+  EXPECT_THAT(none.error().message(), HasSubstr("no variable store with keys"));
+  EXPECT_FALSE(std::filesystem::exists(path));
+  for (const char* name : {"FIRMWARE_VARS.ms.fd", "FIRMWARE_VARS.secboot.fd"}) {
+    std::string bytes = empty_store();
+    bytes.back() = name[14];  // Behind the variables.
+    std::ofstream(folder / name) << bytes;
+    ASSERT_TRUE(
+        EFIVariableStore::create(path, {.allow_overwrite = true, .secure_boot = true, .firmware = firmware}));
+    std::ifstream made(path);
+    EXPECT_EQ(std::string(std::istreambuf_iterator(made), {}), bytes) << name;
+    std::filesystem::remove(folder / name);
+  }
 }
 
 TEST_F(VariableStore, IsNotTakenFromAMachineThatRuns) {

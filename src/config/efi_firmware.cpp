@@ -50,4 +50,17 @@ Result<EfiFirmware> find_efi_firmware(const std::filesystem::path& configured) {
               "install the package ovmf, or name an image with ALCOVE_FIRMWARE");
 }
 
+std::filesystem::path enrolled_variables(const std::filesystem::path& empty) {
+  const std::string stem = empty.stem(), extension = empty.extension();
+  std::string infix = stem;
+  if (const size_t at = infix.rfind("-vars"); at != infix.npos) infix.insert(at, "-ms");
+  // Debian and Ubuntu, Fedora, openSUSE.
+  for (const std::string& name : {stem + ".ms", stem + ".secboot", infix}) {
+    std::error_code error;
+    const auto path = empty.parent_path() / (name + extension);
+    if (path != empty && std::filesystem::exists(path, error)) return path;
+  }
+  return {};
+}
+
 }  // namespace alcove::config

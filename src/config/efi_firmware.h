@@ -20,4 +20,7 @@ inline constexpr uint64_t kLeastEfiMemory = 128 << 20;
 // error has no `where`.
 Result<EfiFirmware> find_efi_firmware(const std::filesystem::path& configured);
 
+// The store with Microsoft's keys that lies beside an empty one; empty if there is none.
+std::filesystem::path enrolled_variables(const std::filesystem::path& empty);
+
 }  // namespace alcove::config
