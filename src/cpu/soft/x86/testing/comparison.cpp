@@ -1,5 +1,7 @@
 #include "cpu/soft/x86/testing/comparison.h"
 
+#include <sys/mman.h>
+
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
@@ -94,8 +96,12 @@ void compare_states(const CpuState& before, const CpuState& host, const CpuState
 std::unique_ptr<Comparison> Comparison::create(uint64_t seed, const char*& reason, CodeMode mode,
                                                bool translated) {
   std::unique_ptr<Comparison> comparison(new Comparison(seed, mode));
-  // First ours: the host's signal handlers pass on to the translator's.
+  // First ours: the host's signal handlers pass on to the translator's. It must not take the host's addresses
+  // for its view of the kernel's pages (mmu/upper_view.h).
+  void* const kept_free = mmap(reinterpret_cast<void*>(kCode), kPage, PROT_NONE,
+                               MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
   comparison->soft_ = std::make_unique<SoftCpu>(translated);
+  if (kept_free != MAP_FAILED) munmap(kept_free, kPage);
   if (translated && !comparison->soft_->is_translated()) {
     reason = "this host can't run translated code";
     return nullptr;
