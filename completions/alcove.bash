@@ -36,6 +36,8 @@ _alcove() {
   if [ "$previous" = "=" ]; then
     previous=${COMP_WORDS[COMP_CWORD - 2]}
     key=${previous##*,}
+    # --share TAG=FOLDER
+    if [ "$COMP_CWORD" -gt 3 ] && [ "${COMP_WORDS[COMP_CWORD - 3]}" = --share ]; then previous=--share key=; fi
   fi
   if [ "$COMP_CWORD" -eq 1 ]; then
     _alcove_add "$current" < <(printf '%s\n' run create start stop pause resume console view screenshot usb type list info delete efi doctor --help --version)
@@ -45,6 +47,8 @@ _alcove() {
     caching) _alcove_add "$current" < <(printf '%s\n' auto cached uncached); return ;;
     uas) _alcove_add "$current" < <(printf '%s\n' on off); return ;;
     sync) _alcove_add "$current" < <(printf '%s\n' full fsync none); return ;;
+    cache) _alcove_add "$current" < <(printf '%s\n' auto none always); return ;;
+    owner) _alcove_add "$current" < <(printf '%s\n' host virtual); return ;;
     forward) _alcove_add "$current" < <(printf '%s\n' tcp: udp:); compopt -o nospace 2>/dev/null; return ;;
   esac
   case $previous in
@@ -52,6 +56,7 @@ _alcove() {
     --disk) _alcove_list "$current" readonly caching= sync= id= || _alcove_files -f -- "$current"; return ;;
     --nvme) _alcove_list "$current" readonly caching= sync= serial= || _alcove_files -f -- "$current"; return ;;
     --usb-disk) _alcove_list "$current" readonly cdrom uas= caching= sync= || _alcove_files -f -- "$current"; return ;;
+    --share) _alcove_list "$current" readonly cache= owner= locks mount= name= || _alcove_files -d -- "$current"; return ;;
     --net) _alcove_list "$current" forward= mac= || _alcove_add "$current" < <(printf '%s\n' nat none); return ;;
     --keyboard) _alcove_add "$current" < <(printf '%s\n' usb virtio none); return ;;
     --pointer) _alcove_add "$current" < <(printf '%s\n' usb virtio trackpad none); return ;;
@@ -60,7 +65,7 @@ _alcove() {
     --cpu) _alcove_add "$current" < <(printf '%s\n' host x86-64-v1 x86-64-v2 x86-64-v3); return ;;
     --cpus|--memory|--cmdline|--label|--size|--display|--new-disk|--timeout|--key|--delay) return ;;
   esac
-  local machine="--cpus --cpu --memory --kernel --initrd --cmdline --efi --iso --disk --nvme --usb-disk --net --size --keyboard --pointer --hypervisor --label"
+  local machine="--cpus --cpu --memory --kernel --initrd --cmdline --efi --iso --disk --nvme --usb-disk --net --share --size --keyboard --pointer --hypervisor --label"
   local options="--help"
   case $command in
     run) options+=" --print --view $machine" ;;

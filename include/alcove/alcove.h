@@ -3,6 +3,7 @@
 
 #include <alcove/boot_loader.h>
 #include <alcove/devices.h>
+#include <alcove/directory_sharing.h>
 #include <alcove/efi.h>
 #include <alcove/entropy.h>
 #include <alcove/error.h>

@@ -5,6 +5,7 @@
 // What needs a running guest fails with invalid_virtual_machine_state unless the machine runs or is paused.
 #pragma once
 
+#include <alcove/directory_sharing.h>
 #include <alcove/error.h>
 #include <alcove/graphics.h>
 #include <alcove/network.h>
@@ -67,6 +68,17 @@ class MemoryBalloonDevice {
 
   // Asks the guest; what it does not answer within a second stays empty.
   virtual void statistics(Completion<MemoryBalloonStatistics> completion) = 0;
+};
+
+class DirectorySharingDevice {
+ public:
+  virtual ~DirectorySharingDevice() = default;
+  virtual const std::string& tag() const = 0;
+  // What the guest mounts; that of the configuration at each start. Nothing: an empty folder.
+  virtual std::optional<DirectoryShare> share() const = 0;
+  // Opens the folders of the other share and has the guest's mount be that from now on. What the guest has
+  // open of the old one is closed. Errors as of validate(); paths of fields begin with "share".
+  virtual void set_share(std::optional<DirectoryShare> share, Completion<> completion) = 0;
 };
 
 class SerialPort {

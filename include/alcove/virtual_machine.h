@@ -165,6 +165,7 @@ class VirtualMachine {
   // In the order of the configuration's lists.
   const std::vector<NetworkDevice*>& network_devices() const;
   const std::vector<MemoryBalloonDevice*>& memory_balloon_devices() const;
+  const std::vector<DirectorySharingDevice*>& directory_sharing_devices() const;
   const std::vector<GraphicsDevice*>& graphics_devices() const;
   const std::vector<SerialPort*>& serial_ports() const;
   const std::vector<USBController*>& usb_controllers() const;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <alcove/boot_loader.h>
+#include <alcove/directory_sharing.h>
 #include <alcove/entropy.h>
 #include <alcove/error.h>
 #include <alcove/graphics.h>
@@ -45,6 +46,7 @@ struct VirtualMachineConfiguration {
   std::vector<StorageDeviceConfiguration> storage_devices;
   std::vector<USBControllerConfiguration> usb_controllers;  // At most four.
   std::vector<NetworkDeviceConfiguration> network_devices;
+  std::vector<DirectorySharingDeviceConfiguration> directory_sharing_devices;
   std::vector<GraphicsDeviceConfiguration> graphics_devices;  // At most one.
   std::vector<SerialPortConfiguration> serial_ports;
   // Several of a kind are fine: events go to the first that the guest has a driver for.
@@ -88,8 +90,9 @@ std::string_view to_string(DiskImageCachingMode value);
 std::string_view to_string(DiskImageSynchronizationMode value);
 std::string_view to_string(DiskImageLockingMode value);
 std::string_view to_string(TransportProtocol value);
+std::string_view to_string(SharedDirectoryCachingMode value);
 template <class Enumeration>
-std::optional<Enumeration> from_string(std::string_view name);  // For the five above.
+std::optional<Enumeration> from_string(std::string_view name);  // For the six above.
 
 // "4 GiB", "512MiB", "1536M", "4g", "1048576": bytes with a binary unit, as machine files and options take
 // them.

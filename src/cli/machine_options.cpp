@@ -124,6 +124,15 @@ void MachineOptions::add_to(CLI::App& command) {
       ->group(group)
       ->type_name("nat[,OPTION]...|none")
       ->take_all();
+  command
+      .add_option(
+          "--share", shares,
+          "Folder of the host for the guest (mount -t virtiofs TAG WHERE); options: readonly, "
+          "cache=auto|none|always, owner=USER[:GROUP]|host|virtual, locks (hold on the host, too), "
+          "mount=PATH (systemd mounts it there), name=NAME (one of several of this TAG); may be repeated")
+      ->group(group)
+      ->type_name("TAG=FOLDER[,OPTION]...")
+      ->take_all();
   command.add_option("--size", display_size, "A display of this size, e.g. 1280x800 (default: no display)")
       ->group(group)
       ->type_name("WIDTHxHEIGHT");
@@ -381,6 +390,10 @@ Result<> MachineOptions::apply(VirtualMachineConfiguration& configuration) const
     auto device = parse_network(network);
     if (!device) return std::unexpected(device.error());
     if (*device) configuration.network_devices.push_back(**device);
+  }
+  if (!shares.empty()) configuration.directory_sharing_devices.clear();
+  for (const std::string& share : shares) {
+    if (auto added = add_share(share, configuration); !added) return added;
   }
   if (display_size) {
     const auto scanout = parse_display_size(*display_size);

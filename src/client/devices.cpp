@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "config/validate.h"
+
 namespace alcove::client {
 
 using control::Json;
@@ -86,6 +88,49 @@ void MemoryBalloonProxy::statistics(Completion<MemoryBalloonStatistics> completi
 void MemoryBalloonProxy::reset() {
   const std::lock_guard lock(mutex_);
   target_ = memory_size_;
+}
+
+std::optional<DirectoryShare> DirectorySharingProxy::share() const {
+  const std::lock_guard lock(mutex_);
+  return share_;
+}
+
+void DirectorySharingProxy::set_share(std::optional<DirectoryShare> share, Completion<> completion) {
+  const auto refuse = [&](Error error) {
+    requests_.post_for_device([completion = std::move(completion), error = std::move(error)]() mutable {
+      completion(std::unexpected(std::move(error)));
+    });
+  };
+  Json request = {{"request", "set_share"}, {"device", index_}};
+  Json paths = Json::array();
+  std::vector<UniqueFd> descriptors;
+  if (share) {
+    if (auto problems = config::validate_share(*share); !problems.empty()) return refuse(problems.front());
+    auto folders = open_share(*share, "share");
+    if (!folders) return refuse(std::move(folders.error()));
+    for (auto& [path, folder] : *folders) {
+      paths.push_back(path);
+      descriptors.push_back(std::move(folder));
+    }
+    request["share"] = config::to_tree(*share);
+  }
+  request["descriptors"] = std::move(paths);
+  requests_.request_for_device(
+      std::move(request),
+      [this, share = std::move(share), completion = std::move(completion)](Result<Json> reply) mutable {
+        if (!reply) return completion(std::unexpected(std::move(reply.error())));
+        {
+          const std::lock_guard lock(mutex_);
+          share_ = std::move(share);
+        }
+        completion({});
+      },
+      std::move(descriptors));
+}
+
+void DirectorySharingProxy::reset() {
+  const std::lock_guard lock(mutex_);
+  share_ = configuration_.share;
 }
 
 }  // namespace alcove::client

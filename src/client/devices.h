@@ -53,6 +53,29 @@ class MemoryBalloonProxy final : public MemoryBalloonDevice {
   uint64_t target_;
 };
 
+class DirectorySharingProxy final : public DirectorySharingDevice {
+ public:
+  DirectorySharingProxy(DeviceRequests& requests, size_t index,
+                        VirtioFileSystemDeviceConfiguration configuration)
+      : requests_(requests),
+        index_(index),
+        configuration_(std::move(configuration)),
+        share_(configuration_.share) {}
+
+  const std::string& tag() const override { return configuration_.tag; }
+  std::optional<DirectoryShare> share() const override;
+  void set_share(std::optional<DirectoryShare> share, Completion<> completion) override;
+
+  void reset();
+
+ private:
+  DeviceRequests& requests_;
+  const size_t index_;
+  const VirtioFileSystemDeviceConfiguration configuration_;
+  mutable std::mutex mutex_;  // Guards share_.
+  std::optional<DirectoryShare> share_;
+};
+
 class SerialPortProxy final : public SerialPort {
  public:
   explicit SerialPortProxy(const SerialPortFiles& files) : files_(files) {}

@@ -59,6 +59,7 @@ void VirtualMachine::Implementation::started(const Json& message) {
   for (const auto& balloon : balloons) balloon->reset();
   for (const auto& controller : usb) controller->clear();
   for (const auto& controller : usb) controller->reset();
+  for (const auto& device : sharing) device->reset();
   set_state(State::running);
   complete<void>(std::exchange(start_completion_, {}), {});
 }
@@ -120,6 +121,7 @@ void VirtualMachine::Implementation::process_ended(const std::string& how) {
   }
   for (const auto& controller : usb) controller->clear();
   for (const auto& controller : usb) controller->reset();
+  for (const auto& device : sharing) device->reset();
   if (ending.kind == Kind::machine_failed) error_ = ending.error;
   set_state(ending.kind == Kind::machine_failed ? State::error : State::stopped);
 

@@ -93,6 +93,13 @@ class Opener {
     return {};
   }
 
+  Result<> open(const DirectoryShare& share, const std::string& where) {
+    auto folders = open_share(share, where);
+    if (!folders) return std::unexpected(std::move(folders.error()));
+    for (auto& [path, folder] : *folders) descriptors_.add(path, std::move(folder));
+    return {};
+  }
+
   Result<> add_copy(int descriptor, const std::string& where) {
     auto copy = duplicate(descriptor, where);
     if (!copy) return std::unexpected(std::move(copy.error()));
@@ -213,6 +220,26 @@ Result<UniqueFd> open_disk_image(const DiskImageStorageDeviceAttachment& image, 
   return descriptor;
 }
 
+Result<std::map<std::string, UniqueFd>> open_share(const DirectoryShare& share, const std::string& where) {
+  std::map<std::string, UniqueFd> folders;
+  const auto open_folder = [&](const SharedDirectory& directory, const std::string& field) -> Result<> {
+    UniqueFd folder(::open(directory.path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+    if (!folder) return cannot_open(field + ".path", directory.path);
+    folders.emplace(field, std::move(folder));
+    return {};
+  };
+  if (const auto* single = std::get_if<SingleDirectoryShare>(&share)) {
+    if (auto opened = open_folder(single->directory, where + ".directory"); !opened)
+      return std::unexpected(std::move(opened.error()));
+    return folders;
+  }
+  for (const auto& [name, directory] : std::get<MultipleDirectoryShare>(share).directories) {
+    if (auto opened = open_folder(directory, fmt::format("{}.directories.{}", where, name)); !opened)
+      return std::unexpected(std::move(opened.error()));
+  }
+  return folders;
+}
+
 Result<std::vector<SerialPortFiles>> open_serial_ports(const VirtualMachineConfiguration& configuration) {
   std::vector<SerialPortFiles> ports;
   for (size_t index = 0; index < configuration.serial_ports.size(); ++index) {
@@ -257,6 +284,11 @@ Result<machine::Descriptors> open_host_files(const VirtualMachineConfiguration& 
       opened = std::visit([&](const auto& backing) { return opener.open(backing, where); },
                           std::get<USBMassStorageDeviceConfiguration>(devices[device]).attachment);
     }
+  }
+  const auto& sharing = configuration.directory_sharing_devices;
+  for (size_t index = 0; opened && index < sharing.size(); ++index) {
+    const auto& share = std::get<VirtioFileSystemDeviceConfiguration>(sharing[index]).share;
+    if (share) opened = opener.open(*share, fmt::format("directory_sharing_devices[{}].share", index));
   }
   for (size_t index = 0; opened && index < serial_ports.size(); ++index) {
     const std::string where = fmt::format("serial_ports[{}]", index);

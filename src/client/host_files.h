@@ -4,7 +4,9 @@
 #include <alcove/error.h>
 #include <alcove/virtual_machine_configuration.h>
 
+#include <map>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "client/display.h"
@@ -27,6 +29,9 @@ Result<std::vector<SerialPortFiles>> open_serial_ports(const VirtualMachineConfi
 
 // An image, opened as its attachment says, and locked.
 Result<UniqueFd> open_disk_image(const DiskImageStorageDeviceAttachment& image, const std::string& where);
+
+// The folders of a share, by the paths of their fields; `where` is the share's.
+Result<std::map<std::string, UniqueFd>> open_share(const DirectoryShare& share, const std::string& where);
 
 // The files for one start, as src/machine/descriptors.h lists them. Images are locked. Empties files of
 // serial ports that are not appended to.

@@ -67,6 +67,11 @@ void VirtualMachine::Implementation::make_devices(const client::GraphicsFiles& g
     serials.push_back(std::make_unique<client::SerialPortProxy>(files));
     serial_ports.push_back(serials.back().get());
   }
+  for (const auto& device : configuration_.directory_sharing_devices) {
+    sharing.push_back(std::make_unique<client::DirectorySharingProxy>(
+        *this, sharing.size(), std::get<VirtioFileSystemDeviceConfiguration>(device)));
+    directory_sharing_devices.push_back(sharing.back().get());
+  }
   const auto plugged = std::make_shared<client::PluggedDevices>();
   for (const auto& controller : configuration_.usb_controllers) {
     usb.push_back(std::make_unique<client::USBControllerProxy>(

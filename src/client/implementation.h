@@ -73,11 +73,13 @@ class VirtualMachine::Implementation final : public client::DeviceRequests,
   std::vector<std::unique_ptr<client::MemoryBalloonProxy>> balloons;
   std::vector<std::unique_ptr<client::GraphicsDeviceProxy>> graphics;
   std::vector<std::unique_ptr<client::SerialPortProxy>> serials;
+  std::vector<std::unique_ptr<client::DirectorySharingProxy>> sharing;
   std::vector<std::unique_ptr<client::USBControllerProxy>> usb;
   std::vector<NetworkDevice*> network_devices;
   std::vector<MemoryBalloonDevice*> memory_balloon_devices;
   std::vector<GraphicsDevice*> graphics_devices;
   std::vector<SerialPort*> serial_ports;
+  std::vector<DirectorySharingDevice*> directory_sharing_devices;
   std::vector<USBController*> usb_controllers;
 
  private:

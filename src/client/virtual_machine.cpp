@@ -142,6 +142,9 @@ const std::vector<SerialPort*>& VirtualMachine::serial_ports() const {
   return implementation_->serial_ports;
 }
 
+const std::vector<DirectorySharingDevice*>& VirtualMachine::directory_sharing_devices() const {
+  return implementation_->directory_sharing_devices;
+}
 const std::vector<USBController*>& VirtualMachine::usb_controllers() const {
   return implementation_->usb_controllers;
 }

@@ -99,6 +99,57 @@ void fields(V& visit, T& value) {
   visit("attachment", value.attachment);
 }
 
+template <class V, Is<IDRange> T>
+void fields(V& visit, T& value) {
+  visit("host", value.host);
+  visit("guest", value.guest);
+  visit("count", value.count);
+}
+
+template <class V, Is<SquashedOwnership> T>
+void fields(V& visit, T& value) {
+  visit("user", value.user);
+  visit("group", value.group);
+}
+
+template <class V, Is<MappedOwnership> T>
+void fields(V& visit, T& value) {
+  visit("users", value.users);
+  visit("groups", value.groups);
+}
+
+template <class V, Is<VirtualOwnership> T>
+void fields(V& visit, T& value) {
+  visit("user", value.user);
+  visit("group", value.group);
+}
+
+template <class V, Is<SharedDirectory> T>
+void fields(V& visit, T& value) {
+  visit("path", value.path);
+  visit("read_only", value.read_only);
+  visit("ownership", value.ownership);
+  visit("caching_mode", value.caching_mode);
+  visit("shared_locks", value.shared_locks);
+}
+
+template <class V, Is<SingleDirectoryShare> T>
+void fields(V& visit, T& value) {
+  visit("directory", value.directory);
+}
+
+template <class V, Is<MultipleDirectoryShare> T>
+void fields(V& visit, T& value) {
+  visit("directories", value.directories);
+}
+
+template <class V, Is<VirtioFileSystemDeviceConfiguration> T>
+void fields(V& visit, T& value) {
+  visit("tag", value.tag);
+  visit("share", value.share);
+  visit("mount_point", value.mount_point);
+}
+
 template <class V, Is<FileHandleSerialPortAttachment> T>
 void fields(V& visit, T& value) {
   visit("reading", value.reading);
@@ -175,6 +226,7 @@ void fields(V& visit, T& value) {
   visit("storage_devices", value.storage_devices);
   visit("usb_controllers", value.usb_controllers);
   visit("network_devices", value.network_devices);
+  visit("directory_sharing_devices", value.directory_sharing_devices);
   visit("graphics_devices", value.graphics_devices);
   visit("serial_ports", value.serial_ports);
   visit("keyboards", value.keyboards);

@@ -111,6 +111,17 @@ class Reader {
       read(element, element_path, values.emplace_back());
     }
   }
+  template <class T>
+  void read(const Json& tree, const std::string& path, std::map<std::string, T>& values) {
+    if (!tree.is_object()) return expected("a table", tree, path);
+    if (tree.size() > kMostElements) {
+      return error(path, fmt::format("has {} elements", tree.size()),
+                   fmt::format("at most {}", kMostElements));
+    }
+    values.clear();
+    for (const auto& [name, element] : tree.items())
+      read(element, fmt::format("{}.{}", path, shortened(name)), values[name]);
+  }
   template <class... Alternatives>
   void read(const Json& tree, const std::string& path, std::variant<Alternatives...>& value) {
     const std::vector<std::string_view> names = {kTypeName<Alternatives>...};
@@ -210,6 +221,14 @@ Result<USBDeviceConfiguration> usb_device_from_tree(const Json& tree, const std:
   Reader(errors).read(tree, path, device);
   if (!errors.empty()) return std::unexpected(std::move(errors.front()));
   return device;
+}
+
+Result<DirectoryShare> directory_share_from_tree(const Json& tree, const std::string& path) {
+  std::vector<Error> errors;
+  DirectoryShare share;
+  Reader(errors).read(tree, path, share);
+  if (!errors.empty()) return std::unexpected(std::move(errors.front()));
+  return share;
 }
 
 Result<Json> parse_json(std::string_view text, std::string where) {

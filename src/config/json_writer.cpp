@@ -42,6 +42,12 @@ class Writer {
     return tree;
   }
   template <class T>
+  Json write(const std::map<std::string, T>& values) const {
+    Json tree = Json::object();
+    for (const auto& [name, value] : values) tree[name] = write(value);
+    return tree;
+  }
+  template <class T>
     requires requires(Writer& visitor, const T& value) { fields(visitor, value); }
   Json write(const T& value) const {
     Json tree = Json::object();
@@ -87,6 +93,10 @@ Json to_tree(const PortForward& forward) {
 
 Json to_tree(const USBDeviceConfiguration& device) {
   return Writer(SizeStyle::number).write(device);
+}
+
+Json to_tree(const DirectoryShare& share) {
+  return Writer(SizeStyle::number).write(share);
 }
 
 Json to_tree(const BootLoader& boot_loader) {

@@ -28,6 +28,9 @@ std::string_view to_string(DiskImageLockingMode value) {
 std::string_view to_string(TransportProtocol value) {
   return name_of(value);
 }
+std::string_view to_string(SharedDirectoryCachingMode value) {
+  return name_of(value);
+}
 
 template <class Enumeration>
 std::optional<Enumeration> from_string(std::string_view text) {
@@ -42,5 +45,6 @@ template std::optional<DiskImageCachingMode> from_string(std::string_view);
 template std::optional<DiskImageSynchronizationMode> from_string(std::string_view);
 template std::optional<DiskImageLockingMode> from_string(std::string_view);
 template std::optional<TransportProtocol> from_string(std::string_view);
+template std::optional<SharedDirectoryCachingMode> from_string(std::string_view);
 
 }  // namespace alcove

@@ -43,6 +43,12 @@ inline constexpr std::array kNames<TransportProtocol> = {
     Name<TransportProtocol>{TransportProtocol::tcp, "tcp"},
     Name<TransportProtocol>{TransportProtocol::udp, "udp"},
 };
+template <>
+inline constexpr std::array kNames<SharedDirectoryCachingMode> = {
+    Name<SharedDirectoryCachingMode>{SharedDirectoryCachingMode::none, "none"},
+    Name<SharedDirectoryCachingMode>{SharedDirectoryCachingMode::automatic, "auto"},
+    Name<SharedDirectoryCachingMode>{SharedDirectoryCachingMode::always, "always"},
+};
 
 // The value of `type` that tells an alternative of a variant from the others.
 template <class T>
@@ -71,6 +77,18 @@ template <>
 inline constexpr std::string_view kTypeName<NATNetworkDeviceAttachment> = "nat";
 template <>
 inline constexpr std::string_view kTypeName<VirtioGraphicsDeviceConfiguration> = "virtio_graphics";
+template <>
+inline constexpr std::string_view kTypeName<VirtioFileSystemDeviceConfiguration> = "virtio_file_system";
+template <>
+inline constexpr std::string_view kTypeName<SingleDirectoryShare> = "single_directory";
+template <>
+inline constexpr std::string_view kTypeName<MultipleDirectoryShare> = "multiple_directory";
+template <>
+inline constexpr std::string_view kTypeName<SquashedOwnership> = "squashed";
+template <>
+inline constexpr std::string_view kTypeName<MappedOwnership> = "mapped";
+template <>
+inline constexpr std::string_view kTypeName<VirtualOwnership> = "virtual";
 template <>
 inline constexpr std::string_view kTypeName<UART16550SerialPortConfiguration> = "uart_16550";
 template <>

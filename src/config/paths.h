@@ -27,6 +27,10 @@ class PathVisitor {
     for (T& value : values) visit(value);
   }
   template <class T>
+  void visit(std::map<std::string, T>& values) {
+    for (auto& [name, value] : values) visit(value);
+  }
+  template <class T>
   void visit(std::optional<T>& value) {
     if (value) visit(*value);
   }

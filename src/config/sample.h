@@ -53,6 +53,23 @@ inline VirtualMachineConfiguration full_sample() {
                                                          .guest_address = "10.0.2.15",
                                                          .guest_port = 53}}}},
                           VirtioNetworkDeviceConfiguration{}},
+      .directory_sharing_devices =
+          {VirtioFileSystemDeviceConfiguration{
+               .tag = "source",
+               .share =
+                   SingleDirectoryShare{{.path = "/srv/source",
+                                         .read_only = true,
+                                         .ownership = MappedOwnership{.users = {{1000, 500, 10}, {0, 0, 1}},
+                                                                      .groups = {{100, 50, 2}}},
+                                         .caching_mode = SharedDirectoryCachingMode::always,
+                                         .shared_locks = true}}},
+           VirtioFileSystemDeviceConfiguration{
+               .tag = "ünion",
+               .share =
+                   MultipleDirectoryShare{
+                       {{"one", {.path = "/srv/one", .ownership = SquashedOwnership{1000, 100}}},
+                        {"the \"other\".", {.path = "/srv/other", .ownership = VirtualOwnership{1, 2}}}}}},
+           VirtioFileSystemDeviceConfiguration{.tag = "empty", .mount_point = "/mnt/empty"}},
       .graphics_devices = {VirtioGraphicsDeviceConfiguration{
           .scanouts = {{.width = 1920, .height = 1080, .pixels_per_inch = 144},
                        {.width = 640, .height = 480, .pixels_per_inch = 72}}}},

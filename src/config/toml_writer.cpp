@@ -1,5 +1,7 @@
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "config/toml.h"
 
 namespace alcove::config {
@@ -21,6 +23,13 @@ std::string quote(std::string_view text) {
   return out + '"';
 }
 
+std::string key(const std::string& name) {
+  const bool is_bare = !name.empty() && std::ranges::all_of(name, [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
+  });
+  return is_bare ? name : quote(name);
+}
+
 std::string in_line(const Json& tree) {
   std::string out;
   switch (tree.type()) {
@@ -28,7 +37,7 @@ std::string in_line(const Json& tree) {
       return quote(tree.get_ref<const std::string&>());
     case Json::value_t::object:
       for (const auto& [name, member] : tree.items()) {
-        out += fmt::format("{}{} = {}", out.empty() ? " " : ", ", name, in_line(member));
+        out += fmt::format("{}{} = {}", out.empty() ? " " : ", ", key(name), in_line(member));
       }
       return out.empty() ? "{}" : "{" + out + " }";
     case Json::value_t::array:

@@ -25,12 +25,16 @@ void validate_boot(const VirtualMachineConfiguration& configuration, Problems& p
 void validate_storage(const VirtualMachineConfiguration& configuration, Problems& problems);
 void validate_usb(const VirtualMachineConfiguration& configuration, Problems& problems);
 void validate_network(const VirtualMachineConfiguration& configuration, Problems& problems);
+void validate_directory_sharing(const VirtualMachineConfiguration& configuration, Problems& problems);
 void validate_graphics(const VirtualMachineConfiguration& configuration, Problems& problems);
 void validate_serial_ports(const VirtualMachineConfiguration& configuration, Problems& problems);
 void validate_input(const VirtualMachineConfiguration& configuration, Problems& problems);
 
 // Of a device that is to be attached to a running machine; paths of fields begin with "attachment".
 std::vector<Error> validate_usb_device(const USBDeviceConfiguration& device);
+
+// Of a share that a running device is to have from now on; paths of fields begin with "share".
+std::vector<Error> validate_share(const DirectoryShare& share);
 
 // Adds a problem unless `path` is a file that can be read. Tells whether it is.
 bool check_readable_file(const std::filesystem::path& path, const std::string& where,

@@ -345,6 +345,51 @@ TEST_F(Validate, Graphics) {
   EXPECT_THAT(fields(), ElementsAre("graphics_devices"));
 }
 
+TEST_F(Validate, SharedFolders) {
+  auto& devices = configuration.directory_sharing_devices;
+  VirtioFileSystemDeviceConfiguration good{
+      .tag = std::string(36, 't'), .share = SingleDirectoryShare{{.path = folder}}, .mount_point = "/mnt/a"};
+  devices = {good, VirtioFileSystemDeviceConfiguration{.tag = "ü"}};
+  EXPECT_THAT(fields(), IsEmpty());
+  devices = {good, good, VirtioFileSystemDeviceConfiguration{}};
+  EXPECT_THAT(fields(), ElementsAre("directory_sharing_devices[1].tag", "directory_sharing_devices[2].tag"));
+  for (const std::string& tag : {std::string(37, 't'), std::string("a\nb"), std::string("\xff")}) {
+    devices = {VirtioFileSystemDeviceConfiguration{.tag = tag}};
+    EXPECT_THAT(fields(), ElementsAre("directory_sharing_devices[0].tag"));
+  }
+  for (const char* place : {"mnt", "/", "/a b", "/a:b", "/a\nb"}) {
+    devices = {VirtioFileSystemDeviceConfiguration{.tag = "t", .mount_point = place}};
+    EXPECT_THAT(fields(), ElementsAre("directory_sharing_devices[0].mount_point")) << place;
+  }
+  devices = {VirtioFileSystemDeviceConfiguration{
+      .tag = "t",
+      .share = MultipleDirectoryShare{{{"a", {.path = folder}},
+                                       {"b/c", {.path = folder}},
+                                       {"d", {.path = folder / "disk"}},
+                                       {"e", {.path = folder / "missing"}}}}}};
+  EXPECT_THAT(fields(), ElementsAre("directory_sharing_devices[0].share.directories.b/c",
+                                    "directory_sharing_devices[0].share.directories.d.path",
+                                    "directory_sharing_devices[0].share.directories.e.path"));
+  MappedOwnership map{.users = {{0, 0, 10}, {100, 9, 1}, {UINT32_MAX - 1, 500, 3}}};
+  devices = {VirtioFileSystemDeviceConfiguration{
+      .tag = "t", .share = SingleDirectoryShare{{.path = folder, .ownership = map}}}};
+  EXPECT_THAT(fields(), ElementsAre("directory_sharing_devices[0].share.directory.ownership.users[1]",
+                                    "directory_sharing_devices[0].share.directory.ownership.users[2].count",
+                                    "directory_sharing_devices[0].share.directory.ownership.groups"));
+}
+
+TEST(MultipleDirectoryShare, NamesAreMadeValid) {
+  const auto canonical = MultipleDirectoryShare::canonicalized_name;
+  EXPECT_EQ(canonical("plain"), "plain");
+  EXPECT_EQ(canonical("a/b\nc"), "a-bc");
+  EXPECT_EQ(canonical(".."), std::nullopt);
+  EXPECT_EQ(canonical("\n"), std::nullopt);
+  EXPECT_EQ(canonical(std::string(254, 'x') + "ü"), std::string(254, 'x'));
+  for (const char* name : {"plain", "ü", "..."}) EXPECT_TRUE(MultipleDirectoryShare::validate_name(name));
+  for (const char* name : {"", ".", "..", "a/b", "\x7f", "\xff"})
+    EXPECT_FALSE(MultipleDirectoryShare::validate_name(name));
+}
+
 TEST_F(Validate, Hypervisor) {
   configuration.hypervisor = HypervisorChoice::soft;
   EXPECT_THAT(fields(), IsEmpty());

@@ -7,6 +7,7 @@
 //   add_port_forward, remove_port_forward {device, forward}
 //   input {events: […]}     see input_messages.h; no reply, and no "id"
 //   attach_usb {controller, device} with one file descriptor; detach_usb {controller, uuid}
+//   set_share {device, share?, descriptors: paths of the folders, which come with it}
 //   set_balloon_target {memory_size}, balloon_statistics
 //   reconfigure_display {device, display, width, height, pixels_per_inch}
 // Machine to application:

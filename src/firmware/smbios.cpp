@@ -30,6 +30,8 @@ class Structure {
     strings_.emplace_back(value);
     return byte(static_cast<uint8_t>(strings_.size()));
   }
+  // One that no field refers to.
+  void string(std::string_view value) { strings_.emplace_back(value); }
   template <size_t N>
   Structure& array(const std::array<uint8_t, N>& value) {
     return put(value);
@@ -106,6 +108,16 @@ void append_identity(std::vector<uint8_t>& out, const SmbiosDescription& machine
       .byte(0)
       .text("")
       .append_to(out);
+}
+
+// 7.12; a string has no zero byte, and none is empty.
+void append_strings(std::vector<uint8_t>& out, const SmbiosDescription& machine) {
+  if (machine.strings.empty()) return;
+  const size_t count = std::min<size_t>(machine.strings.size(), 255);
+  Structure structure(11, 0x0b00);
+  structure.byte(static_cast<uint8_t>(count));
+  for (size_t index = 0; index < count; ++index) structure.string(machine.strings[index]);
+  structure.append_to(out);
 }
 
 void append_processor(std::vector<uint8_t>& out, const SmbiosDescription& machine) {
@@ -202,6 +214,7 @@ void append_memory(std::vector<uint8_t>& out, const SmbiosDescription& machine) 
 std::vector<uint8_t> build_smbios(const SmbiosDescription& machine, uint64_t address) {
   std::vector<uint8_t> structures;
   append_identity(structures, machine);
+  append_strings(structures, machine);
   append_processor(structures, machine);
   append_memory(structures, machine);
   Structure(32, 0x2000)

@@ -68,6 +68,17 @@ TEST(Smbios, ProcessorsHaveASpeed) {
   }
 }
 
+TEST(Smbios, StringsForTheGuestsPrograms) {
+  SmbiosDescription talking = kSmall;
+  talking.strings = {"io.systemd.credential:a=b\nc", "second"};
+  const auto bytes = build_smbios(talking, 0xf0000);
+  const auto found = walk(bytes);
+  ASSERT_EQ(found.count(11), 1u);
+  EXPECT_EQ(found.find(11)->second[4], 2);
+  const std::string all(bytes.begin(), bytes.end());
+  EXPECT_NE(all.find(std::string("io.systemd.credential:a=b\nc\0second\0\0", 36)), all.npos);
+}
+
 TEST(Smbios, LargeMemory) {
   SmbiosDescription large = kSmall;
   large.high_memory_size = 6ull << 40;

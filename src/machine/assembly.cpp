@@ -3,6 +3,7 @@
 
 #include "boot/efi_boot.h"
 #include "boot/linux_boot.h"
+#include "machine/automount.h"
 #include "machine/entry_state.h"
 #include "machine/implementation.h"
 
@@ -100,11 +101,12 @@ Result<> Machine::Implementation::load_guest() {
   if (!rsdp) return std::unexpected(rsdp.error());
 
   const auto& loader = std::get<LinuxBootLoader>(*configuration_.boot_loader);
-  const auto entry = boot::load_linux(*memory_, {.kernel = kernel_.get(),
-                                                 .initial_ramdisk = initial_ramdisk_.get(),
-                                                 .command_line = loader.command_line,
-                                                 .memory_map = layout_.map,
-                                                 .rsdp = *rsdp});
+  const auto entry =
+      boot::load_linux(*memory_, {.kernel = kernel_.get(),
+                                  .initial_ramdisk = initial_ramdisk_.get(),
+                                  .command_line = loader.command_line + automount_parameters(configuration_),
+                                  .memory_map = layout_.map,
+                                  .rsdp = *rsdp});
   if (!entry) return std::unexpected(entry.error());
   cpu::Vcpu& first = vm_->vcpu(0);
   return first.set_state(entry_state(*entry, first.state()));

@@ -2,6 +2,7 @@
 
 #include "config/scanout_limits.h"
 #include "machine/implementation.h"
+#include "machine/shares.h"
 
 namespace alcove::machine {
 
@@ -62,6 +63,12 @@ Result<> Machine::attach_usb(size_t controller, const USBMassStorageDeviceConfig
 }
 void Machine::detach_usb(size_t controller, const UUID& uuid, Completion<> completion) {
   implementation_->peripherals().usb().detach(controller, uuid, std::move(completion));
+}
+
+Result<> Machine::set_share(size_t device, const std::optional<DirectoryShare>& share, Descriptors folders) {
+  auto opened = open_share(share, folders, "share");
+  if (!opened) return std::unexpected(std::move(opened.error()));
+  return implementation_->peripherals().set_share(device, *std::move(opened));
 }
 
 Result<> Machine::set_balloon_target(uint64_t memory_size) {

@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -79,6 +80,9 @@ class Machine {
   // then `completion` is called once, on any thread. Any thread.
   Result<> attach_usb(size_t controller, const USBMassStorageDeviceConfiguration& device, UniqueFd image);
   void detach_usb(size_t controller, const UUID& uuid, Completion<> completion);
+  // What the guest mounts from now on, by index in the configuration's directory_sharing_devices; `folders`
+  // as of create(), but for paths that begin with "share". Any thread.
+  Result<> set_share(size_t device, const std::optional<DirectoryShare>& share, Descriptors folders);
   // How many bytes the guest is to keep, of the first memory balloon; `not_supported` without one.
   Result<> set_balloon_target(uint64_t memory_size);  // Any thread.
   // Asks the guest, and calls `completion` once, on any thread, within about a second.

@@ -14,6 +14,8 @@
 #include "devices/input/pointer.h"
 #include "devices/input/trackpad.h"
 #include "firmware/fw_cfg_files.h"
+#include "machine/automount.h"
+#include "machine/shares.h"
 #include "storage/raw_image.h"
 
 namespace alcove::machine {
@@ -191,6 +193,34 @@ Result<> Peripherals::add_networks(const DeviceContext& context) {
   return {};
 }
 
+Result<> Peripherals::add_directory_sharing(const DeviceContext& context) {
+  const auto& configured = context.configuration.directory_sharing_devices;
+  for (size_t index = 0; index < configured.size(); ++index) {
+    const std::string field = fmt::format("directory_sharing_devices[{}]", index);
+    const auto& device = std::get<VirtioFileSystemDeviceConfiguration>(configured[index]);
+    auto share = open_share(device.share, context.descriptors, field + ".share");
+    if (!share) return std::unexpected(std::move(share.error()));
+    auto server = share::Server::create(*std::move(share));
+    if (!server) return std::unexpected(std::move(server.error()));
+    const auto queues = static_cast<uint16_t>(std::min(context.configuration.cpu_count, kMostDefaultQueues));
+    auto file_system = std::make_unique<devices::fs::FileSystem>(
+        *std::move(server), devices::fs::FileSystemOptions{.tag = device.tag, .queue_count = queues});
+    file_systems_.push_back(file_system.get());
+    if (auto added = add(context, std::move(file_system), field); !added) return added;
+  }
+  context.board.add_firmware_strings(automount_strings(context.configuration));
+  return {};
+}
+
+Result<> Peripherals::set_share(size_t device, share::Share share) {
+  if (device >= file_systems_.size()) {
+    return fail(ErrorCode::invalid_virtual_machine_configuration,
+                fmt::format("directory_sharing_devices[{}]", device), "there is no such device");
+  }
+  file_systems_[device]->replace(std::move(share));
+  return {};
+}
+
 Result<> Peripherals::add_graphics(const DeviceContext& context) {
   const auto& configured = context.configuration.graphics_devices;
   for (size_t index = 0; index < configured.size(); ++index) {
@@ -300,8 +330,8 @@ Result<std::unique_ptr<Peripherals>> Peripherals::create(const DeviceContext& co
   auto result = std::make_unique<Peripherals>();
   for (const auto part :
        {&Peripherals::add_usb_controllers, &Peripherals::add_storage, &Peripherals::add_usb_devices,
-        &Peripherals::add_networks, &Peripherals::add_graphics, &Peripherals::add_serial_ports,
-        &Peripherals::add_input, &Peripherals::add_others}) {
+        &Peripherals::add_networks, &Peripherals::add_directory_sharing, &Peripherals::add_graphics,
+        &Peripherals::add_serial_ports, &Peripherals::add_input, &Peripherals::add_others}) {
     if (auto added = (*result.*part)(context); !added) return std::unexpected(added.error());
   }
   return result;

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "devices/balloon/balloon.h"
+#include "devices/fs/file_system.h"
 #include "devices/gpu/gpu.h"
 #include "devices/net/net.h"
 #include "devices/nvme/controller.h"
@@ -46,6 +47,7 @@ class Peripherals {
 
   NetworkControl& network(size_t index) { return *network_controls_[index]; }
   devices::gpu::Gpu* gpu(size_t index) { return index < gpus_.size() ? gpus_[index] : nullptr; }
+  Result<> set_share(size_t device, share::Share share);
   input::Router& input() { return input_; }
   UsbControllers& usb() { return usb_; }
   devices::balloon::Balloon* balloon() { return balloon_; }  // Null without one.
@@ -63,6 +65,7 @@ class Peripherals {
   Result<> add_usb_controllers(const DeviceContext& context);
   Result<> add_usb_devices(const DeviceContext& context);
   Result<> add_networks(const DeviceContext& context);
+  Result<> add_directory_sharing(const DeviceContext& context);
   Result<> add_graphics(const DeviceContext& context);
   Result<> add_serial_ports(const DeviceContext& context);
   Result<> add_input(const DeviceContext& context);
@@ -73,6 +76,7 @@ class Peripherals {
   std::vector<std::unique_ptr<NetworkControl>> network_controls_;
   input::Router input_;
   devices::balloon::Balloon* balloon_ = nullptr;
+  std::vector<devices::fs::FileSystem*> file_systems_;
   std::vector<devices::gpu::Gpu*> gpus_;
   std::vector<std::unique_ptr<devices::nvme::Controller>> nvme_controllers_;
   UsbControllers usb_;

@@ -23,6 +23,8 @@ class Guest {
   virtual Result<> attach_usb(size_t controller, const USBMassStorageDeviceConfiguration& device,
                               UniqueFd image) = 0;
   virtual void detach_usb(size_t controller, const UUID& uuid, Completion<> completion) = 0;
+  virtual Result<> set_share(size_t device, const std::optional<DirectoryShare>& share,
+                             machine::Descriptors folders) = 0;
   virtual Result<> set_balloon_target(uint64_t memory_size) = 0;
   virtual Result<> reconfigure_display(size_t device, size_t scanout,
                                        const VirtioGraphicsScanoutConfiguration& configuration) = 0;

@@ -96,6 +96,7 @@ void MachineService::receive(const Json& request, std::vector<UniqueFd> descript
   if (*name == "stop") return end(Json{{"reply", *id}}, 0);
   if (!guest_) return reply(*id, Result<>(unknown(*name + " before the start")));
   if (*name == "attach_usb") return attach_usb(*id, request, std::move(descriptors));
+  if (*name == "set_share") return set_share(*id, request, std::move(descriptors));
   serve(*name, *id, request);
 }
 
@@ -188,6 +189,23 @@ void MachineService::attach_usb(uint64_t id, const Json& request, std::vector<Un
   Result<> attached = guest_->attach_usb(*controller, std::get<USBMassStorageDeviceConfiguration>(*device),
                                          std::move(descriptors.front()));
   reply(id, std::move(attached));
+}
+
+void MachineService::set_share(uint64_t id, const Json& request, std::vector<UniqueFd> descriptors) {
+  const auto device = control::number_of(request, "device");
+  const std::vector<std::string> paths = control::texts_of(request, "descriptors");
+  if (!device || paths.size() != descriptors.size())
+    return reply(id, Result<>(unknown("a share with too few or too many folders")));
+  std::optional<DirectoryShare> share;
+  if (request.contains("share")) {
+    auto read = config::directory_share_from_tree(control::member_of(request, "share"), "share");
+    if (!read) return reply(id, Result<>(std::unexpected(std::move(read.error()))));
+    share = *std::move(read);
+  }
+  machine::Descriptors folders;
+  for (size_t index = 0; index < paths.size(); ++index)
+    folders.add(paths[index], std::move(descriptors[index]));
+  reply(id, guest_->set_share(*device, share, std::move(folders)));
 }
 
 void MachineService::detach_usb(uint64_t id, const Json& request) {

@@ -41,6 +41,7 @@ class MachineService final : public machine::MachineObserver {
   Json started_reply();
   void serve(const std::string& name, uint64_t id, const Json& request);
   void attach_usb(uint64_t id, const Json& request, std::vector<UniqueFd> descriptors);
+  void set_share(uint64_t id, const Json& request, std::vector<UniqueFd> descriptors);
   void detach_usb(uint64_t id, const Json& request);
   void serve_network(const std::string& name, uint64_t id, const Json& request);
   void reconfigure_display(uint64_t id, const Json& request);

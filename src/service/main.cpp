@@ -1,6 +1,7 @@
 // alcove-vm: the process of one machine. Started by libalcove with the control socket as descriptor 3.
 #include <fmt/format.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -44,6 +45,10 @@ class MachineGuest final : public Guest {
   void detach_usb(size_t controller, const UUID& uuid, Completion<> completion) override {
     machine_->detach_usb(controller, uuid, std::move(completion));
   }
+  Result<> set_share(size_t device, const std::optional<DirectoryShare>& share,
+                     machine::Descriptors folders) override {
+    return machine_->set_share(device, share, std::move(folders));
+  }
   Result<> set_balloon_target(uint64_t memory_size) override {
     return machine_->set_balloon_target(memory_size);
   }
@@ -59,7 +64,16 @@ class MachineGuest final : public Guest {
   std::unique_ptr<machine::Machine> machine_;
 };
 
+// Shared folders and disks take descriptors, many more than programs usually have.
+void raise_descriptor_limit() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 int serve() {
+  raise_descriptor_limit();
   // The application's end ends its machines, whatever the way it ends; a closed socket says the same.
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   ::signal(SIGPIPE, SIG_IGN);

@@ -1,6 +1,6 @@
 // Boots a kernel in this process, with its first serial port on standard input and output:
 //   boot_kernel [--cpus N] [--memory SIZE] [--hypervisor auto|kvm|soft] [--disk FILE]… [--nat]
-//               [--watch SECONDS] KERNEL [INITRD|-] [COMMAND_LINE]
+//               [--share TAG=FOLDER]… [--watch SECONDS] KERNEL [INITRD|-] [COMMAND_LINE]
 // --watch prints where the processors are, every so often. Exit status 0 when the guest powered off. Ends the
 // machine on SIGINT or SIGTERM.
 #include <fcntl.h>
@@ -60,6 +60,7 @@ struct Options {
   VirtualMachineConfiguration configuration;
   std::vector<std::string> files;
   std::vector<std::string> disks;
+  std::vector<std::string> shares;
   double watch = 0;
 };
 
@@ -109,6 +110,8 @@ Options parse(int argc, char** argv) {
       options.watch = std::stod(value());
     } else if (argument == "--disk") {
       options.disks.push_back(value());
+    } else if (argument == "--share") {
+      options.shares.push_back(value());
     } else if (argument == "--nat") {
       options.configuration.network_devices.push_back(
           VirtioNetworkDeviceConfiguration{.attachment = NATNetworkDeviceAttachment{}});
@@ -143,6 +146,18 @@ int main(int argc, char** argv) {
     configuration.storage_devices.push_back(VirtioBlockDeviceConfiguration{
         .attachment = DiskImageStorageDeviceAttachment{.path = options.disks[i]}});
     descriptors.add(fmt::format("storage_devices[{}].attachment", i), open_or_die(options.disks[i], O_RDWR));
+  }
+  const IDRange everybody{.count = UINT32_MAX};
+  for (size_t i = 0; i < options.shares.size(); ++i) {
+    const size_t equals = options.shares[i].find('=');
+    if (equals == std::string::npos) die("--share is TAG=FOLDER");
+    const std::string folder = options.shares[i].substr(equals + 1);
+    configuration.directory_sharing_devices.push_back(VirtioFileSystemDeviceConfiguration{
+        .tag = options.shares[i].substr(0, equals),
+        .share = SingleDirectoryShare{
+            {.path = folder, .ownership = MappedOwnership{.users = {everybody}, .groups = {everybody}}}}});
+    descriptors.add(fmt::format("directory_sharing_devices[{}].share.directory", i),
+                    open_or_die(folder, O_PATH | O_DIRECTORY));
   }
   configuration.entropy_devices.push_back(VirtioEntropyDeviceConfiguration{});
   if (UniqueFd kvm{open("/dev/kvm", O_RDWR | O_CLOEXEC)}) descriptors.add("hypervisor.kvm", std::move(kvm));

@@ -157,6 +157,13 @@ class FakeGuest final : public service::Guest {
     pressed_ += (key && key->pressed) || (pointer && pointer->buttons.left);
     released_ += (key && !key->pressed) || (pointer && !pointer->buttons.left);
   }
+  Result<> set_share(size_t device, const std::optional<DirectoryShare>& share,
+                     machine::Descriptors folders) override {
+    if (device != 0) return fail(ErrorCode::not_supported, "", "there is one device");
+    if (share && !folders.contains("share.directory"))
+      return fail(ErrorCode::internal, "share", "is not open");
+    return {};
+  }
   Result<> set_balloon_target(uint64_t memory_size) override {
     target_ = memory_size;
     return {};

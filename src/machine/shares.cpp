@@ -1,0 +1,31 @@
+#include "machine/shares.h"
+
+#include <fmt/format.h>
+
+namespace alcove::machine {
+
+Result<share::Share> open_share(const std::optional<DirectoryShare>& share, Descriptors& descriptors,
+                                const std::string& field) {
+  share::Share result;
+  if (!share) return result;
+  const auto add = [&](std::string name, const SharedDirectory& directory,
+                       const std::string& where) -> Result<> {
+    UniqueFd folder = descriptors.take(where);
+    if (!folder) return fail(ErrorCode::invalid_virtual_machine_configuration, where, "is not open");
+    result.folders.push_back(share::make_root(std::move(name), directory, std::move(folder)));
+    return {};
+  };
+  if (const auto* single = std::get_if<SingleDirectoryShare>(&*share)) {
+    result.is_single = true;
+    if (auto added = add("", single->directory, field + ".directory"); !added)
+      return std::unexpected(std::move(added.error()));
+    return result;
+  }
+  for (const auto& [name, directory] : std::get<MultipleDirectoryShare>(*share).directories) {
+    if (auto added = add(name, directory, fmt::format("{}.directories.{}", field, name)); !added)
+      return std::unexpected(std::move(added.error()));
+  }
+  return result;
+}
+
+}  // namespace alcove::machine

@@ -1,0 +1,245 @@
+#include "share/server.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <linux/magic.h>
+#include <sched.h>
+#include <sys/statfs.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <limits>
+
+namespace alcove::share {
+
+namespace {
+
+constexpr size_t kLongestName = 255;
+
+fuse::Attributes attributes_of(const Status& status, const Seen& seen) {
+  const auto seconds = [](const statx_timestamp& time) { return static_cast<uint64_t>(time.tv_sec); };
+  return {.inode = status.stx_ino,
+          .size = status.stx_size,
+          .blocks = status.stx_blocks,
+          .access_time = seconds(status.stx_atime),
+          .modification_time = seconds(status.stx_mtime),
+          .change_time = seconds(status.stx_ctime),
+          .access_nanoseconds = status.stx_atime.tv_nsec,
+          .modification_nanoseconds = status.stx_mtime.tv_nsec,
+          .change_nanoseconds = status.stx_ctime.tv_nsec,
+          .mode = seen.mode,
+          .link_count = status.stx_nlink,
+          .user = seen.owner.user,
+          .group = seen.owner.group,
+          .device = seen.device,
+          .block_size = status.stx_blksize,
+          .flags = 0};
+}
+
+// How long the guest may believe what it was told, in seconds.
+uint64_t validity(const Inode& inode) {
+  if (!inode.root) return 1;
+  switch (inode.root->options.caching_mode) {
+    case SharedDirectoryCachingMode::none:
+      return 0;
+    case SharedDirectoryCachingMode::automatic:
+      return 1;
+    case SharedDirectoryCachingMode::always:
+      return 24 * 60 * 60;
+  }
+  return 0;
+}
+
+bool all_of(const Share& share, auto condition) {
+  return !share.folders.empty() && std::ranges::all_of(share.folders, condition);
+}
+
+}  // namespace
+
+std::shared_ptr<const Root> make_root(std::string name, SharedDirectory options, UniqueFd folder) {
+  return std::make_shared<const Root>(Root{.name = std::move(name),
+                                           .options = std::move(options),
+                                           .folder = std::make_shared<const UniqueFd>(std::move(folder))});
+}
+
+Result<std::unique_ptr<Server>> Server::create(Share share, const ServerLimits& limits) {
+  std::unique_ptr<Server> server(new Server(limits));
+  server->proc_fds_ = UniqueFd(::open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!server->proc_fds_) {
+    return fail(ErrorCode::not_supported, "share", "this process has no /proc/self/fd", "mount /proc");
+  }
+  server->replace(std::move(share));
+  return server;
+}
+
+Server::~Server() = default;
+
+void Server::replace(Share share) {
+  {
+    const std::lock_guard lock(mutex_);
+    share_ = std::move(share);
+  }
+  forget_all();
+}
+
+Ways Server::wanted_ways() const {
+  const std::lock_guard lock(mutex_);
+  return {.writeback_cache = all_of(share_,
+                                    [](const auto& root) {
+                                      return root->options.caching_mode == SharedDirectoryCachingMode::always;
+                                    }),
+          .shared_locks = all_of(share_, [](const auto& root) { return root->options.shared_locks; })};
+}
+
+void Server::reset(const Ways& ways) {
+  writeback_cache_ = ways.writeback_cache;
+  shared_locks_ = ways.shared_locks;
+  forget_all();
+}
+
+void Server::forget_all() {
+  decltype(files_) closed;
+  decltype(lock_files_) unlocked;
+  std::shared_ptr<const Root> only;
+  {
+    const std::lock_guard lock(mutex_);
+    closed.swap(files_);
+    unlocked.swap(lock_files_);
+    if (share_.is_single && !share_.folders.empty()) only = share_.folders.front();
+  }
+  Node root = only ? InodeTable::make_root(fuse::kRootNode, only) : nullptr;
+  if (!root) root = std::make_shared<Inode>(fuse::kRootNode, Identity{}, S_IFDIR, nullptr);
+  root->lookups = 1;
+  inodes_.reset(std::move(root));
+}
+
+std::string Server::proc_path(int fd) {
+  return fmt::format("/proc/self/fd/{}", fd);
+}
+
+Outcome<Server::Node> Server::inode(uint64_t node) {
+  auto found = inodes_.find(node);
+  if (!found) return failure(ESTALE);
+  return found;
+}
+
+Outcome<Server::File> Server::file(uint64_t handle) {
+  const std::lock_guard lock(mutex_);
+  const auto found = files_.find(handle);
+  if (found == files_.end()) return failure(EBADF);
+  return found->second;
+}
+
+Outcome<uint64_t> Server::add_file(const File& file) {
+  inodes_.add_open_file(file);
+  const std::lock_guard lock(mutex_);
+  if (files_.size() >= limits_.open_files) return failure(ENFILE);
+  files_.emplace(next_handle_, file);
+  return next_handle_++;
+}
+
+size_t Server::open_files() {
+  const std::lock_guard lock(mutex_);
+  return files_.size();
+}
+
+Outcome<Server::Folder> Server::folder(uint64_t node, std::string_view name, bool to_change) {
+  auto found = inode(node);
+  if (!found) return failure(found.error());
+  if (!(*found)->is_directory()) return failure(ENOTDIR);
+  if (!is_name(name)) return failure(EINVAL);
+  if (name.size() > kLongestName) return failure(ENAMETOOLONG);
+  if (!(*found)->root) return failure(EROFS);  // The names of the folders.
+  if (to_change && (*found)->root->options.read_only) return failure(EROFS);
+  auto path = inodes_.path(*found);
+  if (!path) return failure(path.error());
+  // Each thread of a process may have a umask of its own; the guest has applied its program's.
+  static thread_local const bool is_mask_clear = [] {
+    ::unshare(CLONE_FS);
+    ::umask(0);
+    return true;
+  }();
+  (void)is_mask_clear;
+  return Folder{*std::move(found), *std::move(path)};
+}
+
+// What is in the names' folder is a mount to the guest, so that inode numbers of two file systems can't be
+// confused.
+fuse::EntryOut Server::entry(const Node& inode, const Status& status, const Inode* parent) {
+  fuse::EntryOut entry{.node = inode->node,
+                       .generation = 0,
+                       .entry_valid = validity(*inode),
+                       .attributes_valid = validity(*inode),
+                       .entry_valid_nanoseconds = 0,
+                       .attributes_valid_nanoseconds = 0,
+                       .attributes = describe(inode, status)};
+  if (parent && inode->is_directory() &&
+      (inode->is_root() || parent->identity.device != inode->identity.device)) {
+    entry.attributes.flags |= fuse::kAttributesSubmount;
+  }
+  return entry;
+}
+
+fuse::AttributesOut Server::with_validity(const Inode& inode, const fuse::Attributes& attributes) const {
+  return {.valid = validity(inode), .valid_nanoseconds = 0, .padding = 0, .attributes = attributes};
+}
+
+fuse::Attributes Server::describe(const Node& inode, const Status& status) {
+  const SharedDirectoryOwnership& ownership = inode->root->options.ownership;
+  if (!std::holds_alternative<VirtualOwnership>(ownership)) {
+    return attributes_of(status, seen(ownership, status, nullptr));
+  }
+  const auto path = inodes_.path(inode);
+  return attributes_of(status, seen(ownership, status, path ? proc_path((*path)->get()).c_str() : nullptr));
+}
+
+fuse::Attributes Server::describe_names() const {
+  const std::lock_guard lock(mutex_);
+  fuse::Attributes attributes{};
+  attributes.inode = fuse::kRootNode;
+  attributes.mode = S_IFDIR | 0555;
+  attributes.link_count = static_cast<uint32_t>(2 + share_.folders.size());
+  attributes.block_size = 4096;
+  return attributes;
+}
+
+Outcome<fuse::EntryOut> Server::look_up_share(std::string_view name) {
+  std::shared_ptr<const Root> root;
+  {
+    const std::lock_guard lock(mutex_);
+    const auto found =
+        std::ranges::find_if(share_.folders, [&](const auto& each) { return each->name == name; });
+    if (found == share_.folders.end()) return failure(ENOENT);
+    root = *found;
+  }
+  const auto status = status_at(root->folder->get(), "");
+  if (!status) return failure(status.error());
+  const Node inode = inodes_.enter_root(root, *status);
+  const Inode names(fuse::kRootNode, {}, S_IFDIR, nullptr);
+  return entry(inode, *status, &names);
+}
+
+Outcome<fuse::EntryOut> Server::look_up(uint64_t parent, std::string_view name) {
+  const auto above = inode(parent);
+  if (!above) return failure(above.error());
+  if (!(*above)->root && is_name(name)) return look_up_share(name);
+  const auto in = folder(parent, name, false);
+  if (!in) return failure(in.error());
+  const std::string text(name);
+  const auto status = status_at(in->fd(), text.c_str());
+  if (!status) return failure(status.error());
+  const Node found = inodes_.enter(*status, in->inode, name, in->inode->root);
+  if (found->identity.device != in->inode->identity.device) {
+    // Another file system is mounted here. What processes of the host are like is no file: with /proc a guest
+    // would reach this process's own memory.
+    struct statfs kind{};
+    const auto path = inodes_.path(found);
+    if (!path || ::fstatfs((*path)->get(), &kind) != 0 || kind.f_type == PROC_SUPER_MAGIC) {
+      forget(found->node, 1);
+      return failure(EACCES);
+    }
+  }
+  return entry(found, *status, in->inode.get());
+}
+
+}  // namespace alcove::share
