@@ -48,6 +48,7 @@ struct FakeLine final : bus::InterruptLine {
 
 struct FakeVm final : cpu::Vm {
   unsigned cpu_count() const override { return 0; }
+  uint64_t tsc_khz() const override { return 0; }
   cpu::Vcpu& vcpu(unsigned) override { std::abort(); }
   void send(const bus::Message& message) override { messages.push_back(message); }
   void set_level_triggered_vectors(std::span<const uint64_t, 4>) override {}
