@@ -28,7 +28,7 @@ class Walker {
  private:
   static constexpr uint64_t kLargeMask = (2 << 20) - 1;
   struct Large {  // Of 2 MiB, in the same page.
-    uint64_t number = 0, physical = 0;
+    uint64_t number = ~uint64_t{0}, physical = 0;
   };
 
   const PhysicalMemory& memory_;

@@ -58,6 +58,8 @@ TEST_F(UpperCodeTest, StaysWhereThePageTablesHaveIt) {
 TEST_F(UpperCodeTest, ThatIsNotOfOnePageMoves) {
   code_.note_unknown(kUpper + 0x1000);
   EXPECT_THAT(moved(), ElementsAre(kUpper + 0x1000));
+  code_.note(0x1000, 0x1000);
+  EXPECT_THAT(moved(), ElementsAre(0x1000)) << "nothing is mapped there";
   code_.note(kUpper + 0x1000, kBase + 0x1000);
   code_.note(kUpper + 0x2000, kBase + 0x1000);
   code_.forget(kUpper + 0x2fff);
