@@ -47,13 +47,10 @@ bool map_at(uint64_t address, size_t size, int file, size_t offset) {
   return memory != MAP_FAILED && madvise(memory, size, MADV_DONTDUMP) == 0;
 }
 
-// All of the range is going to be used. Without effect where the host has none.
+// All of the range is going to be used.
 void use_large_pages(uint64_t begin, size_t size) {
-  constexpr int kPopulateWrite = 23, kCollapse = 25;  // What is made a large page must have a small one.
-  for (uint64_t page = begin; page + kLargePage <= begin + size; page += kLargePage) {
-    madvise(reinterpret_cast<void*>(page), 4096, kPopulateWrite);
-    madvise(reinterpret_cast<void*>(page), kLargePage, kCollapse);
-  }
+  for (uint64_t page = begin; page + kLargePage <= begin + size; page += kLargePage)
+    memory::provide_large_page(reinterpret_cast<std::byte*>(page));
 }
 
 }  // namespace
