@@ -6,13 +6,14 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
 
 #include "devices/fs/session.h"
 #include "spec/virtio.h"
+#include "support/testing/temporary_folder.h"
+#include "virtio/device.h"
 
 namespace {
 
@@ -25,12 +26,10 @@ struct Quiet final : virtio::Interrupts {
 };
 
 struct World {
-  std::filesystem::path folder;
+  TemporaryFolder place;
+  const std::filesystem::path& folder = place.path();
   std::unique_ptr<share::Server> server;
   World() {
-    std::string name = "/tmp/alcove-fuzz-XXXXXX";
-    if (!::mkdtemp(name.data())) __builtin_trap();
-    folder = name;
     fill();
     SharedDirectory plain, kept;
     kept.ownership = VirtualOwnership{};
@@ -82,10 +81,11 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     if (!popped || !*popped) return;
     auto parsed = devices::fs::parse(std::move(**popped), session.dialect());
     if (auto* refused = std::get_if<devices::fs::Refused>(&parsed))
-      return finish(refused->unique, {.error = refused->error}, std::move(refused->chain), **queue);
+      return devices::fs::finish(refused->unique, {.error = refused->error}, std::move(refused->chain),
+                                 **queue);
     auto& request = std::get<devices::fs::Request>(parsed);
     const auto reply = session.process(request);
-    finish(request.header.unique, reply, std::move(request.chain), **queue);
+    devices::fs::finish(request.header.unique, reply, std::move(request.chain), **queue);
   };
   spec::fuse::InHeader header{};
   const spec::fuse::InitializeIn first{7, 38, 0, ~0u};
