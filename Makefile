@@ -6,7 +6,7 @@ JOBS ?= $(shell nproc)
 # engine, whose build would take longer than all of these.
 SANITIZED = support exec memory bus storage network serial input firmware config control pci chips boot virtio usb \
             devices_block devices_mass_storage devices_hid devices_net devices_console devices_entropy \
-            devices_balloon devices_fs devices_input devices_nvme devices_gpu display view
+            devices_balloon devices_fs devices_vsock devices_input devices_nvme devices_gpu display view
 
 .PHONY: all everything configure test test-sanitized lint demo bench install clean help
 all: configure
