@@ -1,63 +1,45 @@
-// A raw disk image in a regular file or block device: the guest's bytes at the same offsets. docs/disks.md
-// says which system call serves what in each mode.
+// A raw disk image in a regular file or block device: the guest's bytes at the same offsets.
 #pragma once
 
-#include <alcove/error.h>
-#include <alcove/storage.h>
-
 #include <atomic>
-#include <cstddef>
-#include <memory>
-#include <shared_mutex>
 
-#include "storage/disk.h"
-#include "support/unique_fd.h"
+#include "storage/image_file.h"
 
 namespace alcove::storage {
 
 class RawImage final : public Disk {
  public:
-  struct Options {
-    bool read_only = false;
-    DiskImageCachingMode caching = DiskImageCachingMode::automatic;
-    DiskImageSynchronizationMode synchronization = DiskImageSynchronizationMode::full;
-  };
+  using Options = ImageFileOptions;
 
-  // `fd` is open for reading, and for writing unless read_only; uncached images have O_DIRECT set here if the
-  // opener did not. `where` names the field in errors.
+  // `fd` as of ImageFile::create(); `where` names the field in errors.
   static Result<std::unique_ptr<RawImage>> create(UniqueFd fd, const Options& options,
                                                   const std::string& where);
 
   uint64_t size() const override { return size_; }
-  bool is_read_only() const override { return options_.read_only; }
-  IoResult read(uint64_t offset, std::span<const iovec> buffers) override;
-  bool try_read(uint64_t offset, std::span<const iovec> buffers) override;
-  IoResult write(uint64_t offset, std::span<const iovec> buffers) override;
-  IoResult flush() override;
-  IoResult discard(uint64_t offset, uint64_t size) override;
-  IoResult write_zeroes(uint64_t offset, uint64_t size, bool may_unmap) override;
+  bool is_read_only() const override { return file_->is_read_only(); }
+  IoResult read(uint64_t offset, std::span<const iovec> buffers) override {
+    return file_->read(offset, buffers);
+  }
+  bool try_read(uint64_t offset, std::span<const iovec> buffers) override {
+    return file_->try_read(offset, buffers);
+  }
+  IoResult write(uint64_t offset, std::span<const iovec> buffers) override {
+    return file_->write(offset, buffers);
+  }
+  IoResult flush() override { return file_->flush(); }
+  IoResult discard(uint64_t offset, uint64_t size) override { return file_->discard(offset, size); }
+  IoResult write_zeroes(uint64_t offset, uint64_t size, bool may_unmap) override {
+    return file_->write_zeroes(offset, size, may_unmap);
+  }
 
   // What offsets, lengths and addresses must be multiples of; 1 if cached.
-  size_t alignment() const { return alignment_; }
+  size_t alignment() const { return file_->alignment(); }
 
  private:
-  RawImage(UniqueFd fd, const Options& options) : fd_(std::move(fd)), options_(options) {}
-  Result<> prepare_direct(const std::string& where);
-  bool is_aligned(uint64_t offset, std::span<const iovec> buffers) const;
-  IoResult read_bounced(uint64_t offset, std::span<const iovec> buffers);
-  IoResult write_bounced(uint64_t offset, std::span<const iovec> buffers);
-  IoResult write_literal_zeroes(uint64_t offset, uint64_t size);
+  RawImage(std::unique_ptr<ImageFile> file, uint64_t size) : file_(std::move(file)), size_(size) {}
 
-  UniqueFd fd_;
-  Options options_;
-  uint64_t size_ = 0;
-  size_t alignment_ = 1;
-  // Direct writes of less than a block read it, change it and write it back; no other write may come between.
-  std::shared_mutex partial_writes_;
-  // The file system refused once (EOPNOTSUPP): not tried again.
-  std::atomic<bool> can_punch_ = true;
-  std::atomic<bool> can_zero_ = true;
-  std::atomic<bool> can_try_ = true;
+  std::unique_ptr<ImageFile> file_;
+  std::atomic<uint64_t> size_;
 };
 
 }  // namespace alcove::storage

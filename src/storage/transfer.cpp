@@ -15,7 +15,8 @@ uint64_t total_size(std::span<const iovec> buffers) {
   return total;
 }
 
-IoResult transfer(int fd, Direction direction, uint64_t offset, std::span<const iovec> buffers, int flags) {
+IoResult transfer(int fd, Direction direction, uint64_t offset, std::span<const iovec> buffers,
+                  const TransferOptions& options) {
   std::array<iovec, 256> window;
   static_assert(window.size() <= IOV_MAX);
   size_t used = 0;  // Of the first buffer.
@@ -26,11 +27,17 @@ IoResult transfer(int fd, Direction direction, uint64_t offset, std::span<const 
     window[0].iov_len -= used;
     const auto at = static_cast<off_t>(offset);
     const ssize_t done = direction == Direction::read
-                             ? preadv2(fd, window.data(), static_cast<int>(count), at, flags)
-                             : pwritev2(fd, window.data(), static_cast<int>(count), at, flags);
+                             ? preadv2(fd, window.data(), static_cast<int>(count), at, options.flags)
+                             : pwritev2(fd, window.data(), static_cast<int>(count), at, options.flags);
     if (done < 0 && errno == EINTR) continue;
     if (done < 0) return std::unexpected(errno);
-    if (done == 0 && total_size({window.data(), count}) > 0) return std::unexpected(EIO);
+    if (done == 0 && total_size({window.data(), count}) > 0) {
+      if (direction == Direction::write || options.past_end == PastEnd::error) return std::unexpected(EIO);
+      Cursor rest(buffers);
+      rest.take(used);
+      rest.fill_zero(total_size(buffers) - used);
+      return {};
+    }
     offset += static_cast<uint64_t>(done);
     used += static_cast<size_t>(done);
     while (!buffers.empty() && used >= buffers.front().iov_len) {
@@ -66,6 +73,16 @@ void Cursor::copy_from(const std::byte* from, size_t size) {
     std::memcpy(to, from, count);
     from += count;
   });
+}
+
+void Cursor::fill_zero(size_t size) {
+  advance(size, [](std::byte* to, size_t count) { std::memset(to, 0, count); });
+}
+
+std::span<const iovec> Cursor::take(size_t size) {
+  taken_.clear();
+  advance(size, [&](std::byte* piece, size_t count) { taken_.push_back({piece, count}); });
+  return taken_;
 }
 
 }  // namespace alcove::storage

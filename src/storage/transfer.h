@@ -8,17 +8,23 @@
 #include <cstdlib>
 #include <memory>
 #include <span>
+#include <vector>
 
-#include "storage/disk.h"
+#include "storage/image_file.h"
 
 namespace alcove::storage {
 
 enum class Direction { read, write };
 
-// preadv2/pwritev2 with `flags` (RWF_…) until all buffers are done. A file that ends early (it was truncated
-// behind our back) is EIO.
+struct TransferOptions {
+  int flags = 0;  // RWF_…
+  // A file that ends early was truncated behind our back, EIO; or the rest reads as zeroes.
+  PastEnd past_end = PastEnd::error;
+};
+
+// preadv2/pwritev2 until all buffers are done.
 IoResult transfer(int fd, Direction direction, uint64_t offset, std::span<const iovec> buffers,
-                  int flags = 0);
+                  const TransferOptions& options = {});
 
 uint64_t total_size(std::span<const iovec> buffers);
 
@@ -28,12 +34,16 @@ class Cursor {
   explicit Cursor(std::span<const iovec> buffers) : buffers_(buffers) {}
   void copy_to(std::byte* to, size_t size);
   void copy_from(const std::byte* from, size_t size);
+  void fill_zero(size_t size);
+  // The next `size` bytes as buffers, and goes past them. The result is valid until the next call.
+  std::span<const iovec> take(size_t size);
 
  private:
   template <class Copy>
   void advance(size_t size, Copy copy);
   std::span<const iovec> buffers_;
   size_t used_ = 0;  // Of the first buffer.
+  std::vector<iovec> taken_;
 };
 
 struct FreeDeleter {
