@@ -1,16 +1,25 @@
 // A disk as device models see it, whatever backs it on the host.
 #pragma once
 
+#include <alcove/error.h>
 #include <sys/uio.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <expected>
 #include <span>
+#include <string>
 
 namespace alcove::storage {
 
 // Done, or an errno value (EIO, ENOSPC…) that becomes an I/O error to the guest.
 using IoResult = std::expected<void, int>;
+
+// A range that is alike: has data, or reads as zeroes without being stored.
+struct DataExtent {
+  uint64_t length = 0;
+  bool has_data = true;
+};
 
 // Offsets and lengths are in bytes, multiples of 512 and within size(): the caller has checked them. Calls
 // block until done, and come from several threads at once; the effect of overlapping ones is undefined, as on
@@ -35,6 +44,17 @@ class Disk {
   virtual IoResult discard(uint64_t offset, uint64_t size) = 0;
   // The range reads as zeroes; if `may_unmap`, it need not take room on the host.
   virtual IoResult write_zeroes(uint64_t offset, uint64_t size, bool may_unmap) = 0;
+
+  // What is at `offset`, and how far on (at most `length`) it is so. For copies that leave holes.
+  virtual IoResult find_data(uint64_t /*offset*/, uint64_t length, DataExtent& extent) {
+    extent = {.length = length};
+    return {};
+  }
+  // Has another size from now on; what is added reads as zeroes. Requests may be under way, but none beyond
+  // either size. Fails with not_supported where the disk can't, or would have to shrink and may not.
+  virtual Result<> resize(uint64_t /*size*/, bool /*may_shrink*/, const std::string& where) {
+    return fail(ErrorCode::not_supported, where, "this disk's size can't be changed");
+  }
 };
 
 }  // namespace alcove::storage

@@ -1,0 +1,53 @@
+#include "storage/qcow2/bitmaps.h"
+
+#include <cerrno>
+
+#include "storage/qcow2/big_endian.h"
+
+namespace alcove::storage::qcow2 {
+
+using namespace spec::qcow2;
+
+namespace {
+
+constexpr uint64_t kMostDirectoryBytes = 64 << 20;
+constexpr uint64_t kMostTableEntries = 8 << 20;
+
+}  // namespace
+
+std::expected<std::vector<FileRange>, int> bitmap_ranges(ImageFile& file, const Header& header) {
+  std::vector<FileRange> ranges;
+  if (!header.bitmaps) return ranges;
+  const BitmapsExtension& bitmaps = *header.bitmaps;
+  if (bitmaps.directory_size > kMostDirectoryBytes || bitmaps.directory_offset > kOffsetMask)
+    return std::unexpected(EINVAL);
+  ranges.push_back({bitmaps.directory_offset, bitmaps.directory_size});
+  std::vector<std::byte> directory(bitmaps.directory_size);
+  const iovec buffer{directory.data(), directory.size()};
+  if (IoResult done = file.read(bitmaps.directory_offset, {&buffer, 1}); !done)
+    return std::unexpected(done.error());
+  uint64_t at = 0;
+  for (uint32_t i = 0; i < bitmaps.count; ++i) {
+    if (directory.size() - at < kBitmapEntrySize) return std::unexpected(EINVAL);
+    const std::byte* entry = &directory[at];
+    const uint64_t offset = load<uint64_t>(entry + kBitmapTableOffset);
+    const uint64_t entries = load<uint32_t>(entry + kBitmapTableSize);
+    const uint64_t size = kBitmapEntrySize + uint64_t{load<uint32_t>(entry + kBitmapExtraSize)} +
+                          load<uint16_t>(entry + kBitmapNameSize);
+    at += (size + 7) & ~uint64_t{7};
+    if (at > directory.size() || entries > kMostTableEntries || offset > kOffsetMask)
+      return std::unexpected(EINVAL);
+    ranges.push_back({offset, entries * 8});
+    std::vector<std::byte> table(entries * 8);
+    const iovec table_buffer{table.data(), table.size()};
+    if (table.empty()) continue;
+    if (IoResult done = file.read(offset, {&table_buffer, 1}); !done) return std::unexpected(done.error());
+    for (uint64_t j = 0; j < entries; ++j) {
+      const uint64_t cluster = load<uint64_t>(&table[j * 8]) & kOffsetMask;
+      if (cluster != 0) ranges.push_back({cluster, header.cluster_size()});
+    }
+  }
+  return ranges;
+}
+
+}  // namespace alcove::storage::qcow2

@@ -1,0 +1,350 @@
+#include "storage/qcow2/image.h"
+
+#include <sys/resource.h>
+#include <sys/stat.h>
+
+#include <csignal>
+#include <cstring>
+#include <fstream>
+#include <thread>
+
+#include "storage/qcow2/big_endian.h"
+#include "storage/qcow2/testing/image_files.h"
+#include "storage/raw_image.h"
+
+namespace alcove::storage::qcow2 {
+namespace {
+
+using namespace testing;
+using namespace spec::qcow2;
+
+struct Qcow2Image : ::testing::Test {
+  ImageFiles files;
+  std::string path = files.path();
+
+  std::unique_ptr<Disk> raw(const std::string& name) {
+    UniqueFd fd(::open(files.path(name).c_str(), O_RDONLY | O_CLOEXEC));
+    return *RawImage::create(std::move(fd), {.read_only = true}, "base");
+  }
+  void save(const std::string& name, const Bytes& bytes) {
+    std::ofstream(files.path(name), std::ios::binary)
+        .write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
+  }
+  template <class Integer>
+  void poke(uint64_t at, Integer number) {
+    UniqueFd fd(::open(path.c_str(), O_WRONLY | O_CLOEXEC));
+    std::byte bytes[sizeof number];
+    store(bytes, number);
+    ASSERT_EQ(pwrite(fd.get(), bytes, sizeof bytes, static_cast<off_t>(at)),
+              static_cast<ssize_t>(sizeof bytes));
+  }
+  Error refusal(const ImageFileOptions& options = kFast) {
+    auto opened = Image::create(ImageFiles::file(path, options), nullptr, "path");
+    EXPECT_FALSE(opened);
+    return opened ? Error{} : opened.error();
+  }
+};
+
+TEST_F(Qcow2Image, ANewOneReadsAsZeroesAndKeepsWhatIsWritten) {
+  ImageFiles::create(path, {.size = 1 << 20});
+  expect_clean(path);
+  auto image = ImageFiles::open(path);
+  EXPECT_EQ(image->size(), 1u << 20);
+  EXPECT_EQ(read(*image, 0, 1 << 20), Bytes(1 << 20));
+  const Bytes data = random_bytes(1024, 1);
+  ASSERT_TRUE(write(*image, 70000 / 512 * 512, data));
+  EXPECT_EQ(read(*image, 70000 / 512 * 512, 1024), data);
+  image.reset();
+  expect_clean(path);
+  image = ImageFiles::open(path);
+  EXPECT_EQ(read(*image, 70000 / 512 * 512, 1024), data);
+}
+
+TEST_F(Qcow2Image, RequestsOfSeveralThreadsToTheSameClustersAllStay) {
+  ImageFiles::create(path, {.size = 16 << 20, .cluster_size = 65536});
+  auto image = ImageFiles::open(path);
+  constexpr int kThreads = 4;
+  std::vector<std::jthread> threads;
+  for (int number = 0; number < kThreads; ++number) {
+    threads.emplace_back([&, number] {
+      std::mt19937 random(static_cast<unsigned>(number));
+      // Each has every fourth sector of the first megabytes, and clusters of its own to discard.
+      for (uint64_t sector = static_cast<uint64_t>(number); sector < 8192; sector += kThreads) {
+        Bytes data(512, static_cast<std::byte>(sector * 7 + 1));
+        ASSERT_TRUE(write(*image, sector * 512, data));
+        if (sector % 64 < kThreads) {
+          const uint64_t own = (8 << 20) + (random() % 32 * kThreads + static_cast<uint64_t>(number)) * 65536;
+          ASSERT_TRUE(write(*image, own, random_bytes(65536, static_cast<unsigned>(own))));
+          if (random() % 2) {
+            ASSERT_TRUE(image->discard(own, 65536));
+          }
+        }
+        if (sector % 512 < kThreads) {
+          ASSERT_TRUE(image->flush());
+        }
+      }
+    });
+  }
+  threads.clear();
+  for (uint64_t sector = 0; sector < 8192; ++sector)
+    ASSERT_EQ(read(*image, sector * 512, 512), Bytes(512, static_cast<std::byte>(sector * 7 + 1))) << sector;
+  image.reset();
+  expect_clean(path);
+}
+
+TEST_F(Qcow2Image, DiscardsGiveTheHostItsRoomBack) {
+  ImageFiles::create(path, {.size = 64 << 20});
+  auto image = ImageFiles::open(path);
+  ASSERT_TRUE(write(*image, 0, random_bytes(32 << 20, 1)));
+  const auto room = [&] {
+    struct stat status{};
+    stat(path.c_str(), &status);
+    return status.st_blocks * 512;
+  };
+  ASSERT_TRUE(image->flush());
+  EXPECT_GT(room(), 30 << 20);
+  ASSERT_TRUE(image->discard(0, 32 << 20));
+  ASSERT_TRUE(image->flush());
+  EXPECT_LT(room(), 4 << 20);
+  // And it is used again, instead of more.
+  for (unsigned seed = 0; seed < 4; ++seed) {
+    ASSERT_TRUE(write(*image, 32 << 20, random_bytes(32 << 20, seed)));
+    ASSERT_TRUE(image->discard(32 << 20, 32 << 20));
+    ASSERT_TRUE(image->flush());
+  }
+  image.reset();
+  EXPECT_LT(std::filesystem::file_size(path), 100u << 20);
+  expect_clean(path);
+}
+
+TEST_F(Qcow2Image, ForeignCompressedImagesAreRead) {
+  if (!has_qemu_img()) GTEST_SKIP() << "there is no qemu-img (package qemu-utils)";
+  Bytes data(1536 << 10);
+  for (size_t at = 0; at < data.size(); ++at) data[at] = static_cast<std::byte>(at / 777);
+  std::ranges::copy(random_bytes(512 << 10, 1), data.begin() + (512 << 10));
+  save("data.img", data);
+  for (const std::string type : {"zlib", "zstd"}) {
+    for (const std::string size : {"512", "65536", "2097152"}) {
+      std::filesystem::remove(path);
+      ASSERT_TRUE(run("qemu-img convert -c -O qcow2 -o compression_type=" + type + ",cluster_size=" + size +
+                      " " + files.path("data.img") + " " + path));
+      auto image = ImageFiles::open(path);
+      ASSERT_TRUE(image);
+      ASSERT_EQ(read(*image, 0, data.size()), data);
+      ASSERT_EQ(read(*image, 512 * 777, 512), Bytes(data.begin() + 512 * 777, data.begin() + 512 * 778));
+      // Overwritten in part, the rest of a cluster stays.
+      ASSERT_TRUE(write(*image, 4096, Bytes(1024, std::byte{9})));
+      Bytes expected = data;
+      std::fill_n(expected.begin() + 4096, 1024, std::byte{9});
+      ASSERT_EQ(read(*image, 0, data.size()), expected);
+      image.reset();
+      expect_clean(path);
+    }
+  }
+}
+
+TEST_F(Qcow2Image, CompressedClustersThatAreWrittenCanBeReadByOthers) {
+  Bytes data(2 << 20);
+  for (size_t at = 0; at < data.size(); ++at) data[at] = static_cast<std::byte>(at * at / 3000);
+  save("data.img", data);
+  for (const bool zstd : {false, true}) {
+    for (const uint64_t cluster : {4096u, 65536u}) {
+      std::filesystem::remove(path);
+      ImageFiles::create(path, {.size = data.size(), .cluster_size = cluster, .zstd = zstd});
+      auto image = ImageFiles::open(path);
+      for (uint64_t at = 0; at < data.size(); at += cluster)
+        ASSERT_TRUE(image->write_compressed(at, std::span(data).subspan(at, cluster)));
+      ASSERT_EQ(read(*image, 0, data.size()), data);
+      image.reset();
+      EXPECT_GT(checked(path).compressed_clusters, 0u);
+      expect_clean(path);
+      if (!has_qemu_img()) continue;
+      EXPECT_TRUE(run("qemu-img compare " + path + " " + files.path("data.img")));
+    }
+  }
+}
+
+TEST_F(Qcow2Image, WhatSnapshotsHaveIsCopiedWhenItIsWritten) {
+  if (!has_qemu_img()) GTEST_SKIP() << "there is no qemu-img (package qemu-utils)";
+  ImageFiles::create(path, {.size = 4 << 20});
+  const Bytes before = random_bytes(1 << 20, 1), after = random_bytes(70 << 10, 2);
+  ASSERT_TRUE(write(*ImageFiles::open(path), 0, before));
+  ASSERT_TRUE(run("qemu-img snapshot -c first " + path));
+  auto image = ImageFiles::open(path);
+  ASSERT_EQ(image->snapshots().size(), 1u);
+  EXPECT_EQ(image->snapshots()[0].name, "first");
+  EXPECT_EQ(image->snapshots()[0].disk_size, 4u << 20);
+  ASSERT_TRUE(write(*image, 5120, after));
+  ASSERT_TRUE(image->discard(512 << 10, 512 << 10));
+  image.reset();
+  expect_clean(path);
+  // And the snapshot has what it had.
+  ASSERT_TRUE(run("qemu-img snapshot -a first " + path));
+  EXPECT_EQ(read(*ImageFiles::open(path), 0, before.size()), before);
+  ASSERT_TRUE(run("qemu-img snapshot -d first " + path));
+  ASSERT_TRUE(write(*ImageFiles::open(path), 0, after));
+  expect_clean(path);
+}
+
+TEST_F(Qcow2Image, ABackingDiskShowsThroughUntilItIsWrittenOver) {
+  const Bytes base = random_bytes(1 << 20, 1);
+  save("base.img", base);
+  ImageFiles::create(path, {.size = 2 << 20, .backing_file = "base.img", .backing_format = "raw"});
+  auto image = ImageFiles::open(path, raw("base.img"));
+  EXPECT_EQ(image->header().backing_file, "base.img");
+  EXPECT_EQ(image->header().backing_format, "raw");
+  EXPECT_EQ(read(*image, 0, 1 << 20), base);
+  EXPECT_EQ(read(*image, 1 << 20, 1 << 20), Bytes(1 << 20));
+  ASSERT_TRUE(write(*image, 1536, Bytes(512, std::byte{1})));
+  ASSERT_TRUE(image->write_zeroes(512 << 10, 256 << 10, true));
+  Bytes expected = base;
+  std::fill_n(expected.begin() + 1536, 512, std::byte{1});
+  std::fill_n(expected.begin() + (512 << 10), 256 << 10, std::byte{0});
+  EXPECT_EQ(read(*image, 0, 1 << 20), expected);
+  image.reset();
+  expect_clean(path);
+  if (!has_qemu_img()) return;
+  save("expected.img", expected);
+  ASSERT_TRUE(run("qemu-img convert -O raw " + path + " " + files.path("flat.img")));
+  EXPECT_TRUE(run("cmp -n 1048576 " + files.path("flat.img") + " " + files.path("expected.img")));
+}
+
+TEST_F(Qcow2Image, ASmallerBackingDiskDoesNotShowWhereTheDiskGrew) {
+  save("base.img", random_bytes(1 << 20, 1));
+  ImageFiles::create(path, {.size = 512 << 10, .backing_file = "base.img", .backing_format = "raw"});
+  auto image = ImageFiles::open(path, raw("base.img"));
+  ASSERT_TRUE(image->resize(2 << 20, false, "path"));
+  EXPECT_EQ(read(*image, 512 << 10, 1536 << 10), Bytes(1536 << 10));
+}
+
+TEST_F(Qcow2Image, GrowsFarAndShrinksIfAllowed) {
+  ImageFiles::create(path, {.size = 64 << 10, .cluster_size = 512});
+  auto image = ImageFiles::open(path);
+  const Bytes data = random_bytes(64 << 10, 1);
+  ASSERT_TRUE(write(*image, 0, data));
+  ASSERT_TRUE(image->resize(uint64_t{10} << 30, false, "path"));
+  ASSERT_TRUE(write(*image, (uint64_t{10} << 30) - 512, Bytes(512, std::byte{5})));
+  EXPECT_EQ(read(*image, 0, data.size()), data);
+  EXPECT_FALSE(image->resize(64 << 10, false, "path"));
+  ASSERT_TRUE(image->resize(64 << 10, true, "path"));
+  EXPECT_EQ(read(*image, 0, data.size()), data);
+  image.reset();
+  expect_clean(path);
+  // So many clusters that the refcount table has to grow: it counts 8 MiB at first.
+  image = ImageFiles::open(path);
+  ASSERT_TRUE(image->resize(24 << 20, false, "path"));
+  ASSERT_TRUE(write(*image, 0, random_bytes(24 << 20, 3)));
+  EXPECT_EQ(read(*image, 0, 24 << 20), random_bytes(24 << 20, 3));
+  image.reset();
+  expect_clean(path);
+}
+
+TEST_F(Qcow2Image, WhatIsNotSupportedIsRefusedWithAReason) {
+  ImageFiles::create(path, {.size = 1 << 20});
+  poke<uint64_t>(kIncompatibleFeatures, kExternalDataFile);
+  EXPECT_NE(refusal().what.find("file of its own"), std::string::npos);
+  poke<uint64_t>(kIncompatibleFeatures, kExtendedL2);
+  EXPECT_NE(refusal().what.find("subclusters"), std::string::npos);
+  poke<uint64_t>(kIncompatibleFeatures, 1 << 9);
+  EXPECT_NE(refusal().what.find("0x200"), std::string::npos);
+  EXPECT_FALSE(refusal().hint.empty());
+  poke<uint64_t>(kIncompatibleFeatures, kCorrupt);
+  EXPECT_NE(refusal().what.find("damaged"), std::string::npos);
+  EXPECT_TRUE(Image::create(ImageFiles::file(path, {.read_only = true}), nullptr, "path"));
+  poke<uint64_t>(kIncompatibleFeatures, 0);
+  poke<uint32_t>(kCryptMethod, kCryptLuks);
+  EXPECT_NE(refusal().what.find("LUKS"), std::string::npos);
+}
+
+TEST_F(Qcow2Image, ADirtyImageIsRepairedBeforeItIsWritten) {
+  ImageFiles::create(path, {.size = 1 << 20});
+  const Bytes data = random_bytes(256 << 10, 1);
+  ASSERT_TRUE(write(*ImageFiles::open(path), 0, data));
+  // Counts were not written, as with lazy ones.
+  const auto header = read_header(*ImageFiles::file(path), "path");
+  poke<uint64_t>(header->refcount_table_offset + header->cluster_size(), 0);
+  poke<uint64_t>(header->refcount_table_offset + header->cluster_size() + 8, 0);
+  poke<uint64_t>(kIncompatibleFeatures, kDirty);
+  EXPECT_GT(checked(path).errors, 0u);
+  {
+    auto image = ImageFiles::open(path);
+    ASSERT_TRUE(image);
+    EXPECT_EQ(read(*image, 0, data.size()), data);
+    ASSERT_TRUE(write(*image, 512 << 10, data));
+  }
+  expect_clean(path);
+}
+
+TEST_F(Qcow2Image, AnImageWhoseDataLieInItsTablesCanNotBeWrittenThere) {
+  ImageFiles::create(path, {.size = 1 << 20});
+  ASSERT_TRUE(write(*ImageFiles::open(path), 0, random_bytes(65536, 1)));
+  const auto header = read_header(*ImageFiles::file(path), "path");
+  // The first cluster is the header, the next the refcount table, the L1 table, the L2 table.
+  UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  std::byte entry[8];
+  ASSERT_EQ(pread(fd.get(), entry, 8, static_cast<off_t>(header->l1_offset)), 8);
+  const uint64_t l2 = load<uint64_t>(entry) & kOffsetMask;
+  for (const uint64_t target : {header->cluster_size(), header->l1_offset, l2}) {
+    poke<uint64_t>(l2, target | kCopied);
+    poke<uint64_t>(kIncompatibleFeatures, 0);
+    EXPECT_GT(checked(path).errors, 0u);
+    auto image = ImageFiles::open(path);
+    const IoResult done = write(*image, 0, Bytes(512, std::byte{0xff}));
+    ASSERT_FALSE(done);
+    EXPECT_EQ(done.error(), EIO);
+    // And from then on the image says so itself.
+    image.reset();
+    EXPECT_NE(refusal().what.find("damaged"), std::string::npos);
+  }
+}
+
+TEST_F(Qcow2Image, LeaksAndWrongCountsAreRepaired) {
+  ImageFiles::create(path, {.size = 4 << 20});
+  const Bytes data = random_bytes(1 << 20, 1);
+  ASSERT_TRUE(write(*ImageFiles::open(path), 0, data));
+  const auto header = read_header(*ImageFiles::file(path), "path");
+  const uint64_t block = header->refcount_table_offset + header->cluster_size();
+  poke<uint16_t>(block + 1000 * 2, 1);
+  poke<uint16_t>(block + 1001 * 2, 3);
+  CheckReport report = checked(path);
+  EXPECT_EQ(report.errors, 0u);
+  EXPECT_EQ(report.leaks, 2u);
+  report = checked(path, {.repair_leaks = true});
+  EXPECT_EQ(report.repaired_leaks, 2u);
+  expect_clean(path);
+  poke<uint16_t>(block + 6 * 2, 0);
+  poke<uint16_t>(block + 7 * 2, 0);
+  EXPECT_EQ(checked(path).errors, 2u);
+  report = checked(path, {.repair_leaks = true, .repair_errors = true});
+  EXPECT_EQ(report.repaired_errors, 2u);
+  expect_clean(path);
+  EXPECT_EQ(read(*ImageFiles::open(path), 0, data.size()), data);
+  // Without any block of counts.
+  poke<uint64_t>(read_header(*ImageFiles::file(path), "path")->refcount_table_offset, 0);
+  EXPECT_GT(checked(path, {.repair_leaks = true, .repair_errors = true}).repaired_errors, 0u);
+  expect_clean(path);
+  EXPECT_EQ(read(*ImageFiles::open(path), 0, data.size()), data);
+}
+
+TEST_F(Qcow2Image, AFullHostFailsTheRequestAndNothingElse) {
+  ImageFiles::create(path, {.size = 64 << 20});
+  {
+    auto image = ImageFiles::open(path);
+    ASSERT_TRUE(write(*image, 0, random_bytes(1 << 20, 1)));
+    // No file of this process grows beyond this.
+    rlimit before{};
+    getrlimit(RLIMIT_FSIZE, &before);
+    const rlimit small{4 << 20, before.rlim_max};
+    const auto handler = std::signal(SIGXFSZ, SIG_IGN);
+    setrlimit(RLIMIT_FSIZE, &small);
+    EXPECT_FALSE(write(*image, 8 << 20, random_bytes(16 << 20, 2)));
+    setrlimit(RLIMIT_FSIZE, &before);
+    std::signal(SIGXFSZ, handler);
+    EXPECT_EQ(read(*image, 0, 1 << 20), random_bytes(1 << 20, 1));
+    ASSERT_TRUE(write(*image, 8 << 20, random_bytes(16 << 20, 3)));
+  }
+  expect_clean(path);
+}
+
+}  // namespace
+}  // namespace alcove::storage::qcow2
