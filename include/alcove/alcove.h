@@ -17,6 +17,7 @@
 #include <alcove/platform.h>
 #include <alcove/remote_view.h>
 #include <alcove/serial_port.h>
+#include <alcove/socket.h>
 #include <alcove/storage.h>
 #include <alcove/usb.h>
 #include <alcove/virtual_machine.h>

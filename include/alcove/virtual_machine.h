@@ -5,6 +5,7 @@
 #include <alcove/error.h>
 #include <alcove/executor.h>
 #include <alcove/input.h>
+#include <alcove/socket.h>
 #include <alcove/usb.h>
 #include <alcove/virtual_machine_configuration.h>
 
@@ -47,6 +48,9 @@ struct VirtualMachineObserver {
   std::function<void()> guest_did_stop;  // The guest shut itself down; the state is `stopped`.
   std::function<void(const Error&)> did_stop_with_error;  // The state is `error`.
   std::function<void()> guest_did_reboot;                 // The state stays `running`.
+  // The guest's service manager has brought everything up: systemd 254 or later, of a machine with a socket
+  // device; others never say so. Again after each reboot.
+  std::function<void()> guest_did_become_ready;
   std::function<void(NetworkDevice&)> network_addresses_changed;
   // Another size was asked of a display with reconfigure(), and the guest told.
   std::function<void(GraphicsDisplay&)> display_did_begin_reconfiguration;
@@ -166,6 +170,7 @@ class VirtualMachine {
   const std::vector<NetworkDevice*>& network_devices() const;
   const std::vector<MemoryBalloonDevice*>& memory_balloon_devices() const;
   const std::vector<DirectorySharingDevice*>& directory_sharing_devices() const;
+  const std::vector<VirtioSocketDevice*>& socket_devices() const;
   const std::vector<GraphicsDevice*>& graphics_devices() const;
   const std::vector<SerialPort*>& serial_ports() const;
   const std::vector<USBController*>& usb_controllers() const;
@@ -174,6 +179,8 @@ class VirtualMachine {
   // devices and trackpads of the running machine. May be opened while the machine is stopped.
   InputSource open_input_source();
 
+  // Whether the guest has said that it is up (guest_did_become_ready), since it last booted.
+  bool guest_is_ready() const;
   // The machine's process; 0 while there is none.
   int process_id() const;
   // What executes the guest: "kvm" or "soft"; empty while stopped.

@@ -12,6 +12,7 @@
 #include <alcove/network.h>
 #include <alcove/platform.h>
 #include <alcove/serial_port.h>
+#include <alcove/socket.h>
 #include <alcove/storage.h>
 #include <alcove/usb.h>
 
@@ -47,6 +48,7 @@ struct VirtualMachineConfiguration {
   std::vector<USBControllerConfiguration> usb_controllers;  // At most four.
   std::vector<NetworkDeviceConfiguration> network_devices;
   std::vector<DirectorySharingDeviceConfiguration> directory_sharing_devices;
+  std::vector<SocketDeviceConfiguration> socket_devices;      // At most one.
   std::vector<GraphicsDeviceConfiguration> graphics_devices;  // At most one.
   std::vector<SerialPortConfiguration> serial_ports;
   // Several of a kind are fine: events go to the first that the guest has a driver for.
@@ -91,8 +93,9 @@ std::string_view to_string(DiskImageSynchronizationMode value);
 std::string_view to_string(DiskImageLockingMode value);
 std::string_view to_string(TransportProtocol value);
 std::string_view to_string(SharedDirectoryCachingMode value);
+std::string_view to_string(SocketBridgeDirection value);
 template <class Enumeration>
-std::optional<Enumeration> from_string(std::string_view name);  // For the six above.
+std::optional<Enumeration> from_string(std::string_view name);  // For the seven above.
 
 // "4 GiB", "512MiB", "1536M", "4g", "1048576": bytes with a binary unit, as machine files and options take
 // them.

@@ -66,9 +66,18 @@ void VirtualMachine::Implementation::started(const Json& message) {
 
 void VirtualMachine::Implementation::receive_event(const std::string& event, const Json& message) {
   if (event == "rebooted") {
+    {
+      const std::lock_guard lock(mutex_);
+      guest_is_ready_ = false;
+    }
     return notify([](const VirtualMachineObserver& observer) {
       if (observer.guest_did_reboot) observer.guest_did_reboot();
     });
+  }
+  if (event == "socket_request" && !sockets.empty()) {
+    const auto number = [&](const char* name) { return control::number_of(message, name).value_or(0); };
+    return sockets.front()->decide(number("connection"), static_cast<uint32_t>(number("source_port")),
+                                   static_cast<uint32_t>(number("port")));
   }
   if (event != "stopped" && event != "error") return receive_device_event(event, message);
   const std::lock_guard lock(mutex_);
@@ -84,6 +93,18 @@ void VirtualMachine::Implementation::receive_event(const std::string& event, con
   if (state_ != State::starting) set_state(State::stopping);
   io_->loop().post([this] {
     if (process_) process_->end_within(kTimeToEnd);
+  });
+}
+
+void VirtualMachine::Implementation::guest_became_ready() {
+  {
+    const std::lock_guard lock(mutex_);
+    const bool runs = state_ != State::stopped && state_ != State::error && state_ != State::starting;
+    if (closed_ || !runs) return;
+    guest_is_ready_ = true;
+  }
+  notify([](const VirtualMachineObserver& observer) {
+    if (observer.guest_did_become_ready) observer.guest_did_become_ready();
   });
 }
 
@@ -115,6 +136,7 @@ void VirtualMachine::Implementation::process_ended(const std::string& how) {
                             "what the guest had not flushed to its disks is lost"}});
   using Kind = Ending::Kind;
   hypervisor_.clear();
+  guest_is_ready_ = false;
   for (const auto& network : networks) {
     network->set_addresses({});
     network->set_port_forwards({});

@@ -72,6 +72,11 @@ void VirtualMachine::Implementation::make_devices(const client::GraphicsFiles& g
         *this, sharing.size(), std::get<VirtioFileSystemDeviceConfiguration>(device)));
     directory_sharing_devices.push_back(sharing.back().get());
   }
+  for (const auto& device : configuration_.socket_devices) {
+    sockets.push_back(std::make_unique<client::SocketDeviceProxy>(
+        *this, std::get<VirtioSocketDeviceConfiguration>(device).guest_cid));
+    socket_devices.push_back(sockets.back().get());
+  }
   const auto plugged = std::make_shared<client::PluggedDevices>();
   for (const auto& controller : configuration_.usb_controllers) {
     usb.push_back(std::make_unique<client::USBControllerProxy>(
@@ -118,6 +123,11 @@ VirtualMachineState VirtualMachine::Implementation::state() const {
 std::optional<Error> VirtualMachine::Implementation::error() const {
   const std::lock_guard lock(mutex_);
   return error_;
+}
+
+bool VirtualMachine::Implementation::guest_is_ready() const {
+  const std::lock_guard lock(mutex_);
+  return guest_is_ready_;
 }
 
 int VirtualMachine::Implementation::process_id() const {

@@ -16,10 +16,13 @@
 
 #include "client/devices.h"
 #include "client/display.h"
+#include "client/guest_notices.h"
 #include "client/host_files.h"
 #include "client/input_source.h"
 #include "client/machine_process.h"
 #include "client/observation.h"
+#include "client/socket_bridges.h"
+#include "client/socket_device.h"
 #include "client/thread_executor.h"
 #include "client/usb_controller.h"
 #include "exec/event_loop.h"
@@ -50,6 +53,7 @@ class VirtualMachine::Implementation final : public client::DeviceRequests,
 
   State state() const;
   std::optional<Error> error() const;
+  bool guest_is_ready() const;
   int process_id() const;
   std::string hypervisor() const;
   uint64_t resident_memory_size() const;
@@ -75,12 +79,14 @@ class VirtualMachine::Implementation final : public client::DeviceRequests,
   std::vector<std::unique_ptr<client::SerialPortProxy>> serials;
   std::vector<std::unique_ptr<client::DirectorySharingProxy>> sharing;
   std::vector<std::unique_ptr<client::USBControllerProxy>> usb;
+  std::vector<std::unique_ptr<client::SocketDeviceProxy>> sockets;
   std::vector<NetworkDevice*> network_devices;
   std::vector<MemoryBalloonDevice*> memory_balloon_devices;
   std::vector<GraphicsDevice*> graphics_devices;
   std::vector<SerialPort*> serial_ports;
   std::vector<DirectorySharingDevice*> directory_sharing_devices;
   std::vector<USBController*> usb_controllers;
+  std::vector<VirtioSocketDevice*> socket_devices;
 
  private:
   // Why the process is about to end, as far as it has been asked or has told.
@@ -117,6 +123,7 @@ class VirtualMachine::Implementation final : public client::DeviceRequests,
   void receive_event(const std::string& event, const Json& message);
   void receive_device_event(const std::string& event, const Json& message);
   void started(const Json& message);
+  void guest_became_ready();
   void process_ended(const std::string& how);
 
   const VirtualMachineConfiguration configuration_;
@@ -141,12 +148,16 @@ class VirtualMachine::Implementation final : public client::DeviceRequests,
   Handlers pending_;  // Requests that the process has not answered.
   pid_t process_id_ = 0;
   std::string hypervisor_;
+  bool guest_is_ready_ = false;
   std::vector<std::weak_ptr<Observation::Record>> observers_;
   uint64_t run_number_ = 0;
   client::InputOutbox input_;  // Not empty: flush_input() is due.
 
-  std::unique_ptr<client::MachineProcess> process_;  // Of the input and output thread alone.
-  std::unique_ptr<exec::LoopThread> io_;             // Exists until shut_down() ends.
+  // Of the input and output thread alone.
+  std::unique_ptr<client::MachineProcess> process_;
+  std::unique_ptr<client::SocketBridges> bridges_;
+  std::unique_ptr<client::GuestNotices> notices_;
+  std::unique_ptr<exec::LoopThread> io_;  // Exists until shut_down() ends.
 };
 
 template <class Function>

@@ -34,6 +34,8 @@ Result<> VirtualMachine::Implementation::spawn(const VirtualMachineConfiguration
   }
   auto files = client::open_host_files(configuration, serial_port_files_, displays);
   if (!files) return std::unexpected(std::move(files.error()));
+  auto bridges = client::SocketBridges::create(configuration, io_->loop());
+  if (!bridges) return std::unexpected(std::move(bridges.error()));
   for (client::SerialPortFiles& port : serial_port_files_) port.log.clear();
   for (const auto& device : graphics) {
     for (const auto& display : device->proxies()) display->reset();
@@ -43,6 +45,7 @@ Result<> VirtualMachine::Implementation::spawn(const VirtualMachineConfiguration
   auto process = client::MachineProcess::spawn(
       io_->loop(), *program, configuration.label.value_or(""),
       [this](Json message) {
+        if (bridges_->take(message) || notices_->take(message)) return;
         post([self = shared_from_this(), message = std::move(message)] { self->receive(message); });
       },
       [this](std::string how) {
@@ -51,6 +54,7 @@ Result<> VirtualMachine::Implementation::spawn(const VirtualMachineConfiguration
       });
   if (!process) return std::unexpected(std::move(process.error()));
   process_ = *std::move(process);
+  bridges_ = *std::move(bridges);
   {
     const std::lock_guard lock(mutex_);
     process_id_ = process_->pid();
@@ -66,11 +70,21 @@ Result<> VirtualMachine::Implementation::spawn(const VirtualMachineConfiguration
                   {"configuration", config::to_tree(configuration)},
                   {"descriptors", std::move(paths)}},
                  std::move(descriptors));
+  // Nobody waits for its replies: no request of an application's has the id 0.
+  const auto send = [this](Json request, std::vector<UniqueFd> own) {
+    request["id"] = 0;
+    process_->send(std::move(request), std::move(own));
+  };
+  notices_ = std::make_unique<client::GuestNotices>(
+      io_->loop(), send, [this] { post([self = shared_from_this()] { self->guest_became_ready(); }); });
+  bridges_->start(send);
   return {};
 }
 
 void VirtualMachine::Implementation::process_gone() {
   process_.reset();
+  bridges_.reset();
+  notices_.reset();
   const std::lock_guard lock(mutex_);
   process_id_ = 0;
   process_gone_ = true;

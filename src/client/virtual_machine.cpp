@@ -145,8 +145,16 @@ const std::vector<SerialPort*>& VirtualMachine::serial_ports() const {
 const std::vector<DirectorySharingDevice*>& VirtualMachine::directory_sharing_devices() const {
   return implementation_->directory_sharing_devices;
 }
+const std::vector<VirtioSocketDevice*>& VirtualMachine::socket_devices() const {
+  return implementation_->socket_devices;
+}
+
 const std::vector<USBController*>& VirtualMachine::usb_controllers() const {
   return implementation_->usb_controllers;
+}
+
+bool VirtualMachine::guest_is_ready() const {
+  return implementation_->guest_is_ready();
 }
 
 int VirtualMachine::process_id() const {

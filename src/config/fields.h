@@ -150,6 +150,19 @@ void fields(V& visit, T& value) {
   visit("mount_point", value.mount_point);
 }
 
+template <class V, Is<UNIXSocketBridge> T>
+void fields(V& visit, T& value) {
+  visit("direction", value.direction);
+  visit("port", value.port);
+  visit("path", value.path);
+}
+
+template <class V, Is<VirtioSocketDeviceConfiguration> T>
+void fields(V& visit, T& value) {
+  visit("guest_cid", value.guest_cid);
+  visit("bridges", value.bridges);
+}
+
 template <class V, Is<FileHandleSerialPortAttachment> T>
 void fields(V& visit, T& value) {
   visit("reading", value.reading);
@@ -227,6 +240,7 @@ void fields(V& visit, T& value) {
   visit("usb_controllers", value.usb_controllers);
   visit("network_devices", value.network_devices);
   visit("directory_sharing_devices", value.directory_sharing_devices);
+  visit("socket_devices", value.socket_devices);
   visit("graphics_devices", value.graphics_devices);
   visit("serial_ports", value.serial_ports);
   visit("keyboards", value.keyboards);

@@ -31,6 +31,9 @@ std::string_view to_string(TransportProtocol value) {
 std::string_view to_string(SharedDirectoryCachingMode value) {
   return name_of(value);
 }
+std::string_view to_string(SocketBridgeDirection value) {
+  return name_of(value);
+}
 
 template <class Enumeration>
 std::optional<Enumeration> from_string(std::string_view text) {
@@ -46,5 +49,6 @@ template std::optional<DiskImageSynchronizationMode> from_string(std::string_vie
 template std::optional<DiskImageLockingMode> from_string(std::string_view);
 template std::optional<TransportProtocol> from_string(std::string_view);
 template std::optional<SharedDirectoryCachingMode> from_string(std::string_view);
+template std::optional<SocketBridgeDirection> from_string(std::string_view);
 
 }  // namespace alcove

@@ -49,6 +49,11 @@ inline constexpr std::array kNames<SharedDirectoryCachingMode> = {
     Name<SharedDirectoryCachingMode>{SharedDirectoryCachingMode::automatic, "auto"},
     Name<SharedDirectoryCachingMode>{SharedDirectoryCachingMode::always, "always"},
 };
+template <>
+inline constexpr std::array kNames<SocketBridgeDirection> = {
+    Name<SocketBridgeDirection>{SocketBridgeDirection::to_host, "to_host"},
+    Name<SocketBridgeDirection>{SocketBridgeDirection::to_guest, "to_guest"},
+};
 
 // The value of `type` that tells an alternative of a variant from the others.
 template <class T>
@@ -79,6 +84,8 @@ template <>
 inline constexpr std::string_view kTypeName<VirtioGraphicsDeviceConfiguration> = "virtio_graphics";
 template <>
 inline constexpr std::string_view kTypeName<VirtioFileSystemDeviceConfiguration> = "virtio_file_system";
+template <>
+inline constexpr std::string_view kTypeName<VirtioSocketDeviceConfiguration> = "virtio_socket";
 template <>
 inline constexpr std::string_view kTypeName<SingleDirectoryShare> = "single_directory";
 template <>

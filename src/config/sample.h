@@ -70,6 +70,10 @@ inline VirtualMachineConfiguration full_sample() {
                        {{"one", {.path = "/srv/one", .ownership = SquashedOwnership{1000, 100}}},
                         {"the \"other\".", {.path = "/srv/other", .ownership = VirtualOwnership{1, 2}}}}}},
            VirtioFileSystemDeviceConfiguration{.tag = "empty", .mount_point = "/mnt/empty"}},
+      .socket_devices = {VirtioSocketDeviceConfiguration{
+          .guest_cid = 77,
+          .bridges = {{.port = 9000, .path = "/run/agent.sock"},
+                      {.direction = SocketBridgeDirection::to_guest, .port = 22, .path = "/srv/ssh.sock"}}}},
       .graphics_devices = {VirtioGraphicsDeviceConfiguration{
           .scanouts = {{.width = 1920, .height = 1080, .pixels_per_inch = 144},
                        {.width = 640, .height = 480, .pixels_per_inch = 72}}}},

@@ -119,6 +119,7 @@ std::vector<Error> VirtualMachineConfiguration::validate() const {
   config::validate_usb(*this, problems);
   config::validate_network(*this, problems);
   config::validate_directory_sharing(*this, problems);
+  config::validate_sockets(*this, problems);
   config::validate_graphics(*this, problems);
   config::validate_serial_ports(*this, problems);
   config::validate_input(*this, problems);

@@ -26,6 +26,7 @@ void validate_storage(const VirtualMachineConfiguration& configuration, Problems
 void validate_usb(const VirtualMachineConfiguration& configuration, Problems& problems);
 void validate_network(const VirtualMachineConfiguration& configuration, Problems& problems);
 void validate_directory_sharing(const VirtualMachineConfiguration& configuration, Problems& problems);
+void validate_sockets(const VirtualMachineConfiguration& configuration, Problems& problems);
 void validate_graphics(const VirtualMachineConfiguration& configuration, Problems& problems);
 void validate_serial_ports(const VirtualMachineConfiguration& configuration, Problems& problems);
 void validate_input(const VirtualMachineConfiguration& configuration, Problems& problems);

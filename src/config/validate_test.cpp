@@ -378,6 +378,44 @@ TEST_F(Validate, SharedFolders) {
                                     "directory_sharing_devices[0].share.directory.ownership.groups"));
 }
 
+TEST_F(Validate, Sockets) {
+  VirtioSocketDeviceConfiguration device;
+  const auto with = [&] { configuration.socket_devices = {device}; };
+  constexpr auto kToGuest = SocketBridgeDirection::to_guest;
+  device.bridges = {{.port = 1, .path = "/nowhere/yet"},
+                    {.port = 0xfffffffe, .path = "/nowhere/yet"},
+                    {.direction = kToGuest, .port = 1, .path = folder / "a"},
+                    {.direction = kToGuest, .port = 1, .path = folder / "b"}};
+  for (const uint32_t cid : {3u, 0xfffffffeu}) {
+    device.guest_cid = cid;
+    with();
+    EXPECT_THAT(fields(), IsEmpty());
+  }
+  for (const uint32_t cid : {0u, 2u, 0xffffffffu}) {
+    device.guest_cid = cid;
+    with();
+    EXPECT_THAT(fields(), ElementsAre("socket_devices[0].guest_cid"));
+  }
+  device = {.bridges = {{.path = "/a"},
+                        {.port = 0xffffffff, .path = "/a"},
+                        {.port = 9, .path = "/a"},
+                        {.port = 9, .path = "/b"},
+                        {.port = 10},
+                        {.port = 11, .path = "/" + std::string(107, 'x')},
+                        {.direction = kToGuest, .port = 1, .path = folder / "a"},
+                        {.direction = kToGuest, .port = 2, .path = folder / "." / "a"},
+                        {.direction = kToGuest, .port = 3, .path = folder / "disk"},
+                        {.direction = kToGuest, .port = 4, .path = folder / "missing" / "a"}}};
+  with();
+  EXPECT_THAT(fields(),
+              ElementsAre("socket_devices[0].bridges[0].port", "socket_devices[0].bridges[1].port",
+                          "socket_devices[0].bridges[3].port", "socket_devices[0].bridges[4].path",
+                          "socket_devices[0].bridges[5].path", "socket_devices[0].bridges[7].path",
+                          "socket_devices[0].bridges[8].path", "socket_devices[0].bridges[9].path"));
+  configuration.socket_devices.assign(2, VirtioSocketDeviceConfiguration{});
+  EXPECT_THAT(fields(), ElementsAre("socket_devices"));
+}
+
 TEST(MultipleDirectoryShare, NamesAreMadeValid) {
   const auto canonical = MultipleDirectoryShare::canonicalized_name;
   EXPECT_EQ(canonical("plain"), "plain");

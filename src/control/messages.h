@@ -8,14 +8,18 @@
 //   input {events: […]}     see input_messages.h; no reply, and no "id"
 //   attach_usb {controller, device} with one file descriptor; detach_usb {controller, uuid}
 //   set_share {device, share?, descriptors: paths of the folders, which come with it}
+//   connect_socket {port, timeout} with one file descriptor; milliseconds
+//   answer_socket {connection}, with one file descriptor to accept what socket_request asks, with none to
+//   refuse it
 //   set_balloon_target {memory_size}, balloon_statistics
 //   reconfigure_display {device, display, width, height, pixels_per_inch}
 // Machine to application:
 //   {reply: id, error?: {code, where, what, hint}, …}   one for each request, with
 //     start: hypervisor, network: [{port_forwards, addresses}]; add_port_forward: forward;
-//     balloon_statistics: statistics
+//     balloon_statistics: statistics; connect_socket: port
 //   {event: stopped | error {error} | rebooted | addresses {device, addresses} |
-//           network_error {device, error}}      the first two end the process
+//           network_error {device, error} |
+//           socket_request {connection, source_port, port}}      the first two end the process
 #pragma once
 
 #include <alcove/devices.h>

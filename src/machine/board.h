@@ -51,7 +51,9 @@ class Board {
   void add_boot_device(std::string device_path) { boot_order_.push_back(std::move(device_path)); }
 
   // What the machine says to its guest's programs (SMBIOS type 11).
-  void add_firmware_strings(std::vector<std::string> strings) { identity_.strings = std::move(strings); }
+  void add_firmware_strings(const std::vector<std::string>& strings) {
+    identity_.strings.insert(identity_.strings.end(), strings.begin(), strings.end());
+  }
 
   void press_power_button() { pm_.press_power_button(); }
   // All as after power-on. No processor runs.

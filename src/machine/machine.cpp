@@ -13,6 +13,11 @@ std::unexpected<Error> no_balloon() {
               "add a VirtioTraditionalMemoryBalloonDeviceConfiguration");
 }
 
+std::unexpected<Error> no_socket_device() {
+  return fail(ErrorCode::not_supported, "socket_devices", "the machine has no socket device",
+              "add a VirtioSocketDeviceConfiguration");
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Machine>> Machine::create(VirtualMachineConfiguration configuration,
@@ -69,6 +74,19 @@ Result<> Machine::set_share(size_t device, const std::optional<DirectoryShare>& 
   auto opened = open_share(share, folders, "share");
   if (!opened) return std::unexpected(std::move(opened.error()));
   return implementation_->peripherals().set_share(device, *std::move(opened));
+}
+
+void Machine::connect_socket(uint32_t port, UniqueFd socket, std::chrono::milliseconds timeout,
+                             Completion<uint32_t> completion) {
+  devices::vsock::Vsock* device = implementation_->peripherals().vsock();
+  if (!device) return completion(no_socket_device());
+  device->connect(port, std::move(socket), timeout, std::move(completion));
+}
+
+void Machine::answer_socket(uint64_t connection, UniqueFd socket, Completion<> completion) {
+  devices::vsock::Vsock* device = implementation_->peripherals().vsock();
+  if (!device) return completion(no_socket_device());
+  device->answer(connection, std::move(socket), std::move(completion));
 }
 
 Result<> Machine::set_balloon_target(uint64_t memory_size) {

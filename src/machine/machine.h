@@ -5,6 +5,7 @@
 #include <alcove/error.h>
 #include <alcove/virtual_machine_configuration.h>
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -33,6 +34,8 @@ class MachineObserver {
   virtual void on_addresses_changed(size_t network_device) = 0;
   // The host side of a network device failed.
   virtual void on_network_error(size_t network_device, Error error) = 0;
+  // The guest wants to connect to a port of the host; Machine::answer_socket() is to be called, some time.
+  virtual void on_socket_request(uint64_t connection, uint32_t source_port, uint32_t port) = 0;
 };
 
 // Control of one running network device. Any thread.
@@ -83,6 +86,13 @@ class Machine {
   // What the guest mounts from now on, by index in the configuration's directory_sharing_devices; `folders`
   // as of create(), but for paths that begin with "share". Any thread.
   Result<> set_share(size_t device, const std::optional<DirectoryShare>& share, Descriptors folders);
+  // Connects `socket` to a port of the guest's socket device, and `completion` is called once, on any thread,
+  // with the connection's port at the host. Any thread.
+  void connect_socket(uint32_t port, UniqueFd socket, std::chrono::milliseconds timeout,
+                      Completion<uint32_t> completion);
+  // As on_socket_request() asked: without a socket the guest is refused. Fails if the guest does not want to
+  // connect any more. `completion` is called once, on any thread. Any thread.
+  void answer_socket(uint64_t connection, UniqueFd socket, Completion<> completion);
   // How many bytes the guest is to keep, of the first memory balloon; `not_supported` without one.
   Result<> set_balloon_target(uint64_t memory_size);  // Any thread.
   // Asks the guest, and calls `completion` once, on any thread, within about a second.

@@ -123,6 +123,7 @@ class Observer final : public MachineObserver {
   void on_reboot() override { count(reboots); }
   void on_addresses_changed(size_t) override {}
   void on_network_error(size_t, Error) override {}
+  void on_socket_request(uint64_t, uint32_t, uint32_t) override {}
 
   bool wait_for(int Observer::* counter, int value) {
     std::unique_lock lock(mutex_);

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "config/guest_readiness.h"
 #include "config/scanout_limits.h"
 #include "devices/block/block.h"
 #include "devices/console/console.h"
@@ -221,6 +222,25 @@ Result<> Peripherals::set_share(size_t device, share::Share share) {
   return {};
 }
 
+Result<> Peripherals::add_sockets(const DeviceContext& context) {
+  const auto& configured = context.configuration.socket_devices;
+  if (configured.empty()) return {};
+  if (configured.size() > 1) {
+    return fail(ErrorCode::invalid_virtual_machine_configuration, "socket_devices[1]",
+                "a machine has at most one socket device");
+  }
+  const auto& options = std::get<VirtioSocketDeviceConfiguration>(configured.front());
+  auto device = std::make_unique<devices::vsock::Vsock>(
+      options.guest_cid, [&observer = context.observer](uint64_t id, devices::vsock::Ports ports) {
+        observer.on_socket_request(id, ports.guest, ports.host);
+      });
+  vsock_ = device.get();
+  context.board.add_firmware_strings(
+      {fmt::format("io.systemd.credential:vmm.notify_socket=vsock-stream:{}:{}",
+                   spec::virtio_socket::kHostCid, config::kReadinessPort)});
+  return add(context, std::move(device), "socket_devices[0]");
+}
+
 Result<> Peripherals::add_graphics(const DeviceContext& context) {
   const auto& configured = context.configuration.graphics_devices;
   for (size_t index = 0; index < configured.size(); ++index) {
@@ -331,7 +351,8 @@ Result<std::unique_ptr<Peripherals>> Peripherals::create(const DeviceContext& co
   for (const auto part :
        {&Peripherals::add_usb_controllers, &Peripherals::add_storage, &Peripherals::add_usb_devices,
         &Peripherals::add_networks, &Peripherals::add_directory_sharing, &Peripherals::add_graphics,
-        &Peripherals::add_serial_ports, &Peripherals::add_input, &Peripherals::add_others}) {
+        &Peripherals::add_serial_ports, &Peripherals::add_input, &Peripherals::add_others,
+        &Peripherals::add_sockets}) {
     if (auto added = (*result.*part)(context); !added) return std::unexpected(added.error());
   }
   return result;

@@ -12,6 +12,7 @@
 #include "devices/gpu/gpu.h"
 #include "devices/net/net.h"
 #include "devices/nvme/controller.h"
+#include "devices/vsock/vsock.h"
 #include "input/router.h"
 #include "machine/board.h"
 #include "machine/descriptors.h"
@@ -48,6 +49,7 @@ class Peripherals {
   NetworkControl& network(size_t index) { return *network_controls_[index]; }
   devices::gpu::Gpu* gpu(size_t index) { return index < gpus_.size() ? gpus_[index] : nullptr; }
   Result<> set_share(size_t device, share::Share share);
+  devices::vsock::Vsock* vsock() { return vsock_; }  // Null without one.
   input::Router& input() { return input_; }
   UsbControllers& usb() { return usb_; }
   devices::balloon::Balloon* balloon() { return balloon_; }  // Null without one.
@@ -66,6 +68,7 @@ class Peripherals {
   Result<> add_usb_devices(const DeviceContext& context);
   Result<> add_networks(const DeviceContext& context);
   Result<> add_directory_sharing(const DeviceContext& context);
+  Result<> add_sockets(const DeviceContext& context);
   Result<> add_graphics(const DeviceContext& context);
   Result<> add_serial_ports(const DeviceContext& context);
   Result<> add_input(const DeviceContext& context);
@@ -76,6 +79,7 @@ class Peripherals {
   std::vector<std::unique_ptr<NetworkControl>> network_controls_;
   input::Router input_;
   devices::balloon::Balloon* balloon_ = nullptr;
+  devices::vsock::Vsock* vsock_ = nullptr;
   std::vector<devices::fs::FileSystem*> file_systems_;
   std::vector<devices::gpu::Gpu*> gpus_;
   std::vector<std::unique_ptr<devices::nvme::Controller>> nvme_controllers_;

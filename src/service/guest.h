@@ -25,6 +25,9 @@ class Guest {
   virtual void detach_usb(size_t controller, const UUID& uuid, Completion<> completion) = 0;
   virtual Result<> set_share(size_t device, const std::optional<DirectoryShare>& share,
                              machine::Descriptors folders) = 0;
+  virtual void connect_socket(uint32_t port, UniqueFd socket, std::chrono::milliseconds timeout,
+                              Completion<uint32_t> completion) = 0;
+  virtual void answer_socket(uint64_t connection, UniqueFd socket, Completion<> completion) = 0;
   virtual Result<> set_balloon_target(uint64_t memory_size) = 0;
   virtual Result<> reconfigure_display(size_t device, size_t scanout,
                                        const VirtioGraphicsScanoutConfiguration& configuration) = 0;

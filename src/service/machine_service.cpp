@@ -15,6 +15,8 @@ namespace {
 constexpr size_t kLargestBacklog = 256 * 1024;
 // How long the last messages may take to be read before the process ends without.
 constexpr std::chrono::seconds kTimeToFlush{5};
+// In milliseconds: a day.
+constexpr uint64_t kLongestTimeout = 86400000;
 
 std::unexpected<Error> unknown(std::string_view what) {
   return fail(ErrorCode::internal, "", fmt::format("the application asked for {}", what),
@@ -77,6 +79,18 @@ void MachineService::on_network_error(size_t network_device, Error error) {
   });
 }
 
+void MachineService::on_socket_request(uint64_t connection, uint32_t source_port, uint32_t port) {
+  loop_.post([this, connection, source_port, port] {
+    if (ended_ || !guest_) return;
+    if (channel_.backlog() >= kLargestBacklog)
+      return guest_->answer_socket(connection, {}, [](const Result<>&) {});
+    channel_.send({{"event", "socket_request"},
+                   {"connection", connection},
+                   {"source_port", source_port},
+                   {"port", port}});
+  });
+}
+
 void MachineService::send_addresses() {
   if (ended_ || !guest_ || channel_.backlog() >= kLargestBacklog) return;
   for (size_t device = 0; device < addresses_to_send_.size(); ++device) {
@@ -96,6 +110,8 @@ void MachineService::receive(const Json& request, std::vector<UniqueFd> descript
   if (*name == "stop") return end(Json{{"reply", *id}}, 0);
   if (!guest_) return reply(*id, Result<>(unknown(*name + " before the start")));
   if (*name == "attach_usb") return attach_usb(*id, request, std::move(descriptors));
+  if (*name == "connect_socket") return connect_socket(*id, request, std::move(descriptors));
+  if (*name == "answer_socket") return answer_socket(*id, request, std::move(descriptors));
   if (*name == "set_share") return set_share(*id, request, std::move(descriptors));
   serve(*name, *id, request);
 }
@@ -218,6 +234,34 @@ void MachineService::detach_usb(uint64_t id, const Json& request) {
       if (!ended_) reply(id, std::move(result));
     });
   });
+}
+
+void MachineService::connect_socket(uint64_t id, const Json& request, std::vector<UniqueFd> descriptors) {
+  const auto port = control::number_of(request, "port");
+  const std::chrono::milliseconds timeout(
+      std::min(control::number_of(request, "timeout").value_or(0), kLongestTimeout));
+  if (!port || *port > UINT32_MAX || descriptors.size() != 1)
+    return reply(id, Result<>(unknown("a connection without its port or socket")));
+  guest_->connect_socket(static_cast<uint32_t>(*port), std::move(descriptors.front()), timeout,
+                         [this, id](Result<uint32_t> connected) {
+                           loop_.post([this, id, connected = std::move(connected)]() mutable {
+                             if (ended_) return;
+                             if (connected) return answer(id, Json{{"port", *connected}});
+                             reply(id, Result<>(std::unexpected(std::move(connected.error()))));
+                           });
+                         });
+}
+
+void MachineService::answer_socket(uint64_t id, const Json& request, std::vector<UniqueFd> descriptors) {
+  const auto connection = control::number_of(request, "connection");
+  if (!connection || descriptors.size() > 1)
+    return reply(id, Result<>(unknown("the answer to a connection that it does not name")));
+  guest_->answer_socket(*connection, descriptors.empty() ? UniqueFd() : std::move(descriptors.front()),
+                        [this, id](Result<> result) {
+                          loop_.post([this, id, result = std::move(result)]() mutable {
+                            if (!ended_) reply(id, std::move(result));
+                          });
+                        });
 }
 
 void MachineService::balloon_statistics(uint64_t id) {

@@ -32,6 +32,7 @@ class MachineService final : public machine::MachineObserver {
   void on_reboot() override;
   void on_addresses_changed(size_t network_device) override;
   void on_network_error(size_t network_device, Error error) override;
+  void on_socket_request(uint64_t connection, uint32_t source_port, uint32_t port) override;
 
   // On the loop's.
   void receive(const Json& request, std::vector<UniqueFd> descriptors);
@@ -43,6 +44,8 @@ class MachineService final : public machine::MachineObserver {
   void attach_usb(uint64_t id, const Json& request, std::vector<UniqueFd> descriptors);
   void set_share(uint64_t id, const Json& request, std::vector<UniqueFd> descriptors);
   void detach_usb(uint64_t id, const Json& request);
+  void connect_socket(uint64_t id, const Json& request, std::vector<UniqueFd> descriptors);
+  void answer_socket(uint64_t id, const Json& request, std::vector<UniqueFd> descriptors);
   void serve_network(const std::string& name, uint64_t id, const Json& request);
   void reconfigure_display(uint64_t id, const Json& request);
   void balloon_statistics(uint64_t id);

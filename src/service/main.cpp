@@ -49,6 +49,13 @@ class MachineGuest final : public Guest {
                      machine::Descriptors folders) override {
     return machine_->set_share(device, share, std::move(folders));
   }
+  void connect_socket(uint32_t port, UniqueFd socket, std::chrono::milliseconds timeout,
+                      Completion<uint32_t> completion) override {
+    machine_->connect_socket(port, std::move(socket), timeout, std::move(completion));
+  }
+  void answer_socket(uint64_t connection, UniqueFd socket, Completion<> completion) override {
+    machine_->answer_socket(connection, std::move(socket), std::move(completion));
+  }
   Result<> set_balloon_target(uint64_t memory_size) override {
     return machine_->set_balloon_target(memory_size);
   }

@@ -3,9 +3,11 @@
 //
 //   fail_start  die_in_start  fail_pause  stop_in_pause  die_in_pause  error_in_pause  stop_on_request
 //   stop_soon  error_soon  reboot_soon  addresses_soon  hang_in_stop  hang_in_start  chatter
+//   ready_soon  connect_soon (to port 1024)  connect_twice (to 1024 and 1025; stops if the second is refused)
 #include <fmt/format.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <csignal>
@@ -14,6 +16,7 @@
 #include <set>
 #include <thread>
 
+#include "config/guest_readiness.h"
 #include "display/display.h"
 #include "service/machine_service.h"
 #include "support/log_ring.h"
@@ -109,6 +112,14 @@ class FakeGuest final : public service::Guest {
       later([this] { observer_.on_error({ErrorCode::internal, "cpu", "it burns", ""}); });
     if (has("reboot_soon")) later([this] { observer_.on_reboot(); });
     if (has("addresses_soon")) later([this] { observer_.on_addresses_changed(0); });
+    if (has("connect_soon")) later([this] { observer_.on_socket_request(1, 5000, 1024); });
+    if (has("ready_soon")) later([this] { observer_.on_socket_request(3, 5000, config::kReadinessPort); });
+    if (has("connect_twice")) {
+      later([this] {
+        observer_.on_socket_request(1, 5000, 1024);
+        observer_.on_socket_request(2, 5001, 1025);
+      });
+    }
     if (has("chatter")) {
       later([this] {
         for (int i = 0; i < 100000; ++i) observer_.on_reboot();
@@ -163,6 +174,25 @@ class FakeGuest final : public service::Guest {
     if (share && !folders.contains("share.directory"))
       return fail(ErrorCode::internal, "share", "is not open");
     return {};
+  }
+  // Port 7 echoes; nobody listens on others. A connection that is accepted is told its number.
+  void connect_socket(uint32_t port, UniqueFd socket, std::chrono::milliseconds,
+                      Completion<uint32_t> completion) override {
+    if (port != 7) return completion(fail(ErrorCode::network_error, "", "nobody listens"));
+    std::thread([socket = std::move(socket)] {
+      char buffer[64];
+      for (ssize_t count; (count = ::read(socket.get(), buffer, sizeof buffer)) > 0;)
+        if (::write(socket.get(), buffer, static_cast<size_t>(count)) < 0) break;
+    }).detach();
+    completion(0x40000000u);
+  }
+  void answer_socket(uint64_t connection, UniqueFd socket, Completion<> completion) override {
+    const std::string text =
+        connection == 3 ? "STATUS=up\nREADY=1\n" : fmt::format("connection {}", connection);
+    // Whoever accepted may have closed already.
+    if (socket) (void)!::send(socket.get(), text.data(), text.size(), MSG_NOSIGNAL);
+    completion({});
+    if (!socket && connection == 2) observer_.on_stopped();
   }
   Result<> set_balloon_target(uint64_t memory_size) override {
     target_ = memory_size;
