@@ -40,7 +40,7 @@ _alcove() {
     if [ "$COMP_CWORD" -gt 3 ] && [ "${COMP_WORDS[COMP_CWORD - 3]}" = --share ]; then previous=--share key=; fi
   fi
   if [ "$COMP_CWORD" -eq 1 ]; then
-    _alcove_add "$current" < <(printf '%s\n' run create start stop pause resume console view screenshot usb type list info delete efi doctor --help --version)
+    _alcove_add "$current" < <(printf '%s\n' run create start stop pause resume console view screenshot usb connect ssh type list info delete efi doctor --help --version)
     return
   fi
   case $key in
@@ -49,6 +49,7 @@ _alcove() {
     sync) _alcove_add "$current" < <(printf '%s\n' full fsync none); return ;;
     cache) _alcove_add "$current" < <(printf '%s\n' auto none always); return ;;
     owner) _alcove_add "$current" < <(printf '%s\n' host virtual); return ;;
+    to-host|to-guest|cid) return ;;
     forward) _alcove_add "$current" < <(printf '%s\n' tcp: udp:); compopt -o nospace 2>/dev/null; return ;;
   esac
   case $previous in
@@ -57,15 +58,17 @@ _alcove() {
     --nvme) _alcove_list "$current" readonly caching= sync= serial= || _alcove_files -f -- "$current"; return ;;
     --usb-disk) _alcove_list "$current" readonly cdrom uas= caching= sync= || _alcove_files -f -- "$current"; return ;;
     --share) _alcove_list "$current" readonly cache= owner= locks mount= name= || _alcove_files -d -- "$current"; return ;;
+    --vsock) _alcove_list "$current" to-host= to-guest= cid= || { compopt -o nospace 2>/dev/null; _alcove_add "$current" < <(printf '%s\n' on none to-host= to-guest= cid=); }; return ;;
+    --identity) _alcove_files -f -- "$current"; return ;;
     --net) _alcove_list "$current" forward= mac= || _alcove_add "$current" < <(printf '%s\n' nat none); return ;;
     --keyboard) _alcove_add "$current" < <(printf '%s\n' usb virtio none); return ;;
     --pointer) _alcove_add "$current" < <(printf '%s\n' usb virtio trackpad none); return ;;
     --view) _alcove_list "$current" port= display= system-keys || _alcove_add "$current" < <(printf '%s\n' window web vnc none); return ;;
     --hypervisor) _alcove_add "$current" < <(printf '%s\n' auto kvm soft); return ;;
     --cpu) _alcove_add "$current" < <(printf '%s\n' host x86-64-v1 x86-64-v2 x86-64-v3); return ;;
-    --cpus|--memory|--cmdline|--label|--size|--display|--new-disk|--timeout|--key|--delay) return ;;
+    --cpus|--memory|--cmdline|--label|--size|--display|--new-disk|--timeout|--key|--delay|--user|--port|--option) return ;;
   esac
-  local machine="--cpus --cpu --memory --kernel --initrd --cmdline --efi --iso --disk --nvme --usb-disk --net --share --size --keyboard --pointer --hypervisor --label"
+  local machine="--cpus --cpu --memory --kernel --initrd --cmdline --efi --iso --disk --nvme --usb-disk --net --share --vsock --size --keyboard --pointer --hypervisor --label"
   local options="--help"
   case $command in
     run) options+=" --print --view $machine" ;;
@@ -78,6 +81,8 @@ _alcove() {
       esac ;;
     screenshot) options+=" --display" ;;
     type) options+=" --key --delay" ;;
+    connect) options+=" --pass-descriptor" ;;
+    ssh) options+=" --user --port --identity --option" ;;
     info|list|doctor|usb) options+=" --json" ;;
   esac
   case $current in
@@ -103,6 +108,7 @@ _alcove() {
     _alcove_list "$current" readonly cdrom uas= caching= sync= || _alcove_files -f -- "$current"
     return
   fi
+  if [ "$command" = connect ] && [ "$COMP_CWORD" -gt 2 ]; then return; fi
   if [ "$command" = screenshot ] && [ "$COMP_CWORD" -gt 2 ]; then
     _alcove_files -f -X '!*.png' -- "$current"
     return

@@ -96,6 +96,9 @@ int create(const std::string& name, const MachineOptions& options, const std::st
       if (auto made = options.make_variable_store(configuration, {}); !made) return report(made.error());
     }
   }
+  for (auto& device : configuration.socket_devices) {
+    for (auto& bridge : std::get<VirtioSocketDeviceConfiguration>(device).bridges) make_absolute(bridge.path);
+  }
   const auto problems = configuration.validate();
   for (const Error& problem : problems) report(problem);
   if (!problems.empty()) return 1;
@@ -293,8 +296,9 @@ int list(bool json) {
       const auto found = configuration.find(key);
       return found == configuration.end() ? std::string("?") : format(found->template get<uint64_t>());
     };
-    fmt::print("{:<24} {:<10} {:>5} {:>9}  {}\n", machine["name"].get<std::string>(),
-               machine["state"].get<std::string>(),
+    std::string state = machine["state"].get<std::string>();
+    if (state == "running" && machine.value("ready", false)) state = "ready";
+    fmt::print("{:<24} {:<10} {:>5} {:>9}  {}\n", machine["name"].get<std::string>(), state,
                number("cpu_count", [](uint64_t count) { return std::to_string(count); }),
                number("memory_size", [](uint64_t size) { return format_size(size); }), address);
   }

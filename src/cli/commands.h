@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "cli/bundle.h"
 #include "cli/machine_options.h"
@@ -35,6 +36,17 @@ int view(const Bundle& bundle, const ViewOptions& options);
 // FILE with options as for --usb-disk; the id that `usb list` shows, or its beginning.
 int usb_attach(const Bundle& bundle, const std::string& device);
 int usb_detach(const Bundle& bundle, const std::string& id);
+// Joins standard input and output with a port of the guest, or hands the connection to ssh, which is at
+// standard output.
+int connect(const Bundle& bundle, uint32_t port, bool pass_descriptor);
+struct SshOptions {
+  std::string user;
+  uint32_t port = 22;
+  std::vector<std::string> identities, options;  // As for ssh's -i and -o.
+  std::vector<std::string> command;
+};
+// Becomes ssh, to [USER@]NAME.
+int ssh(const std::string& destination, const SshOptions& options);
 int usb_list(const Bundle& bundle, bool json);
 int list(bool json);
 int info(const Bundle& bundle, bool json);

@@ -3,8 +3,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cstring>
 
 #include "cli/output.h"
 
@@ -39,6 +41,57 @@ Result<nlohmann::json> receive_line(int socket, std::string& rest) {
   if (!message.is_object())
     return fail(ErrorCode::internal, "", "the machine's background process sent no JSON object");
   return message;
+}
+
+bool send_descriptor(int socket, int descriptor, std::string_view text) {
+  iovec data{const_cast<char*>(text.data()), text.size()};
+  alignas(cmsghdr) std::array<std::byte, CMSG_SPACE(sizeof descriptor)> control{};
+  msghdr header{};
+  header.msg_iov = &data;
+  header.msg_iovlen = 1;
+  header.msg_control = control.data();
+  header.msg_controllen = control.size();
+  cmsghdr* rights = CMSG_FIRSTHDR(&header);
+  rights->cmsg_level = SOL_SOCKET;
+  rights->cmsg_type = SCM_RIGHTS;
+  rights->cmsg_len = CMSG_LEN(sizeof descriptor);
+  std::memcpy(CMSG_DATA(rights), &descriptor, sizeof descriptor);
+  ssize_t sent;
+  do {
+    sent = ::sendmsg(socket, &header, MSG_NOSIGNAL);
+  } while (sent < 0 && errno == EINTR);
+  return sent == static_cast<ssize_t>(text.size());
+}
+
+Result<UniqueFd> ask_for_descriptor(int socket, const nlohmann::json& request) {
+  if (!send_line(socket, request))
+    return fail(ErrorCode::internal, "", "the machine's background process went away");
+  std::array<char, 4096> buffer{};
+  iovec data{buffer.data(), buffer.size()};
+  UniqueFd received;
+  alignas(cmsghdr) std::array<std::byte, CMSG_SPACE(sizeof(int))> control{};
+  msghdr header{};
+  header.msg_iov = &data;
+  header.msg_iovlen = 1;
+  header.msg_control = control.data();
+  header.msg_controllen = control.size();
+  ssize_t count;
+  do {
+    count = ::recvmsg(socket, &header, MSG_CMSG_CLOEXEC);
+  } while (count < 0 && errno == EINTR);
+  const cmsghdr* rights = count > 0 ? CMSG_FIRSTHDR(&header) : nullptr;
+  if (rights && rights->cmsg_level == SOL_SOCKET && rights->cmsg_type == SCM_RIGHTS &&
+      rights->cmsg_len == CMSG_LEN(sizeof(int))) {
+    int descriptor;
+    std::memcpy(&descriptor, CMSG_DATA(rights), sizeof descriptor);
+    received.reset(descriptor);
+  }
+  std::string rest(buffer.data(), static_cast<size_t>(std::max<ssize_t>(count, 0)));
+  auto reply = receive_line(socket, rest);
+  if (!reply) return std::unexpected(reply.error());
+  if (reply->contains("error")) return std::unexpected(error_from_json((*reply)["error"]));
+  if (!received) return fail(ErrorCode::internal, "", "the machine's background process sent no descriptor");
+  return received;
 }
 
 Result<nlohmann::json> ask(int socket, const nlohmann::json& request, std::string& rest) {

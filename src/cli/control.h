@@ -6,6 +6,7 @@
 
 #include <nlohmann/json.hpp>
 #include <string>
+#include <string_view>
 
 #include "support/unique_fd.h"
 
@@ -17,6 +18,11 @@ bool send_line(int socket, const nlohmann::json& message);
 // Reads up to the end of a line, at most 64 KiB; what came behind it is left in `rest`. Fails if the other
 // side went away first or sent no JSON object.
 Result<nlohmann::json> receive_line(int socket, std::string& rest);
+
+// As send_line(), with a copy of a descriptor; the text has one byte at least.
+bool send_descriptor(int socket, int descriptor, std::string_view text);
+// Sends `request`, and gives the descriptor that comes with the reply, or the Error in it.
+Result<UniqueFd> ask_for_descriptor(int socket, const nlohmann::json& request);
 
 // Sends `request`, and gives the reply or the Error in it.
 Result<nlohmann::json> ask(int socket, const nlohmann::json& request, std::string& rest);

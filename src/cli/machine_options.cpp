@@ -133,6 +133,14 @@ void MachineOptions::add_to(CLI::App& command) {
       ->group(group)
       ->type_name("TAG=FOLDER[,OPTION]...")
       ->take_all();
+  command
+      .add_option("--vsock", vsocks,
+                  "Sockets between host and guest; options: to-host=PORT:SOCKET (the guest's connections to "
+                  "this port of the host reach this UNIX socket), to-guest=PORT:SOCKET (made: connections to "
+                  "it reach this port of the guest), cid=N; may be repeated (default: on)")
+      ->group(group)
+      ->type_name("on|none|OPTION[,OPTION]...")
+      ->take_all();
   command.add_option("--size", display_size, "A display of this size, e.g. 1280x800 (default: no display)")
       ->group(group)
       ->type_name("WIDTHxHEIGHT");
@@ -198,6 +206,7 @@ VirtualMachineConfiguration default_configuration() {
   configuration.serial_ports = {UART16550SerialPortConfiguration{}};
   configuration.entropy_devices = {VirtioEntropyDeviceConfiguration{}};
   configuration.memory_balloon_devices = {VirtioTraditionalMemoryBalloonDeviceConfiguration{}};
+  configuration.socket_devices = {VirtioSocketDeviceConfiguration{}};
   return configuration;
 }
 
@@ -394,6 +403,10 @@ Result<> MachineOptions::apply(VirtualMachineConfiguration& configuration) const
   if (!shares.empty()) configuration.directory_sharing_devices.clear();
   for (const std::string& share : shares) {
     if (auto added = add_share(share, configuration); !added) return added;
+  }
+  if (!vsocks.empty()) configuration.socket_devices.clear();
+  for (const std::string& vsock : vsocks) {
+    if (auto added = add_vsock(vsock, configuration); !added) return added;
   }
   if (display_size) {
     const auto scanout = parse_display_size(*display_size);

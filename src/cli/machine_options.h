@@ -30,6 +30,7 @@ struct MachineOptions {
   std::vector<std::string> usb_disks;       // FILE[,readonly][,cdrom][,uas=…][,caching=…][,sync=…]
   std::vector<std::string> networks;        // nat[,forward=tcp:2222:22]…[,mac=…] or none
   std::vector<std::string> shares;          // TAG=FOLDER[,readonly][,cache=…][,owner=…][,locks][,name=…]
+  std::vector<std::string> vsocks;          // on, none or [cid=…][,to-host=PORT:PATH][,to-guest=PORT:PATH]…
   std::optional<std::string> display_size;  // WIDTHxHEIGHT
   std::optional<std::string> hypervisor;
   std::optional<std::string> label;
@@ -60,6 +61,8 @@ Result<StorageDeviceConfiguration> parse_nvme(const std::string& text);
 Result<USBMassStorageDeviceConfiguration> parse_usb_disk(const std::string& option, const std::string& text);
 // Adds the shared folder to the device of its tag, or a device.
 Result<> add_share(const std::string& text, VirtualMachineConfiguration& configuration);
+// Changes the socket device, or adds or removes it.
+Result<> add_vsock(const std::string& text, VirtualMachineConfiguration& configuration);
 // Nothing for "none".
 Result<std::optional<NetworkDeviceConfiguration>> parse_network(const std::string& text);
 

@@ -131,6 +131,35 @@ int main(int argc, char** argv) {
   screenshot_command->add_option("--display", display, "Which one, if it has several (default: 0)")
       ->type_name("N")
       ->check(whole_number);
+  uint32_t port = 0;
+  bool pass_descriptor = false;
+  CLI::App* connect_command =
+      add("connect", "Join standard input and output with a port (vsock) of a running machine's guest",
+          [&](const Bundle& bundle) { return connect(bundle, port, pass_descriptor); });
+  connect_command->add_option("PORT", port, "The port that the guest listens on")->required()->type_name("");
+  connect_command->add_flag("--pass-descriptor", pass_descriptor,
+                            "Hand the connection to ssh: for its ProxyCommand, with ProxyUseFdpass");
+  SshOptions ssh_options;
+  CLI::App* ssh_command = app.add_subcommand(
+      "ssh", "Run ssh to a running machine's guest, over its port 22 (vsock), without a network");
+  ssh_command->prefix_command();
+  ssh_command->add_option("NAME", name, "[USER@]NAME of a kept machine; what follows is a command")
+      ->required()
+      ->type_name("");
+  ssh_command->add_option("-l,--user", ssh_options.user, "As whom (default: as ssh)")->type_name("USER");
+  ssh_command->add_option("-p,--port", ssh_options.port, "The guest's port (default: 22)")->type_name("PORT");
+  ssh_command->add_option("-i,--identity", ssh_options.identities, "As -i of ssh")
+      ->type_name("FILE")
+      ->take_all()
+      ->allow_extra_args(false);
+  ssh_command->add_option("-o,--option", ssh_options.options, "As -o of ssh; may be repeated")
+      ->type_name("NAME=VALUE")
+      ->take_all()
+      ->allow_extra_args(false);
+  ssh_command->callback([&] {
+    ssh_options.command = ssh_command->remaining();
+    status = ssh(name, ssh_options);
+  });
   CLI::App* usb_command =
       app.add_subcommand("usb", "Plug USB disks into a running machine and pull them out");
   usb_command->require_subcommand(1);

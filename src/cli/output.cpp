@@ -65,15 +65,20 @@ nlohmann::json describe(VirtualMachine& machine) {
                              {"read_only", image.read_only}});
     }
   }
-  return {{"state", to_string(machine.state())}, {"hypervisor", machine.hypervisor()},
-          {"process_id", machine.process_id()},  {"resident_memory_size", machine.resident_memory_size()},
-          {"network_devices", networks},         {"usb_devices", usb_devices}};
+  return {{"state", to_string(machine.state())},
+          {"ready", machine.guest_is_ready()},
+          {"hypervisor", machine.hypervisor()},
+          {"process_id", machine.process_id()},
+          {"resident_memory_size", machine.resident_memory_size()},
+          {"network_devices", networks},
+          {"usb_devices", usb_devices}};
 }
 
 std::string description_text(const nlohmann::json& machine) {
-  std::string text = fmt::format("hypervisor {}\nprocess    {}\nresident   {} MiB\n",
-                                 machine["hypervisor"].get<std::string>(), machine["process_id"].get<int>(),
-                                 machine["resident_memory_size"].get<uint64_t>() >> 20);
+  std::string text = machine.value("ready", false) ? "ready      yes, as the guest says\n" : "";
+  text += fmt::format("hypervisor {}\nprocess    {}\nresident   {} MiB\n",
+                      machine["hypervisor"].get<std::string>(), machine["process_id"].get<int>(),
+                      machine["resident_memory_size"].get<uint64_t>() >> 20);
   for (const auto& device : machine["network_devices"]) {
     text += fmt::format("network    {}", device["mac_address"].get<std::string>());
     for (const auto& address : device["addresses"]) text += "  " + address.get<std::string>();

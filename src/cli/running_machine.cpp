@@ -99,6 +99,21 @@ void RunningMachine::detach_usb(const std::string& id, Done done) {
   found.front()->usb_controller()->detach(found.front(), later(std::move(done)));
 }
 
+void RunningMachine::connect(uint32_t port, std::function<void(Result<VirtioSocketConnection>)> done) {
+  const auto& devices = machine_->socket_devices();
+  if (devices.empty()) {
+    return done(fail(ErrorCode::not_supported, "socket_devices", "the machine has no socket device",
+                     "add one to the machine file: [[socket_devices]] with type = \"virtio_socket\""));
+  }
+  const auto made = std::make_shared<Result<VirtioSocketConnection>>();
+  auto answer = later([made, done = std::move(done)](const Result<>&) { done(std::move(*made)); });
+  devices.front()->connect(port,
+                           [made, answer = std::move(answer)](Result<VirtioSocketConnection> result) mutable {
+                             *made = std::move(result);
+                             answer({});
+                           });
+}
+
 std::optional<Error> RunningMachine::error() const {
   if (plug_is_pulled_) return std::nullopt;
   return start_error_ ? start_error_ : machine_->error();

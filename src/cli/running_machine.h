@@ -29,6 +29,8 @@ class RunningMachine {
   void attach_usb(const USBMassStorageDeviceConfiguration& device, Done done);
   // By the beginning of its uuid, or all of it.
   void detach_usb(const std::string& id, Done done);
+  // To a port of the guest.
+  void connect(uint32_t port, std::function<void(Result<VirtioSocketConnection>)> done);
   // `done` is called with what worked.
   void shutdown(std::chrono::milliseconds grace, std::function<void(Result<ShutdownMeans>)> done);
   Result<> request_stop() { return machine_->request_stop(); }

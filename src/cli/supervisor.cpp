@@ -46,6 +46,7 @@ class Supervisor {
   RunningMachine::Done reply_later(const Client& client);
   static Result<> press(Client& client, const nlohmann::json& request);
   void shut_down(const Client& client, const nlohmann::json& request);
+  void connect(const Client& client, const nlohmann::json& request);
   void open_console(Client& client);
   void open_view(Client& client, const nlohmann::json& request);
   void open_window(Client& client, size_t display);
@@ -160,6 +161,8 @@ void Supervisor::answer(Client& client, const nlohmann::json& request) {
     running_.attach_usb(*device, reply_later(client));
   } else if (command == "detach_usb") {
     running_.detach_usb(request.value("id", ""), reply_later(client));
+  } else if (command == "connect") {
+    connect(client, request);
   } else if (command == "console") {
     open_console(client);
   } else {
@@ -207,6 +210,20 @@ void Supervisor::shut_down(const Client& client, const nlohmann::json& request) 
                                     {"means", to_string(*means)}};
     if (!send_line(asker->socket.get(), message)) asker->gone = true;
   });
+}
+
+void Supervisor::connect(const Client& client, const nlohmann::json& request) {
+  const auto port = request.find("port");
+  const bool is_port = port != request.end() && port->is_number_unsigned() && *port <= UINT32_MAX;
+  running_.connect(is_port ? port->get<uint32_t>() : 0,
+                   [this, id = client.id](const Result<VirtioSocketConnection>& connection) {
+                     const auto asker = std::ranges::find(clients_, id, &Client::id);
+                     if (asker == clients_.end()) return;
+                     if (!connection) return reply(*asker, std::unexpected(connection.error()));
+                     const std::string line = "{\"state\": \"running\"}\n";
+                     if (!send_descriptor(asker->socket.get(), connection->file_descriptor(), line))
+                       asker->gone = true;
+                   });
 }
 
 void Supervisor::open_console(Client& client) {
