@@ -65,8 +65,9 @@ void SocketDeviceProxy::connect(uint32_t port, std::chrono::milliseconds timeout
 }
 
 void SocketDeviceProxy::set_socket_listener(std::shared_ptr<VirtioSocketListener> listener, uint32_t port) {
+  std::shared_ptr<VirtioSocketListener> replaced = std::move(listener);  // Ends outside the lock.
   const std::lock_guard lock(mutex_);
-  listeners_.insert_or_assign(port, std::move(listener));
+  std::swap(listeners_[port], replaced);
 }
 
 void SocketDeviceProxy::remove_socket_listener(uint32_t port) {

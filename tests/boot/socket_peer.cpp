@@ -9,6 +9,7 @@
 //   socket_peer storm ADDRESS COUNT    does that with COUNT connections, one after another
 //   socket_peer hold ADDRESS COUNT     with COUNT connections at one time
 //   socket_peer refused ADDRESS        nobody listens there
+//   socket_peer say ADDRESS TEXT       sends that, and no more
 #include <linux/vm_sockets.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -238,6 +239,9 @@ int main(int count, char** arguments) {
                 took.count());
   } else if (command == "hold") {
     hold(address, static_cast<unsigned>(number));
+  } else if (command == "say" && count > 3) {
+    const int socket = connect(address);
+    if (socket < 0 || !write_whole(socket, arguments[3], std::strlen(arguments[3]))) give_up("say");
   } else if (command == "refused") {
     const int socket = connect(address);
     char next;
