@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 
 #include <algorithm>
 #include <random>
@@ -18,6 +19,12 @@ constexpr unsigned kReads = 8;
 constexpr std::chrono::seconds kTimeToClose{8};
 // Ports for connections of the host's are from here on.
 constexpr uint32_t kFirstPort = 0x40000000;
+
+size_t most_connections() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return kMostConnections;
+  return std::min<rlim_t>(limit.rlim_cur / 2, kMostConnections);
+}
 
 uint32_t random_port() {
   std::random_device device;
@@ -36,6 +43,7 @@ Switchboard::Switchboard(exec::EventLoop& loop, uint64_t guest_cid, virtio::Acti
       guest_cid_(guest_cid),
       asked_(asked),
       next_id_(next_id),
+      most_connections_(most_connections()),
       interrupts_(activation.interrupts),
       doorbells_(std::move(activation.doorbells)),
       transmit_(std::move(activation.queues.at(wire::kTransmitQueue))),
@@ -97,7 +105,7 @@ void Switchboard::connect(uint32_t guest_port, UniqueFd socket, std::chrono::mil
   if (!connection) {
     return connected(alcove::fail(
         ErrorCode::virtual_machine_limit_exceeded, "",
-        fmt::format("the machine has {} connections, more than which it can't have", kMostConnections)));
+        fmt::format("the machine has {} connections, more than which it can't have", most_connections_)));
   }
   connection->socket = std::move(socket);
   asked_guest_.emplace(connection->id, std::move(connected));
@@ -130,7 +138,7 @@ Result<> Switchboard::answer(uint64_t id, UniqueFd socket) {
 // The table of connections.
 
 Connection* Switchboard::add(Ports ports, State state) {
-  if (connection_count() >= kMostConnections) return nullptr;
+  if (connection_count() >= most_connections_) return nullptr;
   const bool is_large = large_rooms_ < kLargeRooms;
   large_rooms_ += is_large;
   auto connection = std::make_unique<Connection>(ports, state, is_large ? kLargeRoom : kSmallRoom);

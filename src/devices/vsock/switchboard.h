@@ -17,7 +17,8 @@
 
 namespace alcove::devices::vsock {
 
-// Connections at one time, those under way included.
+// Connections at one time, those under way included; and no more than half of the descriptors that the
+// process may have, as each takes one and a process without any left could not do anything else.
 inline constexpr size_t kMostConnections = 16384;
 // Those that the host has not answered yet.
 inline constexpr size_t kMostAsked = 128;
@@ -97,6 +98,7 @@ class Switchboard {
   const uint64_t guest_cid_;
   const Asked& asked_;
   uint64_t& next_id_;
+  const size_t most_connections_;
   virtio::Interrupts* const interrupts_;
   const std::vector<int> doorbells_;
   std::unique_ptr<virtio::Queue> transmit_;

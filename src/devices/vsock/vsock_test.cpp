@@ -1,6 +1,7 @@
 #include "devices/vsock/vsock.h"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
 #include <filesystem>
 #include <future>
@@ -573,6 +574,23 @@ TEST_F(VsockTest, GivesLaterConnectionsLessRoom) {
   Pair pair;
   EXPECT_TRUE(answer(await_asked(), std::move(pair.device)));
   EXPECT_EQ(expect(Operation::response, {9999, kPort}).header.buffer_size, kSmallRoom);
+}
+
+TEST_F(VsockTest, LeavesDescriptorsToOthers) {
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
+  const rlimit low{.rlim_cur = 200, .rlim_max = before.rlim_max};
+  ::setrlimit(RLIMIT_NOFILE, &low);
+  guest.emplace(device, 200);
+  ::setrlimit(RLIMIT_NOFILE, &before);
+  for (uint32_t port = 0; port < 100; ++port) guest->send(Operation::request, {port, kPort});
+  EXPECT_TRUE(guest->is_silent());
+  guest->send(Operation::request, {100, kPort});
+  expect(Operation::reset, {100, kPort});
+  Pair pair;
+  const auto refused = connect(22, std::move(pair.device)).get();
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::virtual_machine_limit_exceeded);
 }
 
 TEST_F(VsockTest, LeavesNoDescriptorBehind) {
