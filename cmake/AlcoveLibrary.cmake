@@ -1,12 +1,12 @@
 # libalcove: the modules that an application needs, as one library that other projects find with
 # `find_package(Alcove)` or pkg-config.
 set(modules)
-foreach(module support exec input display config control firmware client view)
+foreach(module support exec input display storage config control firmware client view)
   list(APPEND modules $<TARGET_OBJECTS:alcove_${module}>)
 endforeach()
 add_library(alcove STATIC ${modules})
 add_library(alcove::alcove ALIAS alcove)
-target_link_libraries(alcove PUBLIC Threads::Threads PRIVATE fmt::fmt PNG::PNG ZLIB::ZLIB)
+target_link_libraries(alcove PUBLIC Threads::Threads PRIVATE fmt::fmt PNG::PNG ZLIB::ZLIB PkgConfig::ZSTD)
 target_include_directories(alcove INTERFACE $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include>
                                             $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
 target_compile_features(alcove INTERFACE cxx_std_23)

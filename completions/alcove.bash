@@ -40,11 +40,13 @@ _alcove() {
     if [ "$COMP_CWORD" -gt 3 ] && [ "${COMP_WORDS[COMP_CWORD - 3]}" = --share ]; then previous=--share key=; fi
   fi
   if [ "$COMP_CWORD" -eq 1 ]; then
-    _alcove_add "$current" < <(printf '%s\n' run create start stop pause resume console view screenshot usb connect ssh type list info delete efi doctor --help --version)
+    _alcove_add "$current" < <(printf '%s\n' run create start stop pause resume console view screenshot usb connect ssh type list info delete efi disk doctor --help --version)
     return
   fi
   case $key in
     caching) _alcove_add "$current" < <(printf '%s\n' auto cached uncached); return ;;
+    format) _alcove_add "$current" < <(printf '%s\n' auto raw qcow2); return ;;
+    base) _alcove_files -f -- "$current"; return ;;
     uas) _alcove_add "$current" < <(printf '%s\n' on off); return ;;
     sync) _alcove_add "$current" < <(printf '%s\n' full fsync none); return ;;
     cache) _alcove_add "$current" < <(printf '%s\n' auto none always); return ;;
@@ -54,19 +56,22 @@ _alcove() {
   esac
   case $previous in
     --kernel|--initrd|--efi|--iso) _alcove_files -f -- "$current"; return ;;
-    --disk) _alcove_list "$current" readonly caching= sync= id= || _alcove_files -f -- "$current"; return ;;
-    --nvme) _alcove_list "$current" readonly caching= sync= serial= || _alcove_files -f -- "$current"; return ;;
-    --usb-disk) _alcove_list "$current" readonly cdrom uas= caching= sync= || _alcove_files -f -- "$current"; return ;;
+    --disk) _alcove_list "$current" readonly format= backing base= caching= sync= id= || _alcove_files -f -- "$current"; return ;;
+    --nvme) _alcove_list "$current" readonly format= backing base= caching= sync= serial= || _alcove_files -f -- "$current"; return ;;
+    --usb-disk) _alcove_list "$current" readonly cdrom uas= format= backing base= caching= sync= || _alcove_files -f -- "$current"; return ;;
     --share) _alcove_list "$current" readonly cache= owner= locks mount= name= || _alcove_files -d -- "$current"; return ;;
     --vsock) _alcove_list "$current" to-host= to-guest= cid= || { compopt -o nospace 2>/dev/null; _alcove_add "$current" < <(printf '%s\n' on none to-host= to-guest= cid=); }; return ;;
     --identity) _alcove_files -f -- "$current"; return ;;
     --net) _alcove_list "$current" forward= mac= || _alcove_add "$current" < <(printf '%s\n' nat none); return ;;
+    --format|--to|--backing-format) _alcove_add "$current" < <(printf '%s\n' raw qcow2); return ;;
+    --compress) _alcove_add "$current" < <(printf '%s\n' zlib zstd); return ;;
+    --backing-file) _alcove_files -f -- "$current"; return ;;
     --keyboard) _alcove_add "$current" < <(printf '%s\n' usb virtio none); return ;;
     --pointer) _alcove_add "$current" < <(printf '%s\n' usb virtio trackpad none); return ;;
     --view) _alcove_list "$current" port= display= system-keys || _alcove_add "$current" < <(printf '%s\n' window web vnc none); return ;;
     --hypervisor) _alcove_add "$current" < <(printf '%s\n' auto kvm soft); return ;;
     --cpu) _alcove_add "$current" < <(printf '%s\n' host x86-64-v1 x86-64-v2 x86-64-v3); return ;;
-    --cpus|--memory|--cmdline|--label|--size|--display|--new-disk|--timeout|--key|--delay|--user|--port|--option) return ;;
+    --cpus|--memory|--cmdline|--label|--size|--display|--new-disk|--cluster-size|--timeout|--key|--delay|--user|--port|--option) return ;;
   esac
   local machine="--cpus --cpu --memory --kernel --initrd --cmdline --efi --iso --disk --nvme --usb-disk --net --share --vsock --size --keyboard --pointer --hypervisor --label"
   local options="--help"
@@ -78,6 +83,13 @@ _alcove() {
     efi) [ "$COMP_CWORD" -gt 2 ] && case ${COMP_WORDS[2]} in
         variables) options+=" --json" ;;
         create) options+=" --overwrite --secure-boot" ;;
+      esac ;;
+    disk) [ "$COMP_CWORD" -gt 2 ] && case ${COMP_WORDS[2]} in
+        create) options+=" --format --backing-file --backing-format --cluster-size --force" ;;
+        info) options+=" --format --json" ;;
+        check) options+=" --repair --json --quiet" ;;
+        convert) options+=" --format --to --compress --backing --cluster-size --force --quiet" ;;
+        resize) options+=" --format --backing --shrink" ;;
       esac ;;
     screenshot) options+=" --display" ;;
     type) options+=" --key --delay" ;;
@@ -94,6 +106,10 @@ _alcove() {
       if [ "$COMP_CWORD" -eq 2 ]; then _alcove_add "$current" < <(printf '%s\n' variables create); return; fi
       _alcove_files -f -- "$current"
       [ "${COMP_WORDS[2]}" = variables ] || return ;;
+    disk)
+      if [ "$COMP_CWORD" -eq 2 ]; then _alcove_add "$current" < <(printf '%s\n' create info check convert resize); return; fi
+      _alcove_files -f -- "$current"
+      return ;;
     run) _alcove_files -f -X '!*.toml' -- "$current"; _alcove_files -d -- "$current" ;;
   esac
   if [ "$command" = view ] && [ "$COMP_CWORD" -gt 2 ]; then
@@ -105,7 +121,7 @@ _alcove() {
     return
   fi
   if [ "$command" = usb ] && [ "$COMP_CWORD" -gt 3 ]; then
-    _alcove_list "$current" readonly cdrom uas= caching= sync= || _alcove_files -f -- "$current"
+    _alcove_list "$current" readonly cdrom uas= format= backing base= caching= sync= || _alcove_files -f -- "$current"
     return
   fi
   if [ "$command" = connect ] && [ "$COMP_CWORD" -gt 2 ]; then return; fi

@@ -4,6 +4,7 @@
 #include <alcove/boot_loader.h>
 #include <alcove/devices.h>
 #include <alcove/directory_sharing.h>
+#include <alcove/disk_image.h>
 #include <alcove/efi.h>
 #include <alcove/entropy.h>
 #include <alcove/error.h>

@@ -9,6 +9,7 @@
 #include <string>
 #include <string_view>
 #include <variant>
+#include <vector>
 
 namespace alcove {
 
@@ -35,10 +36,36 @@ enum class DiskImageLockingMode {
   none,  // The caller makes sure itself.
 };
 
-// A disk image in a file: raw, byte for byte what the guest sees; sparse files are fine.
+enum class DiskImageFormat {
+  // qcow2 where the file begins as such an image does, raw otherwise. A guest whose disk was taken for raw
+  // this
+  // way can't write the beginning of a qcow2 image there: that request fails.
+  automatic,
+  raw,    // Byte for byte what the guest sees, a multiple of 512 bytes; sparse files are fine. Whatever is in
+          // it.
+  qcow2,  // QEMU's format, versions 2 and 3, without encryption, external data file and extended L2 entries.
+};
+
+// An image below another one: read, and never written.
+struct DiskImageLayer {
+  std::filesystem::path path;
+  DiskImageFormat format = DiskImageFormat::automatic;
+
+  bool operator==(const DiskImageLayer&) const = default;
+};
+
+// A disk image in a file.
 struct DiskImageStorageDeviceAttachment {
-  std::filesystem::path path;  // A regular file or a block device; the length is a multiple of 512 bytes.
-  bool read_only = false;      // Opened for reading only, and the guest sees a write-protected disk.
+  std::filesystem::path path;  // A regular file or a block device.
+  DiskImageFormat format = DiskImageFormat::automatic;
+  // The images below a qcow2 image, from the lowest to the one just below it: what no higher one has is read
+  // there. Only the lowest may be raw. The disk has the size of the one on top. Any number of machines may
+  // share them. They take the place of the backing files that images name themselves.
+  std::vector<DiskImageLayer> base_layers;
+  // Opens the backing files that images name themselves. Otherwise an image that names one is refused:
+  // whoever made it would choose which of your files the guest reads.
+  bool allow_backing_files = false;
+  bool read_only = false;  // Opened for reading only, and the guest sees a write-protected disk.
   DiskImageCachingMode caching_mode = DiskImageCachingMode::automatic;
   DiskImageSynchronizationMode synchronization_mode = DiskImageSynchronizationMode::full;
   DiskImageLockingMode locking_mode = DiskImageLockingMode::automatic;

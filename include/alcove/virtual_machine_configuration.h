@@ -88,6 +88,7 @@ std::ostream& operator<<(std::ostream& stream, const VirtualMachineConfiguration
 
 // Names as in machine files: "auto", "kvm", "tcp"… The reverse gives nothing for an unknown name.
 std::string_view to_string(HypervisorChoice value);
+std::string_view to_string(DiskImageFormat value);
 std::string_view to_string(DiskImageCachingMode value);
 std::string_view to_string(DiskImageSynchronizationMode value);
 std::string_view to_string(DiskImageLockingMode value);
@@ -95,7 +96,7 @@ std::string_view to_string(TransportProtocol value);
 std::string_view to_string(SharedDirectoryCachingMode value);
 std::string_view to_string(SocketBridgeDirection value);
 template <class Enumeration>
-std::optional<Enumeration> from_string(std::string_view name);  // For the seven above.
+std::optional<Enumeration> from_string(std::string_view name);  // For those above.
 
 // "4 GiB", "512MiB", "1536M", "4g", "1048576": bytes with a binary unit, as machine files and options take
 // them.

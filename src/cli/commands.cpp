@@ -64,6 +64,11 @@ nlohmann::json describe(const Bundle& bundle) {
   return json;
 }
 
+void make_paths_absolute(DiskImageStorageDeviceAttachment& disk) {
+  disk.path = std::filesystem::absolute(disk.path);
+  for (DiskImageLayer& layer : disk.base_layers) layer.path = std::filesystem::absolute(layer.path);
+}
+
 }  // namespace
 
 int create(const std::string& name, const MachineOptions& options, const std::string& new_disk_size) {
@@ -73,13 +78,13 @@ int create(const std::string& name, const MachineOptions& options, const std::st
   for (auto& device : configuration.storage_devices) {
     auto& attachment = std::visit([](auto& kind) -> auto& { return kind.attachment; }, device);
     auto& disk = std::get<DiskImageStorageDeviceAttachment>(attachment);
-    disk.path = std::filesystem::absolute(disk.path);
+    make_paths_absolute(disk);
   }
   for (auto& controller : configuration.usb_controllers) {
     for (auto& device : std::get<XHCIControllerConfiguration>(controller).usb_devices) {
       auto& disk = std::get<DiskImageStorageDeviceAttachment>(
           std::get<USBMassStorageDeviceConfiguration>(device).attachment);
-      disk.path = std::filesystem::absolute(disk.path);
+      make_paths_absolute(disk);
     }
   }
   if (!configuration.boot_loader) return report(no_kernel());
@@ -122,7 +127,8 @@ int create(const std::string& name, const MachineOptions& options, const std::st
     made = make_disk(disk, disk_size);
     configuration.storage_devices.insert(
         configuration.storage_devices.begin(),
-        VirtioBlockDeviceConfiguration{.attachment = DiskImageStorageDeviceAttachment{.path = disk}});
+        VirtioBlockDeviceConfiguration{
+            .attachment = DiskImageStorageDeviceAttachment{.path = disk, .format = DiskImageFormat::raw}});
   }
   if (made) made = configuration.save(bundle->machine_file());
   if (!made) {

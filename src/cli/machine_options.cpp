@@ -96,9 +96,12 @@ void MachineOptions::add_to(CLI::App& command) {
       ->type_name("FILE")
       ->take_all();
   command
-      .add_option("--disk", disks,
-                  "Disk image; options: readonly, caching=auto|cached|uncached, sync=full|fsync|none, "
-                  "id=NAME; may be repeated")
+      .add_option(
+          "--disk", disks,
+          "Disk image; options: readonly, format=auto|raw|qcow2, backing (open the images that it names "
+          "itself), base=FILE (an image below it, the lowest first), caching=auto|cached|uncached, "
+          "sync=full|fsync|none, "
+          "id=NAME; may be repeated")
       ->group(group)
       ->type_name("FILE[,OPTION]...")
       ->take_all();
@@ -113,7 +116,8 @@ void MachineOptions::add_to(CLI::App& command) {
   command
       .add_option("--usb-disk", usb_disks,
                   "Disk image as a USB stick; options: readonly, cdrom (a disc in a drive), uas=on|off (USB "
-                  "Attached SCSI, too), and caching= and sync= as of --disk; may be repeated")
+                  "Attached SCSI, too), and format=, backing, base=, caching= and sync= as of --disk; may be "
+                  "repeated")
       ->group(group)
       ->type_name("FILE[,OPTION]...")
       ->take_all();
@@ -233,6 +237,21 @@ Result<VirtioGraphicsScanoutConfiguration> parse_display_size(const std::string&
 
 namespace {
 
+// What says how an image is read; false if that is no such option.
+bool add_layer_option(const std::string& key, const std::string& value,
+                      DiskImageStorageDeviceAttachment& attachment) {
+  if (key == "format" && from_string<DiskImageFormat>(value)) {
+    attachment.format = *from_string<DiskImageFormat>(value);
+  } else if (key == "backing" && value.empty()) {
+    attachment.allow_backing_files = true;
+  } else if (key == "base" && !value.empty()) {
+    attachment.base_layers.push_back({.path = value});
+  } else {
+    return false;
+  }
+  return true;
+}
+
 // FILE and its options; `name_option` is the one that names the disk to the guest, and its value goes to
 // `name`.
 Result<DiskImageStorageDeviceAttachment> parse_image(const std::string& option, const std::string& text,
@@ -249,9 +268,10 @@ Result<DiskImageStorageDeviceAttachment> parse_image(const std::string& option, 
       attachment.synchronization_mode = *from_string<DiskImageSynchronizationMode>(value);
     } else if (key == name_option) {
       name = value;
-    } else {
+    } else if (!add_layer_option(key, value, attachment)) {
       return usage(option, fmt::format("'{}' is not an option of a disk", part),
-                   fmt::format("use readonly, caching=auto|cached|uncached, sync=full|fsync|none or {}=NAME",
+                   fmt::format("use readonly, format=auto|raw|qcow2, backing, base=FILE, "
+                               "caching=auto|cached|uncached, sync=full|fsync|none or {}=NAME",
                                name_option));
     }
   }
@@ -292,9 +312,10 @@ Result<USBMassStorageDeviceConfiguration> parse_usb_disk(const std::string& opti
       attachment.caching_mode = *from_string<DiskImageCachingMode>(value);
     } else if (key == "sync" && from_string<DiskImageSynchronizationMode>(value)) {
       attachment.synchronization_mode = *from_string<DiskImageSynchronizationMode>(value);
-    } else {
+    } else if (!add_layer_option(key, value, attachment)) {
       return usage(option, fmt::format("'{}' is not an option of a USB disk", part),
-                   "use readonly, cdrom, uas=on|off, caching=auto|cached|uncached or sync=full|fsync|none");
+                   "use readonly, cdrom, uas=on|off, format=auto|raw|qcow2, backing, base=FILE, "
+                   "caching=auto|cached|uncached or sync=full|fsync|none");
     }
   }
   device.attachment = attachment;

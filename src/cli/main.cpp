@@ -5,6 +5,7 @@
 #include <filesystem>
 
 #include "cli/commands.h"
+#include "cli/disk.h"
 #include "cli/efi.h"
 #include "cli/output.h"
 #include "cli/view_options.h"
@@ -204,6 +205,7 @@ int main(int argc, char** argv) {
       ->type_name("MS")
       ->check(whole_number);
   add_efi_commands(app, status);
+  add_disk_commands(app, status);
 
   CLI::App* list_command = app.add_subcommand("list", "List the kept machines");
   list_command->add_flag("--json", json, "For programs");

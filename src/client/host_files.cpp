@@ -55,9 +55,10 @@ class Opener {
   }
 
   Result<> open(const DiskImageStorageDeviceAttachment& image, const std::string& where) {
-    auto descriptor = open_disk_image(image, where);
-    if (!descriptor) return std::unexpected(std::move(descriptor.error()));
-    descriptors_.add(where, *std::move(descriptor));
+    auto layers = open_disk_image(image, where);
+    if (!layers) return std::unexpected(std::move(layers.error()));
+    for (size_t index = 0; index < layers->size(); ++index)
+      descriptors_.add(machine::layer_path(where, index), std::move((*layers)[index]));
     return {};
   }
 
@@ -199,26 +200,6 @@ const std::optional<SerialPortAttachment>& attachment_of(const SerialPortConfigu
 }
 
 }  // namespace
-
-Result<UniqueFd> open_disk_image(const DiskImageStorageDeviceAttachment& image, const std::string& where) {
-  const int direct = image.caching_mode == DiskImageCachingMode::uncached ? O_DIRECT : 0;
-  UniqueFd descriptor(::open(image.path.c_str(), (image.read_only ? O_RDONLY : O_RDWR) | direct | O_CLOEXEC));
-  if (!descriptor) {
-    const char* hint = errno == EINVAL && direct != 0
-                           ? "its file system has no uncached access: set caching_mode to cached"
-                       : image.read_only                   ? ""
-                       : errno == EROFS || errno == EACCES ? "set read_only if the guest need not write"
-                                                           : "";
-    return cannot_open(where + ".path", image.path, hint, ErrorCode::invalid_disk_image);
-  }
-  if (image.locking_mode == DiskImageLockingMode::automatic) {
-    if (auto locked = lock_image(descriptor.get(), !image.read_only, image.path); !locked) {
-      locked.error().where = where + ".path";
-      return std::unexpected(std::move(locked.error()));
-    }
-  }
-  return descriptor;
-}
 
 Result<std::map<std::string, UniqueFd>> open_share(const DirectoryShare& share, const std::string& where) {
   std::map<std::string, UniqueFd> folders;

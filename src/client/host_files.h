@@ -27,8 +27,9 @@ struct SerialPortFiles {
 // One for each of the configuration's serial ports.
 Result<std::vector<SerialPortFiles>> open_serial_ports(const VirtualMachineConfiguration& configuration);
 
-// An image, opened as its attachment says, and locked.
-Result<UniqueFd> open_disk_image(const DiskImageStorageDeviceAttachment& image, const std::string& where);
+// An image, opened as its attachment says, and those below it, from the top down; all of them locked.
+Result<std::vector<UniqueFd>> open_disk_image(const DiskImageStorageDeviceAttachment& image,
+                                              const std::string& where);
 
 // The folders of a share, by the paths of their fields; `where` is the share's.
 Result<std::map<std::string, UniqueFd>> open_share(const DirectoryShare& share, const std::string& where);

@@ -76,7 +76,7 @@ void USBControllerProxy::attach(std::shared_ptr<USBDevice> device, Completion<> 
   }
   const USBMassStorageDeviceConfiguration& configuration = storage->configuration();
   auto problems = config::validate_usb_device(configuration);
-  Result<UniqueFd> image;
+  Result<std::vector<UniqueFd>> image;
   if (problems.empty()) {
     image =
         open_disk_image(std::get<DiskImageStorageDeviceAttachment>(configuration.attachment), "attachment");
@@ -88,8 +88,6 @@ void USBControllerProxy::attach(std::shared_ptr<USBDevice> device, Completion<> 
     image.error().code = kUSBDeviceInitializationFailure;
     return refuse(std::move(completion), std::move(image.error()));
   }
-  std::vector<UniqueFd> descriptors;
-  descriptors.push_back(*std::move(image));
   requests_.request_for_device(
       {{"request", "attach_usb"},
        {"controller", index_},
@@ -108,7 +106,7 @@ void USBControllerProxy::attach(std::shared_ptr<USBDevice> device, Completion<> 
         }
         completion({});
       },
-      std::move(descriptors));
+      *std::move(image));
 }
 
 void USBControllerProxy::detach(std::shared_ptr<USBDevice> device, Completion<> completion) {

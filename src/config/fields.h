@@ -44,9 +44,18 @@ void fields(V& visit, T& value) {
   visit("firmware", value.firmware);
 }
 
+template <class V, Is<DiskImageLayer> T>
+void fields(V& visit, T& value) {
+  visit("path", value.path);
+  visit("format", value.format);
+}
+
 template <class V, Is<DiskImageStorageDeviceAttachment> T>
 void fields(V& visit, T& value) {
   visit("path", value.path);
+  visit("format", value.format);
+  visit("base_layers", value.base_layers);
+  visit("allow_backing_files", value.allow_backing_files);
   visit("read_only", value.read_only);
   visit("caching_mode", value.caching_mode);
   visit("synchronization_mode", value.synchronization_mode);

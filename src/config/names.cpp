@@ -16,6 +16,9 @@ std::string_view name_of(Enumeration value) {
 std::string_view to_string(HypervisorChoice value) {
   return name_of(value);
 }
+std::string_view to_string(DiskImageFormat value) {
+  return name_of(value);
+}
 std::string_view to_string(DiskImageCachingMode value) {
   return name_of(value);
 }
@@ -44,6 +47,7 @@ std::optional<Enumeration> from_string(std::string_view text) {
 }
 
 template std::optional<HypervisorChoice> from_string(std::string_view);
+template std::optional<DiskImageFormat> from_string(std::string_view);
 template std::optional<DiskImageCachingMode> from_string(std::string_view);
 template std::optional<DiskImageSynchronizationMode> from_string(std::string_view);
 template std::optional<DiskImageLockingMode> from_string(std::string_view);

@@ -22,6 +22,12 @@ inline constexpr std::array kNames<HypervisorChoice> = {
     Name<HypervisorChoice>{HypervisorChoice::soft, "soft"},
 };
 template <>
+inline constexpr std::array kNames<DiskImageFormat> = {
+    Name<DiskImageFormat>{DiskImageFormat::automatic, "auto"},
+    Name<DiskImageFormat>{DiskImageFormat::raw, "raw"},
+    Name<DiskImageFormat>{DiskImageFormat::qcow2, "qcow2"},
+};
+template <>
 inline constexpr std::array kNames<DiskImageCachingMode> = {
     Name<DiskImageCachingMode>{DiskImageCachingMode::automatic, "auto"},
     Name<DiskImageCachingMode>{DiskImageCachingMode::uncached, "uncached"},

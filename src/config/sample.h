@@ -21,6 +21,10 @@ inline VirtualMachineConfiguration full_sample() {
                               .attachment =
                                   DiskImageStorageDeviceAttachment{
                                       .path = "/srv/root.img",
+                                      .format = DiskImageFormat::qcow2,
+                                      .base_layers = {{"/srv/base.img", DiskImageFormat::raw},
+                                                      {.path = "/srv/middle.qcow2"}},
+                                      .allow_backing_files = true,
                                       .read_only = true,
                                       .caching_mode = DiskImageCachingMode::uncached,
                                       .synchronization_mode = DiskImageSynchronizationMode::none,

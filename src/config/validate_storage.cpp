@@ -47,6 +47,7 @@ namespace config {
 namespace {
 
 constexpr uint64_t kSectorSize = 512;
+constexpr std::string_view kQcow2Magic = "QFI\xfb";
 constexpr uint16_t kMostQueues = 64;
 
 // Formats that people have at hand. Served as raw they would show the guest rubbish, and it would destroy
@@ -56,7 +57,6 @@ struct Format {
   std::string_view name;
 };
 constexpr std::array kFormats = {
-    Format{"QFI\xfb", "qcow2"},
     Format{"KDMV", "VMDK"},
     Format{"# Disk DescriptorFile", "VMDK"},
     Format{"vhdxfile", "VHDX"},
@@ -69,12 +69,16 @@ constexpr std::array kFormats = {
     Format{"\x28\xb5\x2f\xfd", "Zstandard"},
 };
 
-std::string_view foreign_format(const std::filesystem::path& path) {
+// The first bytes; fewer if there are none.
+std::string beginning(const std::filesystem::path& path) {
   UniqueFd image(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
-  std::array<char, 64> start{};
-  if (!image || ::pread(image.get(), start.data(), start.size(), 0) < static_cast<ssize_t>(start.size()))
-    return {};
-  const std::string_view text(start.data(), start.size());
+  std::string start(64, '\0');
+  const ssize_t count = image ? ::pread(image.get(), start.data(), start.size(), 0) : 0;
+  start.resize(count > 0 ? static_cast<size_t>(count) : 0);
+  return start;
+}
+
+std::string_view foreign_format(std::string_view text) {
   for (const Format& format : kFormats) {
     if (text.starts_with(format.magic)) return format.name;
   }
@@ -104,35 +108,72 @@ class StorageValidator {
                                        image.path.string(), std::strerror(errno)),
                            image.read_only ? "" : "set read_only if the guest need not write");
     }
-    if (S_ISREG(status.st_mode)) check_contents(image, static_cast<uint64_t>(status.st_size), where);
-    check_shared(image, status, where);
+    const bool is_qcow2 = check_contents(image.path, image.format, status, where);
+    check_shared(image.path, image.read_only, status, where);
+    if (image.base_layers.empty()) return;
+    if (!is_qcow2) {
+      problems_.add(attachment + ".base_layers", fmt::format("{} is a raw image", image.path.string()),
+                    "only a qcow2 image can lie on others", ErrorCode::invalid_disk_image);
+    }
+    for (size_t index = 0; index < image.base_layers.size(); ++index)
+      validate_layer(image.base_layers[index], index == 0,
+                     fmt::format("{}.base_layers[{}]", attachment, index));
   }
 
  private:
-  void check_contents(const DiskImageStorageDeviceAttachment& image, uint64_t size,
+  // Whether it is a qcow2 image.
+  bool check_contents(const std::filesystem::path& path, DiskImageFormat format, const struct stat& status,
                       const std::string& where) {
-    if (size == 0 || size % kSectorSize != 0) {
+    const std::string start = beginning(path);
+    const bool looks_so = start.starts_with(kQcow2Magic);
+    if (format == DiskImageFormat::qcow2 && !looks_so) {
+      problems_.add(where, fmt::format("{} is no qcow2 image", path.string()),
+                    "make one with `alcove disk create`", ErrorCode::invalid_disk_image);
+    }
+    if (format == DiskImageFormat::qcow2 || (format == DiskImageFormat::automatic && looks_so)) return true;
+    const auto size = static_cast<uint64_t>(status.st_size);
+    if (S_ISREG(status.st_mode) && (size == 0 || size % kSectorSize != 0)) {
       problems_.add(
-          where,
-          fmt::format("{} has {} bytes, which is no multiple of {}", image.path.string(), size, kSectorSize),
-          size == 0 ? "enlarge it, e.g. with `truncate -s 10G`" : "only raw images are supported",
+          where, fmt::format("{} has {} bytes, which is no multiple of {}", path.string(), size, kSectorSize),
+          size == 0 ? "enlarge it, e.g. with `truncate -s 10G`" : "raw images hold whole sectors",
           ErrorCode::invalid_disk_image);
     }
-    if (std::string_view format = foreign_format(image.path); !format.empty()) {
-      problems_.add(where, fmt::format("{} is in the format {}", image.path.string(), format),
-                    "convert it to a raw image", ErrorCode::invalid_disk_image);
+    if (format == DiskImageFormat::raw) return false;
+    if (std::string_view foreign = foreign_format(start); !foreign.empty()) {
+      problems_.add(where, fmt::format("{} is in the format {}", path.string(), foreign),
+                    "convert it to a raw or qcow2 image", ErrorCode::invalid_disk_image);
     }
+    return false;
+  }
+
+  void validate_layer(const DiskImageLayer& layer, bool is_lowest, const std::string& field) {
+    const std::string where = field + ".path";
+    struct stat status{};
+    if (layer.path.empty()) return problems_.add(where, "is not set", "name a disk image");
+    if (::stat(layer.path.c_str(), &status) != 0 || ::access(layer.path.c_str(), R_OK) != 0) {
+      return problems_.add(where,
+                           fmt::format("can't read {}: {}", layer.path.string(), std::strerror(errno)));
+    }
+    if (!S_ISREG(status.st_mode) && !S_ISBLK(status.st_mode)) {
+      return problems_.add(where, fmt::format("{} is neither a file nor a block device", layer.path.string()),
+                           "name a disk image or a block device", ErrorCode::invalid_disk_image);
+    }
+    if (!check_contents(layer.path, layer.format, status, where) && !is_lowest) {
+      problems_.add(where, fmt::format("{} is a raw image, and lies on another", layer.path.string()),
+                    "only the lowest layer can be raw", ErrorCode::invalid_disk_image);
+    }
+    check_shared(layer.path, true, status, where);
   }
 
   // The same file may back several disks only if none is written.
-  void check_shared(const DiskImageStorageDeviceAttachment& image, const struct stat& status,
+  void check_shared(const std::filesystem::path& path, bool read_only, const struct stat& status,
                     const std::string& where) {
     const auto identity = S_ISBLK(status.st_mode)
                               ? std::pair<uint64_t, uint64_t>(status.st_rdev, 0)
                               : std::pair<uint64_t, uint64_t>(status.st_dev, status.st_ino);
-    const auto [other, is_first] = users_.try_emplace(identity, User{where, image.read_only});
-    if (is_first || (other->second.read_only && image.read_only)) return;
-    problems_.add(where, fmt::format("{} is also used by {}", image.path.string(), other->second.where),
+    const auto [other, is_first] = users_.try_emplace(identity, User{where, read_only});
+    if (is_first || (other->second.read_only && read_only)) return;
+    problems_.add(where, fmt::format("{} is also used by {}", path.string(), other->second.where),
                   "two disks can share an image only if both are read_only");
   }
 

@@ -234,9 +234,34 @@ TEST_F(Validate, DiskImageLength) {
 }
 
 TEST_F(Validate, DiskImageFormat) {
-  std::fstream(folder / "disk") << "QFI\xfb";
+  std::fstream(folder / "disk") << "KDMV";
   EXPECT_THAT(messages(), ElementsAre("storage_devices[0].attachment.path: " + (folder / "disk").string() +
-                                      " is in the format qcow2 (convert it to a raw image)"));
+                                      " is in the format VMDK (convert it to a raw or qcow2 image)"));
+  // Where it is said, it is the guest's.
+  first_image().format = DiskImageFormat::raw;
+  EXPECT_THAT(fields(), IsEmpty());
+  first_image().format = DiskImageFormat::qcow2;
+  EXPECT_THAT(fields(), ElementsAre("storage_devices[0].attachment.path"));
+  std::fstream(folder / "disk") << "QFI\xfb";
+  EXPECT_THAT(fields(), IsEmpty());
+  first_image().format = DiskImageFormat::automatic;
+  EXPECT_THAT(fields(), IsEmpty());
+}
+
+TEST_F(Validate, DiskImageLayers) {
+  std::ofstream(folder / "base") << std::string(512, 'x');
+  std::ofstream(folder / "middle") << "QFI\xfb" << std::string(508, 'x');
+  first_image().base_layers = {{.path = folder / "base"}};
+  EXPECT_THAT(fields(), ElementsAre("storage_devices[0].attachment.base_layers"));
+  std::fstream(folder / "disk") << "QFI\xfb";
+  EXPECT_THAT(fields(), IsEmpty());
+  first_image().base_layers = {{.path = folder / "middle"}, {.path = folder / "base"}};
+  EXPECT_THAT(fields(), ElementsAre("storage_devices[0].attachment.base_layers[1].path"));
+  first_image().base_layers = {{.path = folder / "base"}, {.path = folder / "middle"}};
+  EXPECT_THAT(fields(), IsEmpty());
+  first_image().base_layers = {{.path = folder / "missing"}, {.path = folder / "disk"}};
+  EXPECT_THAT(fields(), ElementsAre("storage_devices[0].attachment.base_layers[0].path",
+                                    "storage_devices[0].attachment.base_layers[1].path"));
 }
 
 TEST_F(Validate, DiskImageTwice) {

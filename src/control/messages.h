@@ -6,7 +6,7 @@
 //   stop                    answered when the machine has ended; the process ends then
 //   add_port_forward, remove_port_forward {device, forward}
 //   input {events: […]}     see input_messages.h; no reply, and no "id"
-//   attach_usb {controller, device} with one file descriptor; detach_usb {controller, uuid}
+//   attach_usb {controller, device} with its image and those below it; detach_usb {controller, uuid}
 //   set_share {device, share?, descriptors: paths of the folders, which come with it}
 //   connect_socket {port, timeout} with one file descriptor; milliseconds
 //   answer_socket {connection}, with one file descriptor to accept what socket_request asks, with none to

@@ -6,6 +6,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "support/unique_fd.h"
 
@@ -18,8 +19,9 @@ namespace alcove::machine {
 //   boot_loader.variable_store        its variables: a file of its own, O_RDWR, locked
 //   boot_loader.firmware_log          takes what firmware says for its developers; may be missing
 //   storage_devices[N].attachment     the image: O_RDWR, or O_RDONLY if read_only; O_DIRECT if uncached;
+//   locked storage_devices[N].attachment.layers[L]   the L-th image below it, from 1: O_RDONLY
 //   usb_controllers[C].usb_devices[N].attachment   the same
-//   locked serial_ports[N].attachment.reading, .writing      what serves the port: a pipe, terminal, socket
+//   serial_ports[N].attachment.reading, .writing      what serves the port: a pipe, terminal, socket
 //   or file.
 //                                     Missing where the port has no attachment or that direction no handle.
 //                                     O_NONBLOCK may be set or not, and may belong to others: leave it as it
@@ -29,6 +31,10 @@ namespace alcove::machine {
 //   shows graphics_devices[N].scanouts[M].changed  an eventfd, O_NONBLOCK: written when there is something
 //   new serial_ports[N].log               a LogRing (support/log_ring.h) for the port's output hypervisor.kvm
 //   /dev/kvm; missing where it can't be opened or the choice is `soft`
+inline std::string layer_path(const std::string& attachment, size_t layer) {
+  return layer == 0 ? attachment : attachment + ".layers[" + std::to_string(layer) + "]";
+}
+
 class Descriptors {
  public:
   void add(std::string path, UniqueFd descriptor) {
@@ -41,6 +47,12 @@ class Descriptors {
     UniqueFd descriptor = std::move(found->second);
     descriptors_.erase(found);
     return descriptor;
+  }
+  // An image and those below it, from the top down.
+  std::vector<UniqueFd> take_layers(const std::string& attachment) {
+    std::vector<UniqueFd> layers;
+    while (UniqueFd layer = take(layer_path(attachment, layers.size()))) layers.push_back(std::move(layer));
+    return layers;
   }
   bool contains(std::string_view path) const { return descriptors_.contains(path); }
   size_t size() const { return descriptors_.size(); }

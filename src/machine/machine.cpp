@@ -61,7 +61,7 @@ NetworkControl& Machine::network(size_t index) {
 }
 
 Result<> Machine::attach_usb(size_t controller, const USBMassStorageDeviceConfiguration& device,
-                             UniqueFd image) {
+                             std::vector<UniqueFd> image) {
   auto port = implementation_->peripherals().usb().attach(controller, device, std::move(image), "attachment");
   if (!port) return std::unexpected(std::move(port.error()));
   return {};

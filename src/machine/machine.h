@@ -81,7 +81,8 @@ class Machine {
   input::Router& input();
   // Plugs a USB device into a controller, by index in the configuration's usb_controllers, and pulls it out:
   // then `completion` is called once, on any thread. Any thread.
-  Result<> attach_usb(size_t controller, const USBMassStorageDeviceConfiguration& device, UniqueFd image);
+  Result<> attach_usb(size_t controller, const USBMassStorageDeviceConfiguration& device,
+                      std::vector<UniqueFd> image);
   void detach_usb(size_t controller, const UUID& uuid, Completion<> completion);
   // What the guest mounts from now on, by index in the configuration's directory_sharing_devices; `folders`
   // as of create(), but for paths that begin with "share". Any thread.

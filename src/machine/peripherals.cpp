@@ -16,8 +16,8 @@
 #include "devices/input/trackpad.h"
 #include "firmware/fw_cfg_files.h"
 #include "machine/automount.h"
+#include "machine/disks.h"
 #include "machine/shares.h"
-#include "storage/raw_image.h"
 
 namespace alcove::machine {
 
@@ -39,19 +39,6 @@ class NatControl final : public NetworkControl {
   network::NatNetwork& network_;
 };
 
-Result<std::unique_ptr<storage::RawImage>> open_disk(const DeviceContext& context,
-                                                     const StorageDeviceAttachment& attachment,
-                                                     const std::string& field) {
-  const auto& image = std::get<DiskImageStorageDeviceAttachment>(attachment);
-  UniqueFd file = context.descriptors.take(field);
-  if (!file) return fail(ErrorCode::invalid_virtual_machine_configuration, field, "is not open");
-  return storage::RawImage::create(std::move(file),
-                                   {.read_only = image.read_only,
-                                    .caching = image.caching_mode,
-                                    .synchronization = image.synchronization_mode},
-                                   field);
-}
-
 }  // namespace
 
 Result<> Peripherals::add(const DeviceContext& context, std::unique_ptr<virtio::Device> device,
@@ -65,7 +52,8 @@ Result<> Peripherals::add(const DeviceContext& context, std::unique_ptr<virtio::
 
 Result<> Peripherals::add_disk(const DeviceContext& context, const VirtioBlockDeviceConfiguration& device,
                                const std::string& field) {
-  auto disk = open_disk(context, device.attachment, field + ".attachment");
+  auto disk = open_disk(device.attachment, context.descriptors.take_layers(field + ".attachment"),
+                        field + ".attachment");
   if (!disk) return std::unexpected(disk.error());
   const unsigned automatic = std::min(context.configuration.cpu_count, kMostDefaultQueues);
   const auto queues = device.queue_count ? device.queue_count : static_cast<uint16_t>(automatic);
@@ -82,7 +70,8 @@ Result<> Peripherals::add_disk(const DeviceContext& context, const VirtioBlockDe
 Result<> Peripherals::add_disk(const DeviceContext& context,
                                const NVMExpressControllerDeviceConfiguration& device,
                                const std::string& field) {
-  auto disk = open_disk(context, device.attachment, field + ".attachment");
+  auto disk = open_disk(device.attachment, context.descriptors.take_layers(field + ".attachment"),
+                        field + ".attachment");
   if (!disk) return std::unexpected(disk.error());
   const auto& platform = std::get<GenericPlatformConfiguration>(context.configuration.platform);
   devices::nvme::Options options{.serial = device.serial_number,
@@ -109,7 +98,7 @@ Result<> Peripherals::add_disk(const DeviceContext& context, const USBMassStorag
 Result<> Peripherals::add_usb_disk(const DeviceContext& context, size_t controller,
                                    const USBMassStorageDeviceConfiguration& device,
                                    const std::string& field) {
-  const auto port = usb_.attach(controller, device, context.descriptors.take(field), field);
+  const auto port = usb_.attach(controller, device, context.descriptors.take_layers(field), field);
   if (!port) return std::unexpected(port.error());
   context.board.add_boot_device(firmware::usb_disk_path(usb_slots_[controller], *port));
   return {};

@@ -6,7 +6,7 @@
 #include <cctype>
 
 #include "devices/mass_storage/mass_storage.h"
-#include "storage/raw_image.h"
+#include "machine/disks.h"
 
 namespace alcove::machine {
 
@@ -34,18 +34,13 @@ usb::Xhci& UsbControllers::add(memory::GuestMemory& memory, bus::MessageSink& me
 }
 
 Result<unsigned> UsbControllers::attach(size_t controller, const USBMassStorageDeviceConfiguration& device,
-                                        UniqueFd image, const std::string& field) {
+                                        std::vector<UniqueFd> image, const std::string& field) {
   if (controller >= controllers_.size()) return no_controller(controller);
   const std::lock_guard lock(mutex_);
   if (plugged_.contains(device.uuid)) {
     return fail(kUSBDeviceAlreadyAttached, field, "a device with this uuid is plugged in already");
   }
-  const auto& attachment = std::get<DiskImageStorageDeviceAttachment>(device.attachment);
-  auto disk = storage::RawImage::create(std::move(image),
-                                        {.read_only = attachment.read_only,
-                                         .caching = attachment.caching_mode,
-                                         .synchronization = attachment.synchronization_mode},
-                                        field);
+  auto disk = open_disk(device.attachment, std::move(image), field);
   if (!disk) return std::unexpected(std::move(disk.error()));
   usb::Xhci& xhci = *controllers_[controller];
   const auto port = xhci.attach(std::make_shared<devices::mass_storage::MassStorage>(

@@ -24,8 +24,8 @@ class UsbControllers {
 
   // Before the machine runs, or while; gives the number of its port, from 1. `field` names the attachment in
   // errors. Any thread.
-  Result<unsigned> attach(size_t controller, const USBMassStorageDeviceConfiguration& device, UniqueFd image,
-                          const std::string& field);
+  Result<unsigned> attach(size_t controller, const USBMassStorageDeviceConfiguration& device,
+                          std::vector<UniqueFd> image, const std::string& field);
   // `completion` is called once, on any thread, when the image is closed. Any thread.
   void detach(size_t controller, const UUID& uuid, Completion<> completion);
 

@@ -21,7 +21,7 @@ class Guest {
   virtual machine::NetworkControl& network(size_t index) = 0;
   virtual void send_input(const InputEvent& event) = 0;
   virtual Result<> attach_usb(size_t controller, const USBMassStorageDeviceConfiguration& device,
-                              UniqueFd image) = 0;
+                              std::vector<UniqueFd> image) = 0;
   virtual void detach_usb(size_t controller, const UUID& uuid, Completion<> completion) = 0;
   virtual Result<> set_share(size_t device, const std::optional<DirectoryShare>& share,
                              machine::Descriptors folders) = 0;

@@ -199,11 +199,11 @@ void MachineService::attach_usb(uint64_t id, const Json& request, std::vector<Un
   auto device = config::usb_device_from_tree(control::member_of(request, "device"), "device");
   if (!device) return reply(id, Result<>(std::unexpected(std::move(device.error()))));
   const auto controller = control::number_of(request, "controller");
-  if (!controller || descriptors.size() != 1)
+  if (!controller || descriptors.empty())
     return reply(id, Result<>(unknown("a USB device without its file")));
   // The image of one that is refused is closed, and so unlocked, before anybody is told.
   Result<> attached = guest_->attach_usb(*controller, std::get<USBMassStorageDeviceConfiguration>(*device),
-                                         std::move(descriptors.front()));
+                                         std::move(descriptors));
   reply(id, std::move(attached));
 }
 

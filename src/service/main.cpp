@@ -39,7 +39,7 @@ class MachineGuest final : public Guest {
   machine::NetworkControl& network(size_t index) override { return machine_->network(index); }
   void send_input(const InputEvent& event) override { machine_->input().send(event); }
   Result<> attach_usb(size_t controller, const USBMassStorageDeviceConfiguration& device,
-                      UniqueFd image) override {
+                      std::vector<UniqueFd> image) override {
     return machine_->attach_usb(controller, device, std::move(image));
   }
   void detach_usb(size_t controller, const UUID& uuid, Completion<> completion) override {

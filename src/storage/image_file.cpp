@@ -243,6 +243,23 @@ IoResult ImageFile::write_zeroes(uint64_t offset, uint64_t size, bool may_unmap)
   return write_literal_zeroes(offset, size);
 }
 
+IoResult ImageFile::find_data(uint64_t offset, uint64_t length, DataExtent& extent) {
+  extent = {.length = length};
+  const off_t data = lseek(fd_.get(), static_cast<off_t>(offset), SEEK_DATA);
+  if (data < 0) {
+    // None behind it; or the file system can't tell.
+    if (errno == ENXIO) extent.has_data = false;
+    return {};
+  }
+  if (static_cast<uint64_t>(data) > offset) {
+    extent = {.length = std::min(length, static_cast<uint64_t>(data) - offset), .has_data = false};
+    return {};
+  }
+  const off_t hole = lseek(fd_.get(), static_cast<off_t>(offset), SEEK_HOLE);
+  if (hole > data) extent.length = std::min(length, static_cast<uint64_t>(hole) - offset);
+  return {};
+}
+
 IoResult ImageFile::resize(uint64_t size) {
   if (is_block_device_) return std::unexpected(EINVAL);
   while (ftruncate(fd_.get(), static_cast<off_t>(size)) != 0) {

@@ -49,6 +49,8 @@ class ImageFile {
   // Gives the range's room back, or not: its contents no longer matter.
   IoResult discard(uint64_t offset, uint64_t size);
   IoResult write_zeroes(uint64_t offset, uint64_t size, bool may_unmap);
+  // Where the file has holes (Disk::find_data()).
+  IoResult find_data(uint64_t offset, uint64_t length, DataExtent& extent);
   // Cuts or extends a regular file.
   IoResult resize(uint64_t size);
 

@@ -15,6 +15,8 @@ class RawImage final : public Disk {
   static Result<std::unique_ptr<RawImage>> create(UniqueFd fd, const Options& options,
                                                   const std::string& where);
 
+  static Result<std::unique_ptr<RawImage>> create(std::unique_ptr<ImageFile> file, const std::string& where);
+
   uint64_t size() const override { return size_; }
   bool is_read_only() const override { return file_->is_read_only(); }
   IoResult read(uint64_t offset, std::span<const iovec> buffers) override {
@@ -31,6 +33,11 @@ class RawImage final : public Disk {
   IoResult write_zeroes(uint64_t offset, uint64_t size, bool may_unmap) override {
     return file_->write_zeroes(offset, size, may_unmap);
   }
+
+  IoResult find_data(uint64_t offset, uint64_t length, DataExtent& extent) override {
+    return file_->find_data(offset, length, extent);
+  }
+  Result<> resize(uint64_t size, bool may_shrink, const std::string& where) override;
 
   // What offsets, lengths and addresses must be multiples of; 1 if cached.
   size_t alignment() const { return file_->alignment(); }

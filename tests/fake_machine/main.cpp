@@ -128,9 +128,9 @@ class FakeGuest final : public service::Guest {
     return {};
   }
   Result<> attach_usb(size_t controller, const USBMassStorageDeviceConfiguration& device,
-                      UniqueFd image) override {
+                      std::vector<UniqueFd> image) override {
     if (controller != 0) return fail(kUSBControllerNotFound, "", "there is one controller");
-    if (!image || device.optical_disc)
+    if (image.empty() || device.optical_disc)
       return fail(kUSBDeviceInitializationFailure, "attachment", "no discs here");
     usb_.insert(device.uuid);
     return {};
