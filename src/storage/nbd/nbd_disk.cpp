@@ -1,0 +1,379 @@
+#include "storage/nbd/nbd_disk.h"
+
+#include <fmt/format.h>
+#include <libnbd.h>
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <vector>
+
+#include "storage/transfer.h"
+#include "support/thread.h"
+
+namespace alcove::storage {
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using std::chrono::milliseconds;
+
+constexpr uint64_t kMostData = 4 << 20;   // Of one request; servers take 32 MiB.
+constexpr uint64_t kMostRange = 1 << 30;  // Of one without data.
+constexpr milliseconds kLongestPause{10000};
+
+// What the guest has to know, and what no other connection changes.
+bool is_final(int error) {
+  return error == ENOSPC || error == EPERM || error == EINVAL || error == EOPNOTSUPP || error == EOVERFLOW;
+}
+
+int milliseconds_until(Clock::time_point end) {
+  const auto left = std::chrono::ceil<milliseconds>(end - Clock::now()).count();
+  return static_cast<int>(std::clamp<int64_t>(left, 0, 1 << 30));
+}
+
+// Lets libnbd do what the socket allows; false when `deadline` has passed.
+bool advance(nbd_handle* handle, int wake, Clock::time_point deadline) {
+  const unsigned direction = nbd_aio_get_direction(handle);
+  pollfd polled[2] = {{nbd_aio_get_fd(handle), 0, 0}, {wake, POLLIN, 0}};
+  if (direction & LIBNBD_AIO_DIRECTION_READ) polled[0].events |= POLLIN;
+  if (direction & LIBNBD_AIO_DIRECTION_WRITE) polled[0].events |= POLLOUT;
+  const int count = poll(polled, wake < 0 ? 1 : 2, milliseconds_until(deadline));
+  if (count == 0) return Clock::now() < deadline;
+  if (count < 0) return true;
+  if (polled[1].revents & POLLIN) {
+    uint64_t ignored = 0;
+    (void)!read(wake, &ignored, sizeof ignored);
+  }
+  const unsigned now = nbd_aio_get_direction(handle);
+  if (polled[0].revents & (POLLIN | POLLHUP | POLLERR) && now & LIBNBD_AIO_DIRECTION_READ) {
+    nbd_aio_notify_read(handle);
+  } else if (polled[0].revents & (POLLOUT | POLLERR) && now & LIBNBD_AIO_DIRECTION_WRITE) {
+    nbd_aio_notify_write(handle);
+  }
+  return true;
+}
+
+}  // namespace
+
+void NbdDisk::Closer::operator()(nbd_handle* handle) const {
+  nbd_close(handle);
+}
+
+Result<std::unique_ptr<NbdDisk>> NbdDisk::create(NbdOptions options, const std::string& where) {
+  std::unique_ptr<NbdDisk> disk(new NbdDisk(std::move(options), where));
+  disk->wake_ = UniqueFd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (!disk->wake_) return fail(ErrorCode::internal, where, "an eventfd can't be made");
+  auto handle = disk->connect();
+  if (!handle) return std::unexpected(std::move(handle.error()));
+  disk->handle_ = *std::move(handle);
+  if (Result<> fit = disk->examine(); !fit) return std::unexpected(std::move(fit.error()));
+  disk->thread_ = start_thread("nbd", [disk = disk.get()] { disk->run(); });
+  return disk;
+}
+
+NbdDisk::~NbdDisk() {
+  {
+    const std::lock_guard lock(mutex_);
+    is_ending_ = true;
+  }
+  const uint64_t one = 1;
+  if (wake_) (void)!::write(wake_.get(), &one, sizeof one);
+  if (thread_.joinable()) thread_.join();
+}
+
+Result<NbdDisk::Handle> NbdDisk::connect() {
+  Handle handle(nbd_create());
+  const auto refuse = [&](std::string why) {
+    return fail(ErrorCode::network_error, where_, fmt::format("can't connect to {}: {}", options_.url, why));
+  };
+  if (!handle) return refuse(nbd_get_error());
+  // A URL may name files of the host only where it has to (sockets, certificates).
+  nbd_set_uri_allow_local_file(handle.get(), true);
+  const auto deadline = Clock::now() + options_.timeout;
+  if (nbd_aio_connect_uri(handle.get(), options_.url.c_str()) < 0) return refuse(nbd_get_error());
+  while (nbd_aio_is_connecting(handle.get()) > 0) {
+    if (!advance(handle.get(), -1, deadline)) return refuse("no answer in time");
+  }
+  if (nbd_aio_is_ready(handle.get()) <= 0) {
+    const char* why = nbd_get_error();
+    return refuse(why ? why : "the server closed the connection");
+  }
+  return handle;
+}
+
+Result<> NbdDisk::examine() {
+  const int64_t size = nbd_get_size(handle_.get());
+  if (size <= 0 || size % 512) {
+    return fail(ErrorCode::invalid_disk_image, where_,
+                fmt::format("{} has {} bytes, no multiple of 512", options_.url, size));
+  }
+  const int64_t block = nbd_get_block_size(handle_.get(), LIBNBD_SIZE_MINIMUM);
+  if (block > 512) {
+    return fail(ErrorCode::not_supported, where_,
+                fmt::format("{} is read and written in blocks of {} bytes", options_.url, block),
+                "blocks of 512 bytes are needed: let the server take any, e.g. with nbdkit's "
+                "--filter=blocksize");
+  }
+  size_ = static_cast<uint64_t>(size);
+  is_read_only_ = options_.forced_read_only || nbd_is_read_only(handle_.get()) > 0;
+  can_flush_ = nbd_can_flush(handle_.get()) > 0;
+  can_trim_ = nbd_can_trim(handle_.get()) > 0;
+  can_zero_ = nbd_can_zero(handle_.get()) > 0;
+  return {};
+}
+
+IoResult NbdDisk::perform(Request& request) {
+  std::unique_lock lock(mutex_);
+  if (is_dead_) return std::unexpected(EIO);
+  waiting_.push_back(&request);
+  const uint64_t one = 1;
+  (void)!::write(wake_.get(), &one, sizeof one);
+  request.ended.wait(lock, [&] { return request.result.has_value(); });
+  if (*request.result != 0) return std::unexpected(*request.result);
+  return {};
+}
+
+// By way of memory that the guest does not change, and that is in one piece.
+IoResult NbdDisk::transfer(Kind kind, uint64_t offset, std::span<const iovec> buffers) {
+  Cursor cursor(buffers);
+  std::vector<std::byte> data;
+  for (uint64_t left = total_size(buffers); left > 0;) {
+    data.resize(std::min(left, kMostData));
+    if (kind == Kind::write) cursor.copy_to(data.data(), data.size());
+    Request request{.kind = kind, .offset = offset, .size = data.size(), .data = data.data()};
+    if (IoResult done = perform(request); !done) return done;
+    if (kind == Kind::read) cursor.copy_from(data.data(), data.size());
+    offset += data.size();
+    left -= data.size();
+  }
+  return {};
+}
+
+IoResult NbdDisk::read(uint64_t offset, std::span<const iovec> buffers) {
+  return transfer(Kind::read, offset, buffers);
+}
+
+IoResult NbdDisk::write(uint64_t offset, std::span<const iovec> buffers) {
+  return transfer(Kind::write, offset, buffers);
+}
+
+IoResult NbdDisk::flush() {
+  if (is_read_only_ || !can_flush_ || options_.synchronization == DiskImageSynchronizationMode::none)
+    return {};
+  Request request{.kind = Kind::flush};
+  return perform(request);
+}
+
+IoResult NbdDisk::perform_in_pieces(Kind kind, uint64_t offset, uint64_t size, bool may_unmap) {
+  while (size > 0) {
+    Request request{
+        .kind = kind, .offset = offset, .size = std::min(size, kMostRange), .may_unmap = may_unmap};
+    if (IoResult done = perform(request); !done) return done;
+    offset += request.size;
+    size -= request.size;
+  }
+  return {};
+}
+
+IoResult NbdDisk::discard(uint64_t offset, uint64_t size) {
+  return can_trim_ ? perform_in_pieces(Kind::discard, offset, size, true) : IoResult();
+}
+
+IoResult NbdDisk::write_zeroes(uint64_t offset, uint64_t size, bool may_unmap) {
+  if (can_zero_) return perform_in_pieces(Kind::write_zeroes, offset, size, may_unmap);
+  std::vector<std::byte> zeroes(std::min<uint64_t>(size, 1 << 20));
+  while (size > 0) {
+    const iovec piece{zeroes.data(), std::min<uint64_t>(size, zeroes.size())};
+    if (IoResult done = write(offset, {&piece, 1}); !done) return done;
+    offset += piece.iov_len;
+    size -= piece.iov_len;
+  }
+  return {};
+}
+
+void NbdDisk::finish(Request& request, int error) {
+  const std::lock_guard lock(mutex_);
+  request.result = error;
+  request.ended.notify_all();
+}
+
+// Within libnbd's work on the disk's thread. A connection that ends answers all its requests, with errors.
+void NbdDisk::answered(Request& request, int error) {
+  std::erase(under_way_, &request);
+  if (error == 0 || is_final(error)) return finish(request, error);
+  ++request.failures;
+  has_failed_ = true;
+  const std::lock_guard lock(mutex_);
+  waiting_.push_front(&request);
+}
+
+bool NbdDisk::issue(Request& request) {
+  const nbd_completion_callback completion{.callback =
+                                               [](void* data, int* error) {
+                                                 const auto* reply = static_cast<Reply*>(data);
+                                                 reply->disk->answered(*reply->request, *error);
+                                                 return 1;
+                                               },
+                                           .user_data = new Reply{this, &request},
+                                           .free = [](void* data) { delete static_cast<Reply*>(data); }};
+  nbd_handle* handle = handle_.get();
+  request.deadline = Clock::now() + options_.timeout;
+  under_way_.push_back(&request);
+  int64_t cookie = -1;
+  switch (request.kind) {
+    case Kind::read:
+      cookie = nbd_aio_pread(handle, request.data, request.size, request.offset, completion, 0);
+      break;
+    case Kind::write:
+      cookie = nbd_aio_pwrite(handle, request.data, request.size, request.offset, completion, 0);
+      break;
+    case Kind::flush:
+      cookie = nbd_aio_flush(handle, completion, 0);
+      break;
+    case Kind::discard:
+      cookie = nbd_aio_trim(handle, request.size, request.offset, completion, 0);
+      break;
+    case Kind::write_zeroes:
+      cookie = nbd_aio_zero(handle, request.size, request.offset, completion,
+                            request.may_unmap ? 0 : LIBNBD_CMD_FLAG_NO_HOLE);
+      break;
+  }
+  if (cookie >= 0) return true;
+  // Not even begun; libnbd has freed the callback without calling it.
+  const int error = nbd_get_errno();
+  if (std::erase(under_way_, &request) == 0) return true;
+  if (nbd_aio_is_ready(handle) > 0 || nbd_aio_is_processing(handle) > 0) {
+    finish(request, error ? error : EIO);
+    return true;
+  }
+  const std::lock_guard lock(mutex_);
+  waiting_.push_front(&request);
+  return false;
+}
+
+void NbdDisk::issue_waiting() {
+  while (true) {
+    Request* request = nullptr;
+    {
+      const std::lock_guard lock(mutex_);
+      if (waiting_.empty()) return;
+      request = waiting_.front();
+      waiting_.pop_front();
+    }
+    if (!issue(*request)) return;
+  }
+}
+
+// Until the connection is of no use any more, or the disk ends.
+void NbdDisk::serve() {
+  has_failed_ = false;
+  while (!has_failed_) {
+    {
+      const std::lock_guard lock(mutex_);
+      if (is_ending_) return;
+    }
+    if (nbd_aio_is_dead(handle_.get()) > 0 || nbd_aio_is_closed(handle_.get()) > 0) return;
+    issue_waiting();
+    // It may have ended over that, and nothing wakes who waits for it then.
+    if (has_failed_ || nbd_aio_is_dead(handle_.get()) > 0 || nbd_aio_is_closed(handle_.get()) > 0) return;
+    auto deadline = Clock::now() + milliseconds(3600 * 1000);
+    for (const Request* request : under_way_) deadline = std::min(deadline, request->deadline);
+    if (!advance(handle_.get(), wake_.get(), deadline) && !under_way_.empty()) {
+      for (Request* request : under_way_) {
+        if (request->deadline <= Clock::now()) ++request->failures;
+      }
+      return;
+    }
+  }
+}
+
+bool NbdDisk::pause(milliseconds time) {
+  const auto end = Clock::now() + time;
+  while (Clock::now() < end) {
+    {
+      const std::lock_guard lock(mutex_);
+      if (is_ending_) return false;
+    }
+    pollfd polled{wake_.get(), POLLIN, 0};
+    if (poll(&polled, 1, std::min(milliseconds_until(end), 100)) > 0) {
+      uint64_t ignored = 0;
+      (void)!::read(wake_.get(), &ignored, sizeof ignored);
+    }
+  }
+  const std::lock_guard lock(mutex_);
+  return !is_ending_;
+}
+
+// What was under way waits again. Whether to go on: the server may fail the same request each time.
+bool NbdDisk::take_back() {
+  handle_.reset();
+  bool is_hopeless = false;
+  {
+    const std::lock_guard lock(mutex_);
+    for (Request* request : under_way_) waiting_.push_front(request);
+    under_way_.clear();
+    if (is_ending_) return false;
+    is_hopeless = std::ranges::any_of(
+        waiting_, [&](const Request* request) { return request->failures >= options_.most_failures; });
+  }
+  if (is_hopeless) {
+    give_up({ErrorCode::network_error, where_,
+             fmt::format("{} fails the same request again and again", options_.url), ""});
+  }
+  return !is_hopeless;
+}
+
+// False: it ends, or has given up.
+bool NbdDisk::reconnect() {
+  if (!take_back()) return false;
+  milliseconds time = options_.first_pause;
+  Error last;
+  for (unsigned failures = 0; failures < options_.most_failures; ++failures) {
+    if (failures > 0 && !pause(time)) return false;
+    if (failures > 0) time = std::min(time * 2, kLongestPause);
+    auto handle = connect();
+    if (!handle) {
+      last = handle.error();
+      continue;
+    }
+    // The disk may not become another one.
+    if (nbd_get_size(handle->get()) != static_cast<int64_t>(size_) ||
+        (!is_read_only_ && nbd_is_read_only(handle->get()) > 0)) {
+      give_up({ErrorCode::network_error, where_, fmt::format("{} is another disk now", options_.url), ""});
+      return false;
+    }
+    handle_ = *std::move(handle);
+    if (options_.connected) options_.connected();
+    return true;
+  }
+  give_up(last);
+  return false;
+}
+
+void NbdDisk::give_up(const Error& error) {
+  std::deque<Request*> waiting;
+  {
+    const std::lock_guard lock(mutex_);
+    is_dead_ = true;
+    waiting.swap(waiting_);
+  }
+  if (options_.failed) options_.failed(error);
+  for (Request* request : waiting) finish(*request, EIO);
+}
+
+void NbdDisk::run() {
+  if (options_.connected) options_.connected();
+  do {
+    serve();
+    const std::lock_guard lock(mutex_);
+    if (is_ending_) break;
+  } while (reconnect());
+  if (handle_) nbd_shutdown(handle_.get(), 0);
+  handle_.reset();
+}
+
+}  // namespace alcove::storage

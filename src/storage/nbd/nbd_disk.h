@@ -1,0 +1,116 @@
+// A disk that a server of the Network Block Device protocol has. When the connection fails, or a request
+// takes too long, it is made anew and the requests under way are made again: whoever made them only waits.
+#pragma once
+
+#include <alcove/error.h>
+#include <alcove/storage.h>
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <cstddef>
+#include <deque>
+#include <functional>
+#include <list>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+
+#include "storage/disk.h"
+#include "support/unique_fd.h"
+
+struct nbd_handle;
+
+namespace alcove::storage {
+
+struct NbdOptions {
+  std::string url;
+  std::chrono::milliseconds timeout{15000};  // For connecting, and for each request.
+  bool forced_read_only = false;
+  DiskImageSynchronizationMode synchronization = DiskImageSynchronizationMode::full;
+  // Connections that fail one after another, or tries of one request, before the disk gives up.
+  unsigned most_failures = 10;
+  std::chrono::milliseconds first_pause{100};  // Between these; doubled each time, to 10 seconds at most.
+  // Called on the disk's thread: once for each connection, and when it gives up.
+  std::function<void()> connected = {};
+  std::function<void(const Error&)> failed = {};
+};
+
+class NbdDisk final : public Disk {
+ public:
+  // Connects.
+  static Result<std::unique_ptr<NbdDisk>> create(NbdOptions options, const std::string& where);
+  ~NbdDisk() override;
+
+  uint64_t size() const override { return size_; }
+  bool is_read_only() const override { return is_read_only_; }
+  IoResult read(uint64_t offset, std::span<const iovec> buffers) override;
+  IoResult write(uint64_t offset, std::span<const iovec> buffers) override;
+  IoResult flush() override;
+  IoResult discard(uint64_t offset, uint64_t size) override;
+  IoResult write_zeroes(uint64_t offset, uint64_t size, bool may_unmap) override;
+
+ private:
+  enum class Kind { read, write, flush, discard, write_zeroes };
+  struct Request {
+    Kind kind;
+    uint64_t offset = 0;
+    uint64_t size = 0;
+    std::byte* data = nullptr;  // Of reads and writes.
+    bool may_unmap = false;
+    // Of the disk's thread.
+    unsigned failures = 0;
+    std::chrono::steady_clock::time_point deadline{};
+    // Guarded by mutex_.
+    std::optional<int> result;  // 0, or an errno value.
+    std::condition_variable ended;
+  };
+  struct Reply {
+    NbdDisk* disk;
+    Request* request;
+  };
+  struct Closer {
+    void operator()(nbd_handle* handle) const;
+  };
+  using Handle = std::unique_ptr<nbd_handle, Closer>;
+
+  NbdDisk(NbdOptions options, std::string where) : options_(std::move(options)), where_(std::move(where)) {}
+  Result<Handle> connect();
+  Result<> examine();
+  IoResult perform(Request& request);
+  IoResult perform_in_pieces(Kind kind, uint64_t offset, uint64_t size, bool may_unmap);
+  IoResult transfer(Kind kind, uint64_t offset, std::span<const iovec> buffers);
+
+  void run();
+  void issue_waiting();
+  bool issue(Request& request);
+  void answered(Request& request, int error);
+  void serve();
+  bool take_back();
+  bool reconnect();
+  void give_up(const Error& error);
+  void finish(Request& request, int error);
+  bool pause(std::chrono::milliseconds time);
+
+  const NbdOptions options_;
+  const std::string where_;
+  uint64_t size_ = 0;
+  bool is_read_only_ = false;
+  std::atomic<bool> can_flush_ = false, can_trim_ = false, can_zero_ = false;
+
+  UniqueFd wake_;
+  Handle handle_;                  // Of the thread, once that runs.
+  std::list<Request*> under_way_;  // Too.
+  bool has_failed_ = false;        // The server answered so that the connection is to be made anew.
+
+  std::mutex mutex_;  // Guards what follows.
+  std::deque<Request*> waiting_;
+  bool is_dead_ = false;
+  bool is_ending_ = false;
+
+  std::thread thread_;
+};
+
+}  // namespace alcove::storage

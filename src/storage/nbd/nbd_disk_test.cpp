@@ -1,0 +1,203 @@
+// Against nbdkit, which is killed and started again under way.
+#include "storage/nbd/nbd_disk.h"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <filesystem>
+#include <random>
+#include <vector>
+
+#include "support/testing/temporary_folder.h"
+
+namespace alcove::storage {
+namespace {
+
+using namespace std::chrono_literals;
+using Bytes = std::vector<std::byte>;
+
+class Server {
+ public:
+  explicit Server(std::vector<std::string> arguments) : arguments_(std::move(arguments)) {}
+  ~Server() { kill(); }
+  static bool exists() { return std::system("command -v nbdkit >/dev/null") == 0; }
+  void start() {
+    std::filesystem::remove(socket());
+    std::vector<char*> argv{const_cast<char*>("nbdkit"), const_cast<char*>("-f"), const_cast<char*>("-U")};
+    std::string path = socket(), ready = file("ready");
+    std::filesystem::remove(ready);
+    argv.insert(argv.end(), {path.data(), const_cast<char*>("-P"), ready.data()});
+    for (std::string& argument : arguments_) argv.push_back(argument.data());
+    argv.push_back(nullptr);
+    pid_ = fork();
+    if (pid_ == 0) {
+      execvp("nbdkit", argv.data());
+      _exit(127);
+    }
+    for (int i = 0; i < 1000 && !std::filesystem::exists(ready); ++i) usleep(5000);
+  }
+  void kill() {
+    if (pid_ <= 0) return;
+    ::kill(pid_, SIGKILL);
+    waitpid(pid_, nullptr, 0);
+    pid_ = -1;
+  }
+  std::string socket() const { return (folder_.path() / "socket").string(); }
+  std::string file(const std::string& name) const { return (folder_.path() / name).string(); }
+  std::string url() const { return "nbd+unix:///?socket=" + socket(); }
+  std::vector<std::string> arguments_;
+
+ private:
+  TemporaryFolder folder_;
+  pid_t pid_ = -1;
+};
+
+IoResult write(Disk& disk, uint64_t offset, Bytes data) {
+  const iovec buffers[] = {{data.data(), 100}, {data.data() + 100, data.size() - 100}};
+  return disk.write(offset, buffers);
+}
+
+Bytes read(Disk& disk, uint64_t offset, size_t size) {
+  Bytes data(size);
+  const iovec buffers[] = {{data.data(), 100}, {data.data() + 100, size - 100}};
+  EXPECT_TRUE(disk.read(offset, buffers));
+  return data;
+}
+
+struct Nbd : ::testing::Test {
+  Server server{{}};
+  void SetUp() override {
+    if (!Server::exists()) GTEST_SKIP() << "there is no nbdkit (package nbdkit)";
+  }
+  void serve_file(std::vector<std::string> more = {}) {
+    const UniqueFd file(open(server.file("disk").c_str(), O_CREAT | O_RDWR | O_CLOEXEC, 0666));
+    ASSERT_EQ(ftruncate(file.get(), 16 << 20), 0);
+    server.arguments_ = {"file", server.file("disk")};
+    server.arguments_.insert(server.arguments_.begin(), more.begin(), more.end());
+    server.start();
+  }
+};
+
+TEST_F(Nbd, IsADiskLikeAnyOther) {
+  serve_file();
+  auto disk = NbdDisk::create({.url = server.url()}, "attachment.url");
+  ASSERT_TRUE(disk) << disk.error().message();
+  EXPECT_EQ((*disk)->size(), 16u << 20);
+  EXPECT_FALSE((*disk)->is_read_only());
+  const Bytes data(9 << 20, std::byte{7});  // More than goes into one request.
+  ASSERT_TRUE(write(**disk, 512, data));
+  EXPECT_EQ(read(**disk, 512, data.size()), data);
+  EXPECT_EQ(read(**disk, 10 << 20, 512), Bytes(512));
+  ASSERT_TRUE((*disk)->flush());
+  ASSERT_TRUE((*disk)->write_zeroes(1 << 20, 1 << 20, true));
+  ASSERT_TRUE((*disk)->discard(3 << 20, 1 << 20));
+  EXPECT_EQ(read(**disk, 1 << 20, 1 << 20), Bytes(1 << 20));
+  EXPECT_EQ(read(**disk, 2 << 20, 1 << 20), Bytes(1 << 20, std::byte{7}));
+}
+
+TEST_F(Nbd, AServerThatDiesIsWaitedForAndRequestsAreMadeAgain) {
+  serve_file();
+  std::atomic<int> connections = 0;
+  auto disk = NbdDisk::create({.url = server.url(), .first_pause = 20ms, .connected = [&] { ++connections; }},
+                              "attachment.url");
+  ASSERT_TRUE(disk);
+  std::atomic<uint64_t> done = 0;
+  std::vector<std::jthread> threads;
+  for (uint64_t number = 0; number < 3; ++number) {
+    threads.emplace_back([&, number] {
+      std::mt19937 random(static_cast<unsigned>(number));
+      for (uint64_t round = 0; round < 400; ++round) {
+        const uint64_t offset = (round % 100 * 3 + number) * 4096;
+        ASSERT_TRUE(write(**disk, offset, Bytes(4096, static_cast<std::byte>(round + number))));
+        ASSERT_EQ(read(**disk, offset, 4096), Bytes(4096, static_cast<std::byte>(round + number)));
+        ++done;
+        if (round % 50 == 0) {
+          ASSERT_TRUE((*disk)->flush());
+        }
+      }
+    });
+  }
+  int kills = 0;
+  for (uint64_t before = 0; done < 1100 && kills < 8; before = done) {
+    while (done < before + 100 && done < 1100) usleep(1000);
+    server.kill();
+    ++kills;
+    usleep(20000);
+    server.start();
+  }
+  threads.clear();
+  EXPECT_EQ(done, 1200u);
+  EXPECT_GE(connections, 1 + kills / 2);
+  EXPECT_GT(kills, 2);
+}
+
+TEST_F(Nbd, GivesUpAfterSomeTriesAndSaysSo) {
+  serve_file();
+  std::atomic<int> failures = 0;
+  auto disk = NbdDisk::create({.url = server.url(),
+                               .most_failures = 3,
+                               .first_pause = 5ms,
+                               .failed = [&](const Error&) { ++failures; }},
+                              "attachment.url");
+  ASSERT_TRUE(disk);
+  server.kill();
+  const IoResult done = write(**disk, 0, Bytes(4096));
+  ASSERT_FALSE(done);
+  EXPECT_EQ(done.error(), EIO);
+  // From then on, too.
+  server.start();
+  EXPECT_FALSE(write(**disk, 0, Bytes(4096)));
+  EXPECT_EQ(failures, 1);
+}
+
+TEST_F(Nbd, AnErrorOfTheServersIsTriedAgainOnAnotherConnection) {
+  serve_file();
+  server.kill();
+  server.arguments_ = {"--filter=error", "file", server.file("disk"), "error-pwrite-rate=30%", "error=EIO"};
+  server.start();
+  auto disk =
+      NbdDisk::create({.url = server.url(), .most_failures = 50, .first_pause = 1ms}, "attachment.url");
+  ASSERT_TRUE(disk) << disk.error().message();
+  for (uint64_t i = 0; i < 50; ++i) ASSERT_TRUE(write(**disk, i * 4096, Bytes(4096, std::byte{1}))) << i;
+}
+
+TEST_F(Nbd, ARequestThatTakesTooLongIsMadeAgain) {
+  serve_file();
+  server.kill();
+  server.arguments_ = {"--filter=delay", "file", server.file("disk"), "rdelay=500ms"};
+  server.start();
+  std::atomic<int> failures = 0;
+  auto disk = NbdDisk::create({.url = server.url(),
+                               .timeout = 150ms,
+                               .most_failures = 2,
+                               .first_pause = 1ms,
+                               .failed = [&](const Error&) { ++failures; }},
+                              "attachment.url");
+  ASSERT_TRUE(disk) << disk.error().message();
+  Bytes data(4096);
+  const iovec buffer{data.data(), data.size()};
+  EXPECT_FALSE((*disk)->read(0, {&buffer, 1}));
+  EXPECT_EQ(failures, 1);
+}
+
+TEST_F(Nbd, ReadOnlyIsWhatTheServerOrTheCallerSays) {
+  serve_file({"-r"});
+  EXPECT_TRUE((*NbdDisk::create({.url = server.url()}, ""))->is_read_only());
+  server.kill();
+  serve_file();
+  EXPECT_TRUE((*NbdDisk::create({.url = server.url(), .forced_read_only = true}, ""))->is_read_only());
+}
+
+TEST_F(Nbd, NobodyThereIsAnErrorThatNamesTheField) {
+  const auto disk = NbdDisk::create({.url = "nbd+unix:///?socket=/nonexistent/socket"}, "attachment.url");
+  ASSERT_FALSE(disk);
+  EXPECT_EQ(disk.error().code, ErrorCode::network_error);
+  EXPECT_EQ(disk.error().where, "attachment.url");
+}
+
+}  // namespace
+}  // namespace alcove::storage
