@@ -6,6 +6,8 @@
 
 #include <QKeyEvent>
 #include <QMouseEvent>
+#include <QNativeGestureEvent>
+#include <QPointingDevice>
 #include <QWheelEvent>
 #include <atomic>
 #include <filesystem>
@@ -116,6 +118,29 @@ TEST_F(VirtualMachineViewTest, AsksASecondRunAgain) {
     machine->stop([&](const Result<>&) { stopped.set_value(); });
     stopped.get_future().get();
   }
+}
+
+TEST_F(VirtualMachineViewTest, PassesGesturesOn) {
+  VirtualMachineView view(*machine);
+  view.resize(64, 64);
+  view.show();
+  const auto send = [&](Qt::NativeGestureType type, double value, int fingers = 2, QPointF delta = {}) {
+    QNativeGestureEvent event(type, QPointingDevice::primaryPointingDevice(), fingers, {32, 32}, {32, 32},
+                              {32, 32}, value, delta);
+    QApplication::sendEvent(&view, &event);
+    EXPECT_TRUE(event.isAccepted());
+  };
+  send(Qt::ZoomNativeGesture, 0.1);  // Nobody is there.
+  start();
+  const uint64_t before = input()[0];
+  send(Qt::BeginNativeGesture, 0);
+  send(Qt::ZoomNativeGesture, 0.1);
+  send(Qt::RotateNativeGesture, 5);
+  send(Qt::EndNativeGesture, 0);
+  EXPECT_EQ(input()[0] - before, 4u);
+  // A swipe that is told as a whole: the fingers touch, go ten steps, and leave.
+  send(Qt::SwipeNativeGesture, 90);
+  EXPECT_EQ(input()[0] - before, 4u + 12);
 }
 
 TEST_F(VirtualMachineViewTest, PassesInputOn) {
