@@ -46,6 +46,11 @@ void ConsolePort::resume() {
   if (queues_.transmit) watch(queues_.transmit_doorbell, [this] { transmit(); });
 }
 
+void ConsolePort::take_input(bool wanted) {
+  takes_input_ = wanted;
+  if (wanted && running_) port_.ready();
+}
+
 void ConsolePort::fail() {
   virtio::Interrupts* interrupts = queues_.interrupts;
   stop();
@@ -53,7 +58,7 @@ void ConsolePort::fail() {
 }
 
 size_t ConsolePort::receive(std::span<const std::byte> input) {
-  if (!running_ || !queues_.receive) return 0;
+  if (!running_ || !queues_.receive || !takes_input_) return 0;
   size_t taken = 0;
   for (unsigned chains = 0; taken < input.size(); ++chains) {
     auto chain = queues_.receive->pop();

@@ -24,6 +24,9 @@ class ConsolePort final : public serial::Listener {
   void stop();
   void pause();
   void resume();
+  // Whether input is for anybody now: what comes while it is not waits.
+  void take_input(bool wanted);
+  serial::Port& port() { return port_; }
 
   size_t receive(std::span<const std::byte> input) override;
   void writable() override { transmit(); }
@@ -36,6 +39,7 @@ class ConsolePort final : public serial::Listener {
   serial::Port& port_;
   Queues queues_;
   bool running_ = false;
+  bool takes_input_ = true;
   std::optional<virtio::Chain> sending_;
   size_t sent_ = 0;
 };
