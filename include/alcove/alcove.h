@@ -2,6 +2,8 @@
 #pragma once
 
 #include <alcove/boot_loader.h>
+#include <alcove/clipboard.h>
+#include <alcove/console.h>
 #include <alcove/devices.h>
 #include <alcove/directory_sharing.h>
 #include <alcove/disk_image.h>

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <alcove/boot_loader.h>
+#include <alcove/console.h>
 #include <alcove/directory_sharing.h>
 #include <alcove/entropy.h>
 #include <alcove/error.h>
@@ -51,6 +52,7 @@ struct VirtualMachineConfiguration {
   std::vector<SocketDeviceConfiguration> socket_devices;      // At most one.
   std::vector<GraphicsDeviceConfiguration> graphics_devices;  // At most one.
   std::vector<SerialPortConfiguration> serial_ports;
+  std::vector<ConsoleDeviceConfiguration> console_devices;
   // Several of a kind are fine: events go to the first that the guest has a driver for.
   std::vector<KeyboardConfiguration> keyboards;
   std::vector<PointingDeviceConfiguration> pointing_devices;

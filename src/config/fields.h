@@ -197,6 +197,26 @@ void fields(V& visit, T& value) {
   visit("attachment", value.attachment);
 }
 
+template <class V, Is<SpiceAgentPortAttachment> T>
+void fields(V& visit, T& value) {
+  visit("clipboard_to_guest", value.clipboard_to_guest);
+  visit("clipboard_from_guest", value.clipboard_from_guest);
+}
+
+template <class V, Is<VirtioConsolePortConfiguration> T>
+void fields(V& visit, T& value) {
+  visit("number", value.number);
+  visit("name", value.name);
+  visit("is_console", value.is_console);
+  visit("attachment", value.attachment);
+}
+
+template <class V, Is<VirtioConsoleDeviceConfiguration> T>
+void fields(V& visit, T& value) {
+  visit("ports", value.ports);
+  visit("maximum_port_count", value.maximum_port_count);
+}
+
 template <class V, Is<USBKeyboardConfiguration> T>
 void fields(V&, T&) {}
 
@@ -252,6 +272,7 @@ void fields(V& visit, T& value) {
   visit("socket_devices", value.socket_devices);
   visit("graphics_devices", value.graphics_devices);
   visit("serial_ports", value.serial_ports);
+  visit("console_devices", value.console_devices);
   visit("keyboards", value.keyboards);
   visit("pointing_devices", value.pointing_devices);
   visit("entropy_devices", value.entropy_devices);

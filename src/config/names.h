@@ -113,6 +113,10 @@ inline constexpr std::string_view kTypeName<FileSerialPortAttachment> = "file";
 template <>
 inline constexpr std::string_view kTypeName<PseudoTerminalSerialPortAttachment> = "pseudo_terminal";
 template <>
+inline constexpr std::string_view kTypeName<SpiceAgentPortAttachment> = "spice_agent";
+template <>
+inline constexpr std::string_view kTypeName<VirtioConsoleDeviceConfiguration> = "virtio_console";
+template <>
 inline constexpr std::string_view kTypeName<USBKeyboardConfiguration> = "usb_keyboard";
 template <>
 inline constexpr std::string_view kTypeName<VirtioKeyboardConfiguration> = "virtio_keyboard";

@@ -89,6 +89,14 @@ inline VirtualMachineConfiguration full_sample() {
                                FileSerialPortAttachment{.path = "/tmp/console.log", .append = true}},
                        VirtioConsoleDeviceSerialPortConfiguration{.attachment =
                                                                       PseudoTerminalSerialPortAttachment{}}},
+      .console_devices = {VirtioConsoleDeviceConfiguration{
+          .ports = {{.is_console = true, .attachment = PseudoTerminalSerialPortAttachment{}},
+                    {.number = 2,
+                     .name = "com.redhat.spice.0",
+                     .attachment = SpiceAgentPortAttachment{.clipboard_to_guest = false,
+                                                            .clipboard_from_guest = false}},
+                    {.number = 3, .name = "org.example.0"}},
+          .maximum_port_count = 8}},
       .keyboards = {USBKeyboardConfiguration{}, VirtioKeyboardConfiguration{}},
       .pointing_devices = {VirtioTrackpadConfiguration{.width = 120, .height = 80},
                            USBScreenCoordinatePointingDeviceConfiguration{},

@@ -122,6 +122,7 @@ std::vector<Error> VirtualMachineConfiguration::validate() const {
   config::validate_sockets(*this, problems);
   config::validate_graphics(*this, problems);
   config::validate_serial_ports(*this, problems);
+  config::validate_consoles(*this, problems);
   config::validate_input(*this, problems);
   if (memory_balloon_devices.size() > 1) {
     problems.add("memory_balloon_devices", fmt::format("there are {}", memory_balloon_devices.size()),

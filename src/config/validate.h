@@ -29,6 +29,7 @@ void validate_directory_sharing(const VirtualMachineConfiguration& configuration
 void validate_sockets(const VirtualMachineConfiguration& configuration, Problems& problems);
 void validate_graphics(const VirtualMachineConfiguration& configuration, Problems& problems);
 void validate_serial_ports(const VirtualMachineConfiguration& configuration, Problems& problems);
+void validate_consoles(const VirtualMachineConfiguration& configuration, Problems& problems);
 void validate_input(const VirtualMachineConfiguration& configuration, Problems& problems);
 
 // Of a device that is to be attached to a running machine; paths of fields begin with "attachment".

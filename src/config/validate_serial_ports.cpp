@@ -6,13 +6,16 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <span>
 
 #include "config/validate.h"
 
-namespace alcove::config {
+namespace alcove {
+namespace config {
 namespace {
 
-constexpr size_t kMostUarts = 4;  // COM1 to COM4.
+constexpr size_t kMostUarts = 4;            // COM1 to COM4.
+constexpr uint32_t kMostConsolePorts = 31;  // What Linux's driver takes.
 
 void check_handle(int handle, int forbidden_mode, std::string_view use, const std::string& where,
                   Problems& problems) {
@@ -49,6 +52,52 @@ void validate(const FileSerialPortAttachment& attachment, const std::string& att
 
 void validate(const PseudoTerminalSerialPortAttachment&, const std::string&, Problems&) {}
 
+void validate(const SpiceAgentPortAttachment&, const std::string&, Problems&) {}
+
+void validate_port_name(const std::string& name, const std::string& where, Problems& problems) {
+  constexpr size_t kMost = 128;
+  const auto is_bad = [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f || c == '/'; };
+  if (name.size() > kMost) {
+    problems.add(where, fmt::format("has {} bytes", name.size()), fmt::format("at most {}", kMost));
+  } else if (std::ranges::any_of(name, is_bad)) {
+    problems.add(where, "has a '/' or a control character", "guests use it as a file name");
+  }
+}
+
+void validate_port(const VirtioConsolePortConfiguration& port, const std::string& where, Problems& problems) {
+  validate_port_name(port.name, where + ".name", problems);
+  if (!port.attachment) return;
+  std::visit([&](const auto& backing) { validate(backing, where + ".attachment", problems); },
+             *port.attachment);
+  if (!std::holds_alternative<SpiceAgentPortAttachment>(*port.attachment)) return;
+  if (port.name != SpiceAgentPortAttachment::port_name())
+    problems.add(where + ".name", fmt::format("is \"{}\" at a SPICE agent's port", port.name),
+                 fmt::format("agents look for \"{}\"", SpiceAgentPortAttachment::port_name()));
+  if (port.is_console)
+    problems.add(where + ".is_console", "is set at a SPICE agent's port", "the agent takes no console");
+}
+
+void validate_ports(const VirtioConsoleDeviceConfiguration& device, const std::string& where,
+                    Problems& problems) {
+  if (device.maximum_port_count > kMostConsolePorts)
+    problems.add(where + ".maximum_port_count", fmt::format("is {}", device.maximum_port_count),
+                 fmt::format("at most {}", kMostConsolePorts));
+  if (device.ports.empty()) problems.add(where + ".ports", "there are none", "a console has at least one");
+  const uint32_t limit = device.maximum_port_count ? device.maximum_port_count : kMostConsolePorts;
+  for (size_t index = 0; index < device.ports.size(); ++index) {
+    const VirtioConsolePortConfiguration& port = device.ports[index];
+    const std::string port_where = fmt::format("{}.ports[{}]", where, index);
+    validate_port(port, port_where, problems);
+    if (port.number >= limit)
+      problems.add(port_where + ".number", fmt::format("is {}", port.number),
+                   fmt::format("at most {}", limit - 1));
+    const auto is_the_same = [&](const auto& other) { return other.number == port.number; };
+    if (std::ranges::count_if(std::span(device.ports).first(index), is_the_same) != 0)
+      problems.add(port_where + ".number", fmt::format("{} is another port's, too", port.number),
+                   "give each a number of its own");
+  }
+}
+
 }  // namespace
 
 void validate_serial_ports(const VirtualMachineConfiguration& configuration, Problems& problems) {
@@ -69,4 +118,25 @@ void validate_serial_ports(const VirtualMachineConfiguration& configuration, Pro
   }
 }
 
-}  // namespace alcove::config
+void validate_consoles(const VirtualMachineConfiguration& configuration, Problems& problems) {
+  const auto& devices = configuration.console_devices;
+  size_t agents = 0;
+  for (size_t index = 0; index < devices.size(); ++index) {
+    const auto& device = std::get<VirtioConsoleDeviceConfiguration>(devices[index]);
+    validate_ports(device, fmt::format("console_devices[{}]", index), problems);
+    agents += static_cast<size_t>(std::ranges::count_if(device.ports, [](const auto& port) {
+      return port.attachment && std::holds_alternative<SpiceAgentPortAttachment>(*port.attachment);
+    }));
+  }
+  if (agents > 1)
+    problems.add("console_devices", fmt::format("{} ports are for a SPICE agent", agents),
+                 "a guest runs one: leave it one port");
+}
+
+}  // namespace config
+
+std::string_view SpiceAgentPortAttachment::port_name() {
+  return "com.redhat.spice.0";
+}
+
+}  // namespace alcove
