@@ -5,6 +5,7 @@
 // What needs a running guest fails with invalid_virtual_machine_state unless the machine runs or is paused.
 #pragma once
 
+#include <alcove/console.h>
 #include <alcove/directory_sharing.h>
 #include <alcove/error.h>
 #include <alcove/graphics.h>
@@ -94,6 +95,36 @@ class SerialPort {
 
   // The terminal's name ("/dev/pts/7"); empty for another attachment.
   virtual std::string pseudo_terminal_path() const = 0;
+};
+
+// One port of a console device.
+class ConsolePort {
+ public:
+  virtual ~ConsolePort() = default;
+  virtual const VirtioConsolePortConfiguration& configuration() const = 0;
+  // Whether a program in the guest has it open: /dev/virtio-ports/NAME, or the console's driver. What is sent
+  // to a port that is not open waits.
+  virtual bool is_open() const = 0;
+
+  // What it is attached to; that of the configuration at each start.
+  virtual std::optional<ConsolePortAttachment> attachment() const = 0;
+  // Has the port be attached to something else from now on; nothing: what the guest writes is dropped. What
+  // the former attachment has not yet taken is lost. A SPICE agent's port keeps its attachment:
+  // Clipboard::set_sharing() switches what it does. Errors as of validate(); paths of fields begin with
+  // "attachment".
+  virtual void set_attachment(std::optional<ConsolePortAttachment> attachment, Completion<> completion) = 0;
+  // The terminal's name ("/dev/pts/7"); empty for another attachment.
+  virtual std::string pseudo_terminal_path() const = 0;
+
+  // The size of the terminal at a console's end, for the guest's programs.
+  virtual void set_terminal_size(uint16_t columns, uint16_t rows, Completion<> completion) = 0;
+};
+
+class ConsoleDevice {
+ public:
+  virtual ~ConsoleDevice() = default;
+  // In the order of the configuration.
+  virtual const std::vector<ConsolePort*>& ports() const = 0;
 };
 
 }  // namespace alcove

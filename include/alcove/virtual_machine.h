@@ -1,6 +1,7 @@
 // A virtual machine: it lives in a process of its own (alcove-vm), this object steers it.
 #pragma once
 
+#include <alcove/clipboard.h>
 #include <alcove/devices.h>
 #include <alcove/error.h>
 #include <alcove/executor.h>
@@ -56,6 +57,11 @@ struct VirtualMachineObserver {
   std::function<void(GraphicsDisplay&)> display_did_begin_reconfiguration;
   // Frames of another size arrive: what was asked for, or what the guest chose itself.
   std::function<void(GraphicsDisplay&)> display_did_end_reconfiguration;
+  // A program in the guest opened a console's port, or closed it.
+  std::function<void(ConsolePort&)> console_port_did_open;
+  std::function<void(ConsolePort&)> console_port_did_close;
+  // The guest copied something, or what it had copied is not shared any more.
+  std::function<void(Clipboard&)> clipboard_changed;
   // The host side of a network device failed; the guest sees an unplugged cable.
   std::function<void(NetworkDevice&, const Error&)> network_attachment_was_disconnected;
 };
@@ -174,6 +180,10 @@ class VirtualMachine {
   const std::vector<GraphicsDevice*>& graphics_devices() const;
   const std::vector<SerialPort*>& serial_ports() const;
   const std::vector<USBController*>& usb_controllers() const;
+  const std::vector<ConsoleDevice*>& console_devices() const;
+
+  // What host and guest share; null without a port for a SPICE agent.
+  Clipboard* clipboard() const;
 
   // A place where input comes from, one for each view: its events go to the configured keyboards, pointing
   // devices and trackpads of the running machine. May be opened while the machine is stopped.

@@ -57,11 +57,19 @@ void VirtualMachine::Implementation::started(const Json& message) {
     networks[index]->set_addresses(control::texts_of(devices[index], "addresses"));
   }
   for (const auto& balloon : balloons) balloon->reset();
+  forget_guest();
+  set_state(State::running);
+  complete<void>(std::exchange(start_completion_, {}), {});
+}
+
+// What devices were given at run time is gone with the machine that had it.
+void VirtualMachine::Implementation::forget_guest() {
   for (const auto& controller : usb) controller->clear();
   for (const auto& controller : usb) controller->reset();
   for (const auto& device : sharing) device->reset();
-  set_state(State::running);
-  complete<void>(std::exchange(start_completion_, {}), {});
+  for (const auto& device : consoles) {
+    for (const auto& port : device->proxies()) port->reset();
+  }
 }
 
 void VirtualMachine::Implementation::receive_event(const std::string& event, const Json& message) {
@@ -108,7 +116,25 @@ void VirtualMachine::Implementation::guest_became_ready() {
   });
 }
 
+void VirtualMachine::Implementation::console_port_changed(const Json& message) {
+  const uint64_t device = control::number_of(message, "device").value_or(consoles.size());
+  if (device >= consoles.size()) return;
+  const auto& ports = consoles[device]->proxies();
+  const uint64_t index = control::number_of(message, "port").value_or(ports.size());
+  if (index >= ports.size()) return;
+  client::ConsolePortProxy& port = *ports[index];
+  const Json& told = control::member_of(message, "open");
+  const bool open = told.is_boolean() && told.get<bool>();
+  if (!port.set_open(open)) return;
+  if (port.is_spice_agent()) clipboard->set_open(open);
+  notify([&port, open](const VirtualMachineObserver& observer) {
+    const auto& call = open ? observer.console_port_did_open : observer.console_port_did_close;
+    if (call) call(port);
+  });
+}
+
 void VirtualMachine::Implementation::receive_device_event(const std::string& event, const Json& message) {
+  if (event == "console_port") return console_port_changed(message);
   const auto index = control::number_of(message, "device");
   if (!index || *index >= networks.size()) return;
   client::NetworkDeviceProxy& device = *networks[*index];
@@ -141,9 +167,7 @@ void VirtualMachine::Implementation::process_ended(const std::string& how) {
     network->set_addresses({});
     network->set_port_forwards({});
   }
-  for (const auto& controller : usb) controller->clear();
-  for (const auto& controller : usb) controller->reset();
-  for (const auto& device : sharing) device->reset();
+  forget_guest();
   if (ending.kind == Kind::machine_failed) error_ = ending.error;
   set_state(ending.kind == Kind::machine_failed ? State::error : State::stopped);
 

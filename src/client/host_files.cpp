@@ -22,15 +22,6 @@ std::unexpected<Error> cannot_open(std::string where, const std::filesystem::pat
               std::move(hint));
 }
 
-Result<UniqueFd> duplicate(int descriptor, const std::string& where) {
-  UniqueFd copy(::fcntl(descriptor, F_DUPFD_CLOEXEC, 0));
-  if (!copy) {
-    return fail(ErrorCode::internal, where,
-                fmt::format("can't duplicate a file descriptor: {}", std::strerror(errno)));
-  }
-  return copy;
-}
-
 class Opener {
  public:
   explicit Opener(machine::Descriptors& descriptors) : descriptors_(descriptors) {}
@@ -62,26 +53,6 @@ class Opener {
     return {};
   }
 
-  Result<> open(const FileSerialPortAttachment& file, const SerialPortFiles&, const std::string& where) {
-    const int start = file.append ? O_APPEND : O_TRUNC;
-    UniqueFd descriptor(::open(file.path.c_str(), O_WRONLY | O_CREAT | O_NOCTTY | O_CLOEXEC | start, 0666));
-    if (!descriptor) return cannot_open(where + ".path", file.path);
-    descriptors_.add(where + ".writing", std::move(descriptor));
-    return {};
-  }
-
-  Result<> open(const FileHandleSerialPortAttachment&, const SerialPortFiles& files,
-                const std::string& where) {
-    if (auto added = add_copy(files.reading, where + ".reading"); !added) return added;
-    return add_copy(files.writing, where + ".writing");
-  }
-
-  Result<> open(const PseudoTerminalSerialPortAttachment&, const SerialPortFiles& files,
-                const std::string& where) {
-    if (auto added = add_copy(files.terminal->machine_side, where + ".reading"); !added) return added;
-    return add_copy(files.terminal->machine_side, where + ".writing");
-  }
-
   Result<> open_kvm(HypervisorChoice choice) {
     if (choice == HypervisorChoice::soft) return {};
     UniqueFd descriptor(::open("/dev/kvm", O_RDWR | O_CLOEXEC));
@@ -109,11 +80,6 @@ class Opener {
   }
 
  private:
-  Result<> add_copy(const UniqueFd& descriptor, const std::string& where) {
-    if (!descriptor) return {};
-    return add_copy(descriptor.get(), where);
-  }
-
   static std::unexpected<Error> locate(Error error, std::string where) {
     error.where = std::move(where);
     return std::unexpected(std::move(error));
@@ -165,36 +131,6 @@ class Opener {
   machine::Descriptors& descriptors_;
 };
 
-Result<> open_backing(const FileHandleSerialPortAttachment& handles, const std::string& where,
-                      SerialPortFiles& files) {
-  if (handles.reading >= 0) {
-    auto copy = duplicate(handles.reading, where + ".reading");
-    if (!copy) return std::unexpected(std::move(copy.error()));
-    files.reading = *std::move(copy);
-  }
-  if (handles.writing >= 0) {
-    auto copy = duplicate(handles.writing, where + ".writing");
-    if (!copy) return std::unexpected(std::move(copy.error()));
-    files.writing = *std::move(copy);
-  }
-  return {};
-}
-
-Result<> open_backing(const FileSerialPortAttachment&, const std::string&, SerialPortFiles&) {
-  return {};
-}
-
-Result<> open_backing(const PseudoTerminalSerialPortAttachment&, const std::string& where,
-                      SerialPortFiles& files) {
-  auto terminal = PseudoTerminal::open();
-  if (!terminal) {
-    terminal.error().where = where;
-    return std::unexpected(std::move(terminal.error()));
-  }
-  files.terminal = *std::move(terminal);
-  return {};
-}
-
 const std::optional<SerialPortAttachment>& attachment_of(const SerialPortConfiguration& port) {
   return std::visit([](const auto& kind) -> auto& { return kind.attachment; }, port);
 }
@@ -230,13 +166,10 @@ Result<std::vector<SerialPortFiles>> open_serial_ports(const VirtualMachineConfi
       log.error().where = where;
       return std::unexpected(std::move(log.error()));
     }
-    SerialPortFiles& files = ports.emplace_back(SerialPortFiles{*std::move(log), {}, {}, {}});
-    const auto& attachment = attachment_of(configuration.serial_ports[index]);
-    if (!attachment) continue;
-    auto opened =
-        std::visit([&](const auto& backing) { return open_backing(backing, where + ".attachment", files); },
-                   *attachment);
-    if (!opened) return std::unexpected(std::move(opened.error()));
+    auto line = make_line_files(console_attachment(attachment_of(configuration.serial_ports[index])),
+                                where + ".attachment");
+    if (!line) return std::unexpected(std::move(line.error()));
+    ports.push_back({*std::move(line), *std::move(log)});
   }
   return ports;
 }
@@ -274,11 +207,9 @@ Result<machine::Descriptors> open_host_files(const VirtualMachineConfiguration& 
   for (size_t index = 0; opened && index < serial_ports.size(); ++index) {
     const std::string where = fmt::format("serial_ports[{}]", index);
     opened = opener.add_copy(serial_ports[index].log.descriptor(), where + ".log");
-    const auto& attachment = attachment_of(configuration.serial_ports[index]);
-    if (!opened || !attachment) continue;
-    opened = std::visit(
-        [&](const auto& backing) { return opener.open(backing, serial_ports[index], where + ".attachment"); },
-        *attachment);
+    if (!opened) break;
+    opened = open_line(console_attachment(attachment_of(configuration.serial_ports[index])),
+                       serial_ports[index], where + ".attachment", descriptors);
   }
   for (size_t device = 0; device < displays.size(); ++device) {
     for (size_t index = 0; opened && index < displays[device].size(); ++index) {

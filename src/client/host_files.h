@@ -10,18 +10,15 @@
 #include <vector>
 
 #include "client/display.h"
-#include "client/pseudo_terminal.h"
+#include "client/line_files.h"
 #include "machine/descriptors.h"
 #include "support/log_ring.h"
 
 namespace alcove::client {
 
 // What a serial port has as long as its VirtualMachine exists, also between starts.
-struct SerialPortFiles {
+struct SerialPortFiles : LineFiles {
   LogRing log;
-  UniqueFd reading;  // Duplicates of a FileHandleSerialPortAttachment's.
-  UniqueFd writing;
-  std::optional<PseudoTerminal> terminal;
 };
 
 // One for each of the configuration's serial ports.

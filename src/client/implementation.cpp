@@ -24,13 +24,20 @@ std::unexpected<Error> refused(std::string_view operation, VirtualMachineState s
 // The configuration with the file descriptors that `ports` owns in place of the caller's, which may be
 // closed.
 VirtualMachineConfiguration with_own_handles(VirtualMachineConfiguration configuration,
-                                             const std::vector<client::SerialPortFiles>& ports) {
+                                             const std::vector<client::SerialPortFiles>& ports,
+                                             const std::vector<std::vector<client::LineFiles>>& consoles) {
+  const auto own = [](auto& attachment, const client::LineFiles& files) {
+    if (!attachment || !std::holds_alternative<FileHandleSerialPortAttachment>(*attachment)) return;
+    *attachment =
+        FileHandleSerialPortAttachment{.reading = files.reading.get(), .writing = files.writing.get()};
+  };
   for (size_t index = 0; index < ports.size(); ++index) {
-    auto& attachment =
-        std::visit([](auto& port) -> auto& { return port.attachment; }, configuration.serial_ports[index]);
-    if (!attachment || !std::holds_alternative<FileHandleSerialPortAttachment>(*attachment)) continue;
-    *attachment = FileHandleSerialPortAttachment{.reading = ports[index].reading.get(),
-                                                 .writing = ports[index].writing.get()};
+    std::visit([&](auto& port) { own(port.attachment, ports[index]); }, configuration.serial_ports[index]);
+  }
+  for (size_t device = 0; device < consoles.size(); ++device) {
+    auto& console = std::get<VirtioConsoleDeviceConfiguration>(configuration.console_devices[device]);
+    for (size_t port = 0; port < consoles[device].size(); ++port)
+      own(console.ports[port].attachment, consoles[device][port]);
   }
   return configuration;
 }
@@ -40,16 +47,18 @@ VirtualMachineConfiguration with_own_handles(VirtualMachineConfiguration configu
 VirtualMachine::Implementation::Implementation(VirtualMachineConfiguration configuration,
                                                VirtualMachineOptions options,
                                                std::vector<client::SerialPortFiles> serial_port_files,
+                                               std::vector<std::vector<client::LineFiles>> console_files,
                                                const client::GraphicsFiles& graphics_files)
     : configuration_(std::move(configuration)),
       options_(std::move(options)),
       serial_port_files_(std::move(serial_port_files)),
-      start_configuration_(with_own_handles(configuration_, serial_port_files_)),
+      start_configuration_(with_own_handles(configuration_, serial_port_files_, console_files)),
       own_executor_(options_.executor ? nullptr : std::make_shared<client::ThreadExecutor>()),
       executor_(own_executor_ ? own_executor_ : options_.executor) {
   const client::BlockedSignals blocked;
   io_ = std::make_unique<exec::LoopThread>("alcove-machine");
   make_devices(graphics_files);
+  make_consoles(std::move(console_files));
 }
 
 void VirtualMachine::Implementation::make_devices(const client::GraphicsFiles& graphics_files) {
@@ -82,6 +91,30 @@ void VirtualMachine::Implementation::make_devices(const client::GraphicsFiles& g
     usb.push_back(std::make_unique<client::USBControllerProxy>(
         *this, plugged, usb.size(), std::get<XHCIControllerConfiguration>(controller)));
     usb_controllers.push_back(usb.back().get());
+  }
+}
+
+void VirtualMachine::Implementation::make_consoles(std::vector<std::vector<client::LineFiles>> files) {
+  for (size_t device = 0; device < files.size(); ++device) {
+    const auto& configured =
+        std::get<VirtioConsoleDeviceConfiguration>(configuration_.console_devices[device]).ports;
+    consoles.push_back(std::make_unique<client::ConsoleDeviceProxy>());
+    console_devices.push_back(consoles.back().get());
+    for (size_t port = 0; port < files[device].size(); ++port) {
+      consoles.back()->add(
+          std::make_unique<client::ConsolePortProxy>(*this, client::ConsolePortProxy::Place{device, port},
+                                                     configured[port], std::move(files[device][port])));
+      if (!consoles.back()->proxies().back()->is_spice_agent()) continue;
+      const auto& agent = std::get<SpiceAgentPortAttachment>(*configured[port].attachment);
+      clipboard = std::make_unique<client::ClipboardProxy>(
+          io_->loop(),
+          ClipboardSharing{.to_guest = agent.clipboard_to_guest, .from_guest = agent.clipboard_from_guest},
+          [this] {
+            notify([this](const VirtualMachineObserver& observer) {
+              if (observer.clipboard_changed) observer.clipboard_changed(*clipboard);
+            });
+          });
+    }
   }
 }
 

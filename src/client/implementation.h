@@ -14,6 +14,8 @@
 #include <string>
 #include <vector>
 
+#include "client/clipboard.h"
+#include "client/consoles.h"
 #include "client/devices.h"
 #include "client/display.h"
 #include "client/guest_notices.h"
@@ -38,6 +40,7 @@ class VirtualMachine::Implementation final : public client::DeviceRequests,
 
   Implementation(VirtualMachineConfiguration configuration, VirtualMachineOptions options,
                  std::vector<client::SerialPortFiles> serial_port_files,
+                 std::vector<std::vector<client::LineFiles>> console_files,
                  const client::GraphicsFiles& graphics_files);
 
   void start(VirtualMachineStartOptions options, Completion<> completion);
@@ -80,6 +83,8 @@ class VirtualMachine::Implementation final : public client::DeviceRequests,
   std::vector<std::unique_ptr<client::DirectorySharingProxy>> sharing;
   std::vector<std::unique_ptr<client::USBControllerProxy>> usb;
   std::vector<std::unique_ptr<client::SocketDeviceProxy>> sockets;
+  std::vector<std::unique_ptr<client::ConsoleDeviceProxy>> consoles;
+  std::unique_ptr<client::ClipboardProxy> clipboard;
   std::vector<NetworkDevice*> network_devices;
   std::vector<MemoryBalloonDevice*> memory_balloon_devices;
   std::vector<GraphicsDevice*> graphics_devices;
@@ -87,6 +92,7 @@ class VirtualMachine::Implementation final : public client::DeviceRequests,
   std::vector<DirectorySharingDevice*> directory_sharing_devices;
   std::vector<USBController*> usb_controllers;
   std::vector<VirtioSocketDevice*> socket_devices;
+  std::vector<ConsoleDevice*> console_devices;
 
  private:
   // Why the process is about to end, as far as it has been asked or has told.
@@ -97,6 +103,7 @@ class VirtualMachine::Implementation final : public client::DeviceRequests,
   using Handlers = std::map<uint64_t, Handler>;
 
   void make_devices(const client::GraphicsFiles& graphics_files);
+  void make_consoles(std::vector<std::vector<client::LineFiles>> files);
   void make_displays(const client::GraphicsFiles& graphics_files);
   void post(std::move_only_function<void()> task) { executor_->post(std::move(task)); }
   // Calls function(observer) for each, later, on the executor.
@@ -114,6 +121,7 @@ class VirtualMachine::Implementation final : public client::DeviceRequests,
   // On the input and output thread.
   void shutdown_is_due(uint64_t id);
   void launch(const VirtualMachineConfiguration& configuration, uint64_t id);
+  Result<> open_consoles(const VirtualMachineConfiguration& configuration, machine::Descriptors& descriptors);
   Result<> spawn(const VirtualMachineConfiguration& configuration, uint64_t id);
   void process_gone();
   void flush_input();
@@ -122,6 +130,8 @@ class VirtualMachine::Implementation final : public client::DeviceRequests,
   void receive(const Json& message);
   void receive_event(const std::string& event, const Json& message);
   void receive_device_event(const std::string& event, const Json& message);
+  void console_port_changed(const Json& message);
+  void forget_guest();
   void started(const Json& message);
   void guest_became_ready();
   void process_ended(const std::string& how);

@@ -1,4 +1,6 @@
 // Spawning the machine's process, on the input and output thread.
+#include <fmt/format.h>
+
 #include "client/implementation.h"
 #include "client/machine_program.h"
 
@@ -36,6 +38,7 @@ Result<> VirtualMachine::Implementation::spawn(const VirtualMachineConfiguration
   if (!files) return std::unexpected(std::move(files.error()));
   auto bridges = client::SocketBridges::create(configuration, io_->loop());
   if (!bridges) return std::unexpected(std::move(bridges.error()));
+  if (auto opened = open_consoles(configuration, *files); !opened) return opened;
   for (client::SerialPortFiles& port : serial_port_files_) port.log.clear();
   for (const auto& device : graphics) {
     for (const auto& display : device->proxies()) display->reset();
@@ -78,6 +81,30 @@ Result<> VirtualMachine::Implementation::spawn(const VirtualMachineConfiguration
   notices_ = std::make_unique<client::GuestNotices>(
       io_->loop(), send, [this] { post([self = shared_from_this()] { self->guest_became_ready(); }); });
   bridges_->start(send);
+  return {};
+}
+
+Result<> VirtualMachine::Implementation::open_consoles(const VirtualMachineConfiguration& configuration,
+                                                       machine::Descriptors& descriptors) {
+  for (size_t device = 0; device < consoles.size(); ++device) {
+    const auto& ports =
+        std::get<VirtioConsoleDeviceConfiguration>(configuration.console_devices[device]).ports;
+    for (size_t port = 0; port < ports.size(); ++port) {
+      const std::string where = fmt::format("console_devices[{}].ports[{}].attachment", device, port);
+      const auto& proxy = *consoles[device]->proxies()[port];
+      if (auto opened =
+              client::open_line(ports[port].attachment, proxy.configured_files(), where, descriptors);
+          !opened)
+        return opened;
+      if (!proxy.is_spice_agent()) continue;
+      auto socket = clipboard->connect();
+      if (!socket) return std::unexpected(std::move(socket.error()));
+      auto copy = client::duplicate(socket->get(), where);
+      if (!copy) return std::unexpected(std::move(copy.error()));
+      descriptors.add(where + ".reading", *std::move(socket));
+      descriptors.add(where + ".writing", *std::move(copy));
+    }
+  }
   return {};
 }
 

@@ -43,10 +43,13 @@ Result<std::unique_ptr<VirtualMachine>> VirtualMachine::create(VirtualMachineCon
   }
   auto serial_ports = client::open_serial_ports(configuration);
   if (!serial_ports) return std::unexpected(std::move(serial_ports.error()));
+  auto consoles = client::make_console_files(configuration);
+  if (!consoles) return std::unexpected(std::move(consoles.error()));
   const auto displays = client::open_displays(configuration);
   if (!displays) return std::unexpected(displays.error());
-  return std::unique_ptr<VirtualMachine>(new VirtualMachine(std::make_shared<Implementation>(
-      std::move(configuration), std::move(options), *std::move(serial_ports), *displays)));
+  return std::unique_ptr<VirtualMachine>(new VirtualMachine(
+      std::make_shared<Implementation>(std::move(configuration), std::move(options), *std::move(serial_ports),
+                                       *std::move(consoles), *displays)));
 }
 
 VirtualMachine::VirtualMachine(std::shared_ptr<Implementation> implementation)
@@ -147,6 +150,14 @@ const std::vector<DirectorySharingDevice*>& VirtualMachine::directory_sharing_de
 }
 const std::vector<VirtioSocketDevice*>& VirtualMachine::socket_devices() const {
   return implementation_->socket_devices;
+}
+
+const std::vector<ConsoleDevice*>& VirtualMachine::console_devices() const {
+  return implementation_->console_devices;
+}
+
+Clipboard* VirtualMachine::clipboard() const {
+  return implementation_->clipboard.get();
 }
 
 const std::vector<USBController*>& VirtualMachine::usb_controllers() const {

@@ -35,6 +35,9 @@ void validate_input(const VirtualMachineConfiguration& configuration, Problems& 
 // Of a device that is to be attached to a running machine; paths of fields begin with "attachment".
 std::vector<Error> validate_usb_device(const USBDeviceConfiguration& device);
 
+// What a console's port is to be attached to from now on; paths of fields begin with "attachment".
+std::vector<Error> validate_console_attachment(const ConsolePortAttachment& attachment);
+
 // Of a share that a running device is to have from now on; paths of fields begin with "share".
 std::vector<Error> validate_share(const DirectoryShare& share);
 

@@ -118,6 +118,12 @@ void validate_serial_ports(const VirtualMachineConfiguration& configuration, Pro
   }
 }
 
+std::vector<Error> validate_console_attachment(const ConsolePortAttachment& attachment) {
+  Problems problems;
+  std::visit([&](const auto& backing) { validate(backing, "attachment", problems); }, attachment);
+  return problems.take();
+}
+
 void validate_consoles(const VirtualMachineConfiguration& configuration, Problems& problems) {
   const auto& devices = configuration.console_devices;
   size_t agents = 0;

@@ -11,6 +11,8 @@
 //   connect_socket {port, timeout} with one file descriptor; milliseconds
 //   answer_socket {connection}, with one file descriptor to accept what socket_request asks, with none to
 //   refuse it
+//   set_console_attachment {device, port, descriptors: paths of the files, which come with it}
+//   resize_console {device, port, columns, rows}
 //   set_balloon_target {memory_size}, balloon_statistics
 //   reconfigure_display {device, display, width, height, pixels_per_inch}
 // Machine to application:
@@ -18,7 +20,7 @@
 //     start: hypervisor, network: [{port_forwards, addresses}]; add_port_forward: forward;
 //     balloon_statistics: statistics; connect_socket: port
 //   {event: stopped | error {error} | rebooted | addresses {device, addresses} |
-//           network_error {device, error} |
+//           network_error {device, error} | console_port {device, port, open} |
 //           socket_request {connection, source_port, port}}      the first two end the process
 #pragma once
 

@@ -26,6 +26,7 @@ namespace alcove::machine {
 //                                     Missing where the port has no attachment or that direction no handle.
 //                                     O_NONBLOCK may be set or not, and may belong to others: leave it as it
 //                                     is
+//   console_devices[N].ports[M].attachment.reading, .writing   the same
 //   directory_sharing_devices[N].share.directory, .share.directories.NAME   the folder: O_PATH | O_DIRECTORY
 //   graphics_devices[N].scanouts[M].frames   a FrameMemory (display/frame_memory.h) for what the display
 //   shows graphics_devices[N].scanouts[M].changed  an eventfd, O_NONBLOCK: written when there is something

@@ -70,6 +70,14 @@ void Machine::detach_usb(size_t controller, const UUID& uuid, Completion<> compl
   implementation_->peripherals().usb().detach(controller, uuid, std::move(completion));
 }
 
+Result<> Machine::set_console_attachment(size_t device, size_t port, Descriptors attachment) {
+  return implementation_->peripherals().consoles().attach(device, port, std::move(attachment));
+}
+
+Result<> Machine::resize_console(size_t device, size_t port, uint16_t columns, uint16_t rows) {
+  return implementation_->peripherals().consoles().resize(device, port, columns, rows);
+}
+
 Result<> Machine::set_share(size_t device, const std::optional<DirectoryShare>& share, Descriptors folders) {
   auto opened = open_share(share, folders, "share");
   if (!opened) return std::unexpected(std::move(opened.error()));

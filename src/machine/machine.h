@@ -36,6 +36,8 @@ class MachineObserver {
   virtual void on_network_error(size_t network_device, Error error) = 0;
   // The guest wants to connect to a port of the host; Machine::answer_socket() is to be called, some time.
   virtual void on_socket_request(uint64_t connection, uint32_t source_port, uint32_t port) = 0;
+  // The guest opened or closed a console device's port, both by index in the configuration.
+  virtual void on_console_port(size_t device, size_t port, bool open) = 0;
 };
 
 // Control of one running network device. Any thread.
@@ -94,6 +96,11 @@ class Machine {
   // As on_socket_request() asked: without a socket the guest is refused. Fails if the guest does not want to
   // connect any more. `completion` is called once, on any thread. Any thread.
   void answer_socket(uint64_t connection, UniqueFd socket, Completion<> completion);
+  // What a console device's port is attached to from now on, by index in the configuration; `attachment` as
+  // of create(), but for paths that begin with "attachment". Any thread.
+  Result<> set_console_attachment(size_t device, size_t port, Descriptors attachment);
+  // The size of the terminal at such a port, if that is a console. Any thread.
+  Result<> resize_console(size_t device, size_t port, uint16_t columns, uint16_t rows);
   // How many bytes the guest is to keep, of the first memory balloon; `not_supported` without one.
   Result<> set_balloon_target(uint64_t memory_size);  // Any thread.
   // Asks the guest, and calls `completion` once, on any thread, within about a second.

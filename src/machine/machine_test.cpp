@@ -124,6 +124,7 @@ class Observer final : public MachineObserver {
   void on_addresses_changed(size_t) override {}
   void on_network_error(size_t, Error) override {}
   void on_socket_request(uint64_t, uint32_t, uint32_t) override {}
+  void on_console_port(size_t, size_t, bool) override {}
 
   bool wait_for(int Observer::* counter, int value) {
     std::unique_lock lock(mutex_);

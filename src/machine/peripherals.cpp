@@ -271,6 +271,21 @@ Result<> Peripherals::add_serial_ports(const DeviceContext& context) {
   return {};
 }
 
+Result<> Peripherals::add_consoles(const DeviceContext& context) {
+  const auto& configured = context.configuration.console_devices;
+  for (size_t index = 0; index < configured.size(); ++index) {
+    auto device = consoles_.make_device(
+        std::get<VirtioConsoleDeviceConfiguration>(configured[index]), context.descriptors, context.loop,
+        [&observer = context.observer](size_t device, size_t port, bool open) {
+          observer.on_console_port(device, port, open);
+        });
+    if (!device) return std::unexpected(std::move(device.error()));
+    if (auto added = add(context, *std::move(device), fmt::format("console_devices[{}]", index)); !added)
+      return added;
+  }
+  return {};
+}
+
 Result<> Peripherals::add_input(const DeviceContext& context) {
   const VirtualMachineConfiguration& configuration = context.configuration;
   // Tells the router of the device, and puts it on the board.
@@ -340,8 +355,8 @@ Result<std::unique_ptr<Peripherals>> Peripherals::create(const DeviceContext& co
   for (const auto part :
        {&Peripherals::add_usb_controllers, &Peripherals::add_storage, &Peripherals::add_usb_devices,
         &Peripherals::add_networks, &Peripherals::add_directory_sharing, &Peripherals::add_graphics,
-        &Peripherals::add_serial_ports, &Peripherals::add_input, &Peripherals::add_others,
-        &Peripherals::add_sockets}) {
+         &Peripherals::add_serial_ports, &Peripherals::add_consoles, &Peripherals::add_input,
+         &Peripherals::add_others, &Peripherals::add_sockets}) {
     if (auto added = (*result.*part)(context); !added) return std::unexpected(added.error());
   }
   return result;

@@ -15,6 +15,7 @@
 #include "devices/vsock/vsock.h"
 #include "input/router.h"
 #include "machine/board.h"
+#include "machine/consoles.h"
 #include "machine/descriptors.h"
 #include "machine/machine.h"
 #include "machine/serial_ports.h"
@@ -50,6 +51,7 @@ class Peripherals {
   devices::gpu::Gpu* gpu(size_t index) { return index < gpus_.size() ? gpus_[index] : nullptr; }
   Result<> set_share(size_t device, share::Share share);
   devices::vsock::Vsock* vsock() { return vsock_; }  // Null without one.
+  Consoles& consoles() { return consoles_; }
   input::Router& input() { return input_; }
   UsbControllers& usb() { return usb_; }
   devices::balloon::Balloon* balloon() { return balloon_; }  // Null without one.
@@ -71,12 +73,14 @@ class Peripherals {
   Result<> add_sockets(const DeviceContext& context);
   Result<> add_graphics(const DeviceContext& context);
   Result<> add_serial_ports(const DeviceContext& context);
+  Result<> add_consoles(const DeviceContext& context);
   Result<> add_input(const DeviceContext& context);
   Result<> add_others(const DeviceContext& context);
   Result<> add(const DeviceContext& context, std::unique_ptr<virtio::Device> device, std::string name);
 
   std::vector<std::unique_ptr<network::NatNetwork>> networks_;
   std::vector<std::unique_ptr<NetworkControl>> network_controls_;
+  Consoles consoles_;
   input::Router input_;
   devices::balloon::Balloon* balloon_ = nullptr;
   devices::vsock::Vsock* vsock_ = nullptr;

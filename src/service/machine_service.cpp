@@ -34,7 +34,10 @@ MachineService::MachineService(UniqueFd socket, GuestFactory factory)
           },
           // The application is gone, and with it whoever wants this machine.
           [this](const Error&) { end(std::nullopt, 0); }) {
-  channel_.on_drained([this] { send_addresses(); });
+  channel_.on_drained([this] {
+    send_addresses();
+    send_console_ports();
+  });
 }
 
 MachineService::~MachineService() = default;
@@ -91,6 +94,25 @@ void MachineService::on_socket_request(uint64_t connection, uint32_t source_port
   });
 }
 
+// A guest may open and close as often as it likes: what counts is the latest.
+void MachineService::on_console_port(size_t device, size_t port, bool open) {
+  bool first = false;
+  {
+    const std::lock_guard lock(console_ports_mutex_);
+    first = console_ports_to_send_.empty();
+    console_ports_to_send_[{device, port}] = open;
+  }
+  if (first) loop_.post([this] { send_console_ports(); });
+}
+
+void MachineService::send_console_ports() {
+  if (ended_ || !guest_ || channel_.backlog() >= kLargestBacklog) return;
+  const std::lock_guard lock(console_ports_mutex_);
+  for (const auto& [place, open] : std::exchange(console_ports_to_send_, {}))
+    channel_.send(
+        {{"event", "console_port"}, {"device", place.first}, {"port", place.second}, {"open", open}});
+}
+
 void MachineService::send_addresses() {
   if (ended_ || !guest_ || channel_.backlog() >= kLargestBacklog) return;
   for (size_t device = 0; device < addresses_to_send_.size(); ++device) {
@@ -112,6 +134,7 @@ void MachineService::receive(const Json& request, std::vector<UniqueFd> descript
   if (*name == "attach_usb") return attach_usb(*id, request, std::move(descriptors));
   if (*name == "connect_socket") return connect_socket(*id, request, std::move(descriptors));
   if (*name == "answer_socket") return answer_socket(*id, request, std::move(descriptors));
+  if (*name == "set_console_attachment") return set_console_attachment(*id, request, std::move(descriptors));
   if (*name == "set_share") return set_share(*id, request, std::move(descriptors));
   serve(*name, *id, request);
 }
@@ -162,6 +185,7 @@ void MachineService::serve(const std::string& name, uint64_t id, const Json& req
   if (name == "pause") return reply(id, guest_->pause());
   if (name == "resume") return reply(id, guest_->resume());
   if (name == "request_stop") return reply(id, guest_->request_stop());
+  if (name == "resize_console") return resize_console(id, request);
   if (name == "detach_usb") return detach_usb(id, request);
   if (name == "balloon_statistics") return balloon_statistics(id);
   if (name == "set_balloon_target") {
@@ -222,6 +246,25 @@ void MachineService::set_share(uint64_t id, const Json& request, std::vector<Uni
   for (size_t index = 0; index < paths.size(); ++index)
     folders.add(paths[index], std::move(descriptors[index]));
   reply(id, guest_->set_share(*device, share, std::move(folders)));
+}
+
+void MachineService::set_console_attachment(uint64_t id, const Json& request,
+                                            std::vector<UniqueFd> descriptors) {
+  const auto device = control::number_of(request, "device");
+  const auto port = control::number_of(request, "port");
+  const std::vector<std::string> paths = control::texts_of(request, "descriptors");
+  if (!device || !port || paths.size() != descriptors.size())
+    return reply(id, Result<>(unknown("an attachment with too few or too many files")));
+  machine::Descriptors attachment;
+  for (size_t index = 0; index < paths.size(); ++index)
+    attachment.add(paths[index], std::move(descriptors[index]));
+  reply(id, guest_->set_console_attachment(*device, *port, std::move(attachment)));
+}
+
+void MachineService::resize_console(uint64_t id, const Json& request) {
+  const auto number = [&](const char* name) { return control::number_of(request, name).value_or(0); };
+  reply(id, guest_->resize_console(number("device"), number("port"), static_cast<uint16_t>(number("columns")),
+                                   static_cast<uint16_t>(number("rows"))));
 }
 
 void MachineService::detach_usb(uint64_t id, const Json& request) {

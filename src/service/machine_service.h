@@ -2,9 +2,12 @@
 #pragma once
 
 #include <atomic>
+#include <map>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "control/channel.h"
@@ -33,6 +36,7 @@ class MachineService final : public machine::MachineObserver {
   void on_addresses_changed(size_t network_device) override;
   void on_network_error(size_t network_device, Error error) override;
   void on_socket_request(uint64_t connection, uint32_t source_port, uint32_t port) override;
+  void on_console_port(size_t device, size_t port, bool open) override;
 
   // On the loop's.
   void receive(const Json& request, std::vector<UniqueFd> descriptors);
@@ -43,6 +47,8 @@ class MachineService final : public machine::MachineObserver {
   void serve(const std::string& name, uint64_t id, const Json& request);
   void attach_usb(uint64_t id, const Json& request, std::vector<UniqueFd> descriptors);
   void set_share(uint64_t id, const Json& request, std::vector<UniqueFd> descriptors);
+  void set_console_attachment(uint64_t id, const Json& request, std::vector<UniqueFd> descriptors);
+  void resize_console(uint64_t id, const Json& request);
   void detach_usb(uint64_t id, const Json& request);
   void connect_socket(uint64_t id, const Json& request, std::vector<UniqueFd> descriptors);
   void answer_socket(uint64_t id, const Json& request, std::vector<UniqueFd> descriptors);
@@ -52,6 +58,7 @@ class MachineService final : public machine::MachineObserver {
   void reply(uint64_t id, Result<> result);
   void answer(uint64_t id, Json message);
   void send_addresses();
+  void send_console_ports();
   // Ends the machine, sends the last message, and leaves run().
   void end(std::optional<Json> last_message, int status);
 
@@ -62,6 +69,9 @@ class MachineService final : public machine::MachineObserver {
   size_t network_device_count_ = 0;
   std::vector<bool>
       addresses_to_send_;  // By network device: sent when the application keeps up with reading.
+  // By device and port: what became of it since the application was told.
+  std::mutex console_ports_mutex_;
+  std::map<std::pair<size_t, size_t>, bool> console_ports_to_send_;
   bool ended_ = false;
   int status_ = 0;
   std::unique_ptr<Guest> guest_;

@@ -56,6 +56,12 @@ class MachineGuest final : public Guest {
   void answer_socket(uint64_t connection, UniqueFd socket, Completion<> completion) override {
     machine_->answer_socket(connection, std::move(socket), std::move(completion));
   }
+  Result<> set_console_attachment(size_t device, size_t port, machine::Descriptors attachment) override {
+    return machine_->set_console_attachment(device, port, std::move(attachment));
+  }
+  Result<> resize_console(size_t device, size_t port, uint16_t columns, uint16_t rows) override {
+    return machine_->resize_console(device, port, columns, rows);
+  }
   Result<> set_balloon_target(uint64_t memory_size) override {
     return machine_->set_balloon_target(memory_size);
   }

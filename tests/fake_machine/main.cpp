@@ -194,6 +194,17 @@ class FakeGuest final : public service::Guest {
     completion({});
     if (!socket && connection == 2) observer_.on_stopped();
   }
+  // A console's port is open once something was attached to it: then that gets "hello".
+  Result<> set_console_attachment(size_t device, size_t port, machine::Descriptors attachment) override {
+    if (device != 0) return fail(ErrorCode::not_supported, "", "there is one device");
+    const UniqueFd out = attachment.take("attachment.writing");
+    if (out && ::write(out.get(), "hello", 5) < 0) std::abort();
+    observer_.on_console_port(device, port, static_cast<bool>(out));
+    return {};
+  }
+  Result<> resize_console(size_t, size_t, uint16_t columns, uint16_t) override {
+    return columns != 0 ? Result<>() : fail(ErrorCode::internal, "", "there is no room");
+  }
   Result<> set_balloon_target(uint64_t memory_size) override {
     target_ = memory_size;
     return {};

@@ -1,0 +1,54 @@
+// The clipboard that a SPICE agent shares: the agent's protocol over a socket to the machine's port.
+#pragma once
+
+#include <alcove/clipboard.h>
+
+#include <functional>
+#include <mutex>
+
+#include "agent/clipboard_agent.h"
+#include "exec/event_loop.h"
+#include "support/unique_fd.h"
+
+namespace alcove::client {
+
+class ClipboardProxy final : public Clipboard {
+ public:
+  // `changed` is called on the loop. The loop runs as long as others call this object; it is destroyed after
+  // the loop.
+  ClipboardProxy(exec::EventLoop& loop, ClipboardSharing sharing, std::function<void()> changed);
+
+  bool is_connected() const override;
+  ClipboardContents contents() const override;
+  Result<> set_contents(ClipboardContents contents) override;
+  ClipboardSharing sharing() const override;
+  void set_sharing(ClipboardSharing sharing) override;
+
+  // On the loop: a machine's process starts. Gives the port's end of a new socket.
+  Result<UniqueFd> connect();
+  // Any thread: the guest's agent opened the port, or closed it, or is gone with its machine.
+  void set_open(bool open);
+
+ private:
+  void set_open_on_loop(bool open);
+  void ready(uint32_t events);
+  void read_some();
+  void write_some();
+  void disconnect();
+  void note_connection();
+
+  exec::EventLoop& loop_;
+  const std::function<void()> changed_;
+
+  // The loop's thread only.
+  agent::ClipboardAgent agent_;
+  UniqueFd socket_;
+  bool open_ = false;
+
+  mutable std::mutex mutex_;  // Guards what follows.
+  ClipboardContents contents_;
+  ClipboardSharing sharing_;
+  bool connected_ = false;
+};
+
+}  // namespace alcove::client

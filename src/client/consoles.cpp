@@ -1,0 +1,97 @@
+#include "client/consoles.h"
+
+#include <utility>
+
+#include "config/validate.h"
+#include "control/messages.h"
+
+namespace alcove::client {
+
+using control::Json;
+
+bool ConsolePortProxy::is_open() const {
+  const std::lock_guard lock(mutex_);
+  return open_;
+}
+
+bool ConsolePortProxy::set_open(bool open) {
+  const std::lock_guard lock(mutex_);
+  return std::exchange(open_, open) != open;
+}
+
+std::optional<ConsolePortAttachment> ConsolePortProxy::attachment() const {
+  const std::lock_guard lock(mutex_);
+  return attachment_;
+}
+
+std::string ConsolePortProxy::pseudo_terminal_path() const {
+  const std::lock_guard lock(mutex_);
+  const LineFiles& files = other_ ? *other_ : configured_;
+  return files.terminal ? files.terminal->path : "";
+}
+
+void ConsolePortProxy::reset() {
+  const std::lock_guard lock(mutex_);
+  open_ = false;
+  attachment_ = configuration_.attachment;
+  other_.reset();
+}
+
+void ConsolePortProxy::set_attachment(std::optional<ConsolePortAttachment> attachment,
+                                      Completion<> completion) {
+  const auto refuse = [&](Error error) {
+    requests_.post_for_device([completion = std::move(completion), error = std::move(error)]() mutable {
+      completion(std::unexpected(std::move(error)));
+    });
+  };
+  if (is_spice_agent() || (attachment && std::holds_alternative<SpiceAgentPortAttachment>(*attachment)))
+    return refuse({ErrorCode::not_supported, "attachment",
+                   "a SPICE agent's port is not attached to anything else while the machine exists",
+                   "Clipboard::set_sharing() switches what it does"});
+  if (attachment) {
+    if (auto problems = config::validate_console_attachment(*attachment); !problems.empty())
+      return refuse(std::move(problems.front()));
+  }
+  auto made = make_line_files(attachment, "attachment");
+  if (!made) return refuse(std::move(made.error()));
+  auto files = std::make_shared<LineFiles>(*std::move(made));
+  machine::Descriptors opened;
+  if (auto line = open_line(attachment, *files, "attachment", opened); !line)
+    return refuse(std::move(line.error()));
+  Json paths = Json::array();
+  std::vector<UniqueFd> descriptors;
+  for (auto& [path, descriptor] : std::move(opened).take_all()) {
+    paths.push_back(path);
+    descriptors.push_back(std::move(descriptor));
+  }
+  requests_.request_for_device(
+      {{"request", "set_console_attachment"},
+       {"device", place_.device},
+       {"port", place_.port},
+       {"descriptors", std::move(paths)}},
+      [this, attachment = std::move(attachment), files = std::move(files),
+       completion = std::move(completion)](Result<Json> reply) mutable {
+        if (!reply) return completion(std::unexpected(std::move(reply.error())));
+        {
+          const std::lock_guard lock(mutex_);
+          attachment_ = std::move(attachment);
+          other_ = std::move(files);
+        }
+        completion({});
+      },
+      std::move(descriptors));
+}
+
+void ConsolePortProxy::set_terminal_size(uint16_t columns, uint16_t rows, Completion<> completion) {
+  requests_.request_for_device({{"request", "resize_console"},
+                                {"device", place_.device},
+                                {"port", place_.port},
+                                {"columns", columns},
+                                {"rows", rows}},
+                               [completion = std::move(completion)](Result<Json> reply) mutable {
+                                 if (!reply) return completion(std::unexpected(std::move(reply.error())));
+                                 completion({});
+                               });
+}
+
+}  // namespace alcove::client
