@@ -149,6 +149,20 @@ void MachineOptions::add_to(CLI::App& command) {
       ->group(group)
       ->type_name("WIDTHxHEIGHT");
   command
+      .add_option("--clipboard", clipboard,
+                  "What views and a SPICE agent in the guest share: both, to-guest, from-guest or off "
+                  "(default: both with --size, else off)")
+      ->group(group)
+      ->type_name("DIRECTION");
+  command
+      .add_option(
+          "--port", ports,
+          "Byte stream that the guest has as /dev/virtio-ports/NAME, to a new pseudo terminal or into "
+          "a file; may be repeated")
+      ->group(group)
+      ->type_name("NAME=pty|FILE")
+      ->take_all();
+  command
       .add_option("--keyboard", keyboards, "Keyboard: usb, virtio or none; may be repeated (default: none)")
       ->group(group)
       ->type_name("KIND")
@@ -433,6 +447,12 @@ Result<> MachineOptions::apply(VirtualMachineConfiguration& configuration) const
     const auto scanout = parse_display_size(*display_size);
     if (!scanout) return std::unexpected(scanout.error());
     configuration.graphics_devices = {VirtioGraphicsDeviceConfiguration{.scanouts = {*scanout}}};
+  }
+  if (clipboard || display_size) {
+    if (auto set = set_clipboard(clipboard.value_or("both"), configuration); !set) return set;
+  }
+  for (const std::string& port : ports) {
+    if (auto added = add_port(port, configuration); !added) return added;
   }
   if (hypervisor) {
     const auto choice = from_string<HypervisorChoice>(*hypervisor);

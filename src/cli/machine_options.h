@@ -32,6 +32,8 @@ struct MachineOptions {
   std::vector<std::string> shares;          // TAG=FOLDER[,readonly][,cache=…][,owner=…][,locks][,name=…]
   std::vector<std::string> vsocks;          // on, none or [cid=…][,to-host=PORT:PATH][,to-guest=PORT:PATH]…
   std::optional<std::string> display_size;  // WIDTHxHEIGHT
+  std::optional<std::string> clipboard;     // both, to-guest, from-guest or off
+  std::vector<std::string> ports;           // NAME=pty or NAME=FILE
   std::optional<std::string> hypervisor;
   std::optional<std::string> label;
 
@@ -59,6 +61,10 @@ Result<VirtioGraphicsScanoutConfiguration> parse_display_size(const std::string&
 Result<StorageDeviceConfiguration> parse_disk(const std::string& text);
 Result<StorageDeviceConfiguration> parse_nvme(const std::string& text);
 Result<USBMassStorageDeviceConfiguration> parse_usb_disk(const std::string& option, const std::string& text);
+// Has the machine share a clipboard, with a port for it, or not.
+Result<> set_clipboard(const std::string& mode, VirtualMachineConfiguration& configuration);
+// Adds the named port to the console device.
+Result<> add_port(const std::string& text, VirtualMachineConfiguration& configuration);
 // Adds the shared folder to the device of its tag, or a device.
 Result<> add_share(const std::string& text, VirtualMachineConfiguration& configuration);
 // Changes the socket device, or adds or removes it.
