@@ -11,6 +11,12 @@ namespace alcove::client {
 namespace {
 
 struct ConsolesTest : MachineTest {
+  VirtualMachineConfiguration with_agent() const {
+    VirtualMachineConfiguration result = configuration("agent");
+    result.console_devices = {VirtioConsoleDeviceConfiguration{
+        .ports = {{.name = "com.redhat.spice.0", .attachment = SpiceAgentPortAttachment{}}}}};
+    return result;
+  }
   VirtualMachineConfiguration with_ports() const {
     VirtualMachineConfiguration result = configuration();
     result.console_devices = {VirtioConsoleDeviceConfiguration{
@@ -110,6 +116,22 @@ TEST_F(ConsolesTest, AMachineWithAnAgentsPortHasAClipboard) {
   EXPECT_FALSE(machine->clipboard()->is_connected());
   EXPECT_TRUE(machine->clipboard()->set_contents({.text = "kept for the agent"}));
   EXPECT_TRUE(machine->clipboard()->contents().is_empty());
+}
+
+TEST_F(ConsolesTest, TheClipboardIsShared) {
+  auto machine = running(with_agent());
+  Clipboard& clipboard = *machine->clipboard();
+  std::atomic<int> changes = 0;
+  const Observation observation = machine->observe({.clipboard_changed = [&](Clipboard&) { ++changes; }});
+  for (const std::string text : {"once", "after the next start"}) {
+    EXPECT_TRUE(eventually([&] { return clipboard.is_connected(); }));
+    ASSERT_TRUE(clipboard.set_contents({.text = text}));
+    EXPECT_TRUE(eventually([&] { return clipboard.contents().text == "echo: " + text; }));
+    ASSERT_TRUE(stop(*machine));
+    EXPECT_TRUE(eventually([&] { return !clipboard.is_connected(); }));
+    ASSERT_TRUE(start(*machine));
+  }
+  EXPECT_GE(changes, 2);
 }
 
 }  // namespace

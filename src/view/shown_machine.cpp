@@ -9,21 +9,35 @@ namespace {
 class OwnMachine final : public ShownMachine {
  public:
   OwnMachine(VirtualMachine& machine, GraphicsDisplay& display, std::unique_ptr<DisplayReader> reader,
-             std::function<void()> changed)
+             const std::function<void()>& changed)
       : subject_{machine, display, machine.configuration().label.value_or("Alcove")},
         reader_(std::move(reader)),
         input_(machine.open_input_source()),
-        observation_(machine.observe(
-            {.state_changed = [this, changed = std::move(changed)](VirtualMachineState state) {
-              if (state == VirtualMachineState::starting) ++starts_;
-              changed();
-            }})) {}
+        observation_(machine.observe({.state_changed =
+                                          [this, changed](VirtualMachineState state) {
+                                            if (state == VirtualMachineState::starting) ++starts_;
+                                            changed();
+                                          },
+                                      .clipboard_changed =
+                                          [this, changed](Clipboard&) {
+                                            ++clipboard_changes_;
+                                            changed();
+                                          }})) {}
 
   DisplayReader& reader() override { return *reader_; }
   std::string name() const override { return subject_.name; }
   VirtualMachineState state() const override { return subject_.machine.state(); }
   uint64_t starts() const override { return starts_; }
   DisplaySize size() const override { return subject_.display.size_in_pixels(); }
+  ClipboardContents clipboard() const override {
+    const Clipboard* const shared = subject_.machine.clipboard();
+    return shared ? shared->contents() : ClipboardContents();
+  }
+  uint64_t clipboard_changes() const override { return clipboard_changes_; }
+  void set_clipboard(ClipboardContents contents) override {
+    if (Clipboard* const shared = subject_.machine.clipboard())
+      (void)shared->set_contents(std::move(contents));
+  }
   void send(const InputEvent& event) override {
     const auto* pointer = std::get_if<PointerEvent>(&event);
     (void)input_.send(pointer ? InputEvent(on_screen(*pointer, subject_)) : event);
@@ -37,7 +51,7 @@ class OwnMachine final : public ShownMachine {
   const Subject subject_;
   const std::unique_ptr<DisplayReader> reader_;
   InputSource input_;
-  std::atomic<uint64_t> starts_ = 0;
+  std::atomic<uint64_t> starts_ = 0, clipboard_changes_ = 0;
   Observation observation_;
 };
 
@@ -49,7 +63,7 @@ Result<std::unique_ptr<ShownMachine>> show_machine(VirtualMachine& machine, size
   if (!found) return std::unexpected(found.error());
   auto reader = (*found)->open_reader();
   if (!reader) return std::unexpected(std::move(reader.error()));
-  return std::make_unique<OwnMachine>(machine, **found, *std::move(reader), std::move(changed));
+  return std::make_unique<OwnMachine>(machine, **found, *std::move(reader), changed);
 }
 
 }  // namespace alcove::view

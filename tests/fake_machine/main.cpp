@@ -4,6 +4,7 @@
 //   fail_start  die_in_start  fail_pause  stop_in_pause  die_in_pause  error_in_pause  stop_on_request
 //   stop_soon  error_soon  reboot_soon  addresses_soon  hang_in_stop  hang_in_start  chatter
 //   ready_soon  connect_soon (to port 1024)  connect_twice (to 1024 and 1025; stops if the second is refused)
+//   agent (serves the first port of the first console device)
 #include <fmt/format.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -16,6 +17,7 @@
 #include <set>
 #include <thread>
 
+#include "agent.h"
 #include "config/guest_readiness.h"
 #include "display/display.h"
 #include "service/machine_service.h"
@@ -103,6 +105,11 @@ class FakeGuest final : public service::Guest {
   }
 
   Result<> start() override {
+    if (UniqueFd port = descriptors_.take("console_devices[0].ports[0].attachment.writing");
+        port && has("agent")) {
+      agent_ = std::make_unique<FakeAgent>(std::move(port));
+      observer_.on_console_port(0, 0, true);
+    }
     if (has("hang_in_start")) ::pause();
     if (has("die_in_start")) die();
     if (has("fail_start"))
@@ -248,6 +255,7 @@ class FakeGuest final : public service::Guest {
   std::vector<FakeNetwork> networks_;
   FakeDisplays displays_;
   std::set<UUID> usb_;
+  std::unique_ptr<FakeAgent> agent_;
   uint64_t target_ = 0;
   uint64_t input_events_ = 0, pressed_ = 0, released_ = 0;
   std::thread worker_;

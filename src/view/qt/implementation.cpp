@@ -1,5 +1,7 @@
 #include "view/qt/implementation.h"
 
+#include <QClipboard>
+#include <QGuiApplication>
 #include <QKeyEvent>
 #include <QMouseEvent>
 #include <QPainter>
@@ -9,6 +11,7 @@
 #include <set>
 #include <utility>
 
+#include "view/qt/host_clipboard.h"
 #include "view/qt/keys.h"
 
 namespace alcove {
@@ -59,6 +62,8 @@ VirtualMachineView::Implementation::Implementation(VirtualMachineView& view) : v
   constexpr int kQuiet = 120;
   follow_timer_.setSingleShot(true);
   follow_timer_.setInterval(kQuiet);
+  QObject::connect(QGuiApplication::clipboard(), &QClipboard::dataChanged, &view_,
+                   [this] { give_clipboard(); });
   QObject::connect(&follow_timer_, &QTimer::timeout, &view_, [this] { follow(); });
 }
 
@@ -73,6 +78,8 @@ void VirtualMachineView::Implementation::show(std::unique_ptr<view::ShownMachine
   frame_ = {};
   cursor_ = {};
   asked_.reset();
+  given_.reset();
+  last_clipboard_ = shown_ ? shown_->clipboard_changes() : 0;
   last_state_.reset();
   modifiers_.clear();
   if (shown_) {
@@ -99,6 +106,7 @@ void VirtualMachineView::Implementation::machine_changed() {
   if (is_other_run) asked_.reset();
   if ((std::exchange(last_state_, state) != state || is_other_run) && state == VirtualMachineState::running)
     size_changed();
+  take_clipboard();
   emit view_.machine_changed();
 }
 
@@ -246,6 +254,29 @@ void VirtualMachineView::Implementation::follow() {
   shown_->reconfigure(wanted);
 }
 
+// The clipboards. A guest whose view is not the one that is worked in neither sees what is copied elsewhere
+// nor puts anything in its place; but it may take a moment to copy what the user wanted before going
+// elsewhere.
+
+void VirtualMachineView::Implementation::take_clipboard() {
+  constexpr int kMoment = 3000;
+  if (!shown_) return;
+  const uint64_t changes = shown_->clipboard_changes();
+  if (std::exchange(last_clipboard_, changes) == changes) return;
+  given_.reset();  // The guest has something else.
+  if (!has_focus_ && (!left_.isValid() || left_.elapsed() > kMoment)) return;
+  const ClipboardContents contents = shown_->clipboard();
+  if (!contents.is_empty()) view::qt::set_desktop_contents(contents);
+}
+
+void VirtualMachineView::Implementation::give_clipboard() {
+  if (!shown_ || !has_focus_) return;
+  ClipboardContents contents = view::qt::desktop_contents();
+  if (contents.is_empty() || given_ == contents) return;
+  given_ = contents;
+  shown_->set_clipboard(std::move(contents));
+}
+
 // Input.
 
 bool VirtualMachineView::Implementation::key(const QKeyEvent& event) {
@@ -312,6 +343,8 @@ void VirtualMachineView::Implementation::set_focus(bool has_focus) {
     shown_->release_all();
     modifiers_.clear();
   }
+  if (has_focus) give_clipboard();
+  if (!has_focus) left_.start();
   update_capture();
 }
 

@@ -4,6 +4,7 @@
 #include <alcove/virtual_machine_view.h>
 
 #include <QCursor>
+#include <QElapsedTimer>
 #include <QImage>
 #include <QPainter>
 #include <QSocketNotifier>
@@ -59,6 +60,8 @@ class VirtualMachineView::Implementation {
   void look_at_cursor();
   void release_lost_modifiers(const QKeyEvent& event);
   void update_capture();
+  void take_clipboard();
+  void give_clipboard();
   void update_cursor();
   void follow();
   void send_pointer(QPointF place, Qt::MouseButtons buttons, QPointF wheel = {});
@@ -82,6 +85,9 @@ class VirtualMachineView::Implementation {
   std::map<Key, Qt::KeyboardModifier> modifiers_;  // Those that are down.
   bool has_focus_ = false, is_over_ = false, is_grabbing_ = false;
   double ratio_ = 0;
+  uint64_t last_clipboard_ = 0;             // Of ShownMachine's changes: what the desktop has.
+  std::optional<ClipboardContents> given_;  // What the guest was given last.
+  QElapsedTimer left_;                      // Since the focus was lost.
 };
 
 }  // namespace alcove

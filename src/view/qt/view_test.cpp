@@ -4,6 +4,8 @@
 #include <alcove/virtual_machine_view.h>
 #include <unistd.h>
 
+#include <QClipboard>
+#include <QFocusEvent>
 #include <QKeyEvent>
 #include <QMouseEvent>
 #include <QNativeGestureEvent>
@@ -32,19 +34,21 @@ struct VirtualMachineViewTest : ::testing::Test {
 
   VirtualMachineViewTest() {
     std::ofstream(folder / "kernel") << "kernel";
-    machine =
-        VirtualMachine::create(
-            {.label = "seen",
-             .boot_loader = LinuxBootLoader{.kernel = folder / "kernel", .command_line = "stop_on_request"},
-             .graphics_devices = {VirtioGraphicsDeviceConfiguration{
-                 .scanouts = {{.width = 64, .height = 64}}}},
-             .keyboards = {VirtioKeyboardConfiguration{}},
-             .pointing_devices = {VirtioScreenCoordinatePointingDeviceConfiguration{},
-                                  VirtioTrackpadConfiguration{}},
-             .memory_balloon_devices = {VirtioTraditionalMemoryBalloonDeviceConfiguration{}},
-             .hypervisor = HypervisorChoice::soft},
-            {.machine_program = ALCOVE_FAKE_VM})
-            .value();
+    machine = VirtualMachine::create(
+                  {.label = "seen",
+                   .boot_loader =
+                       LinuxBootLoader{.kernel = folder / "kernel", .command_line = "stop_on_request agent"},
+                   .graphics_devices = {VirtioGraphicsDeviceConfiguration{
+                       .scanouts = {{.width = 64, .height = 64}}}},
+                   .console_devices = {VirtioConsoleDeviceConfiguration{
+                       .ports = {{.name = "com.redhat.spice.0", .attachment = SpiceAgentPortAttachment{}}}}},
+                   .keyboards = {VirtioKeyboardConfiguration{}},
+                   .pointing_devices = {VirtioScreenCoordinatePointingDeviceConfiguration{},
+                                        VirtioTrackpadConfiguration{}},
+                   .memory_balloon_devices = {VirtioTraditionalMemoryBalloonDeviceConfiguration{}},
+                   .hypervisor = HypervisorChoice::soft},
+                  {.machine_program = ALCOVE_FAKE_VM})
+                  .value();
   }
   void start() {
     std::promise<Result<>> started;
@@ -118,6 +122,31 @@ TEST_F(VirtualMachineViewTest, AsksASecondRunAgain) {
     machine->stop([&](const Result<>&) { stopped.set_value(); });
     stopped.get_future().get();
   }
+}
+
+// The guest copies "echo: " and whatever it is given.
+TEST_F(VirtualMachineViewTest, SharesTheClipboardWithTheDesktop) {
+  QClipboard& desktop = *QGuiApplication::clipboard();
+  const auto focus = [](QWidget& view, bool has) {
+    QFocusEvent event(has ? QEvent::FocusIn : QEvent::FocusOut);
+    QApplication::sendEvent(&view, &event);
+  };
+  VirtualMachineView view(*machine);
+  view.show();
+  focus(view, false);
+  start();
+  ASSERT_TRUE(wait_for([&] { return machine->clipboard()->is_connected(); }));
+  desktop.setText("not for a view without focus");
+  focus(view, true);
+  desktop.setText("first");
+  EXPECT_TRUE(wait_for([&] { return desktop.text() == "echo: first"; }));
+  focus(view, false);
+  desktop.setText("second");
+  focus(view, true);
+  EXPECT_TRUE(wait_for([&] { return desktop.text() == "echo: second"; }));
+  // Again, after the guest had something else.
+  desktop.setText("second");
+  EXPECT_TRUE(wait_for([&] { return desktop.text() == "echo: second"; }));
 }
 
 TEST_F(VirtualMachineViewTest, PassesGesturesOn) {

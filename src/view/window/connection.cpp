@@ -46,6 +46,16 @@ void Connection::say(const Message& message) {
   flush();
 }
 
+// Waits a little for the other side to read: this may be much, and does not come often.
+void Connection::set_clipboard(ClipboardContents contents) {
+  constexpr int kPatience = 2000;  // Milliseconds without any of it read.
+  if (!flush()) return;
+  sending_ += to_bytes(contents);
+  pollfd room{.fd = socket_.get(), .events = POLLOUT, .revents = 0};
+  while (!flush() && ::poll(&room, 1, kPatience) == 1 && !(room.revents & (POLLERR | POLLHUP))) {
+  }
+}
+
 bool Connection::receive() {
   std::array<char, 4096> buffer{};
   while (true) {
@@ -53,13 +63,18 @@ bool Connection::receive() {
     if (count < 0 && errno == EINTR) continue;
     if (count < 0 && errno == EAGAIN) return true;
     if (count <= 0) return false;
-    received_.append(buffer.data(), static_cast<size_t>(count));
-    for (size_t end = 0; (end = received_.find('\n')) != std::string::npos; received_.erase(0, end + 1)) {
-      auto situation = situation_from_line(std::string_view(received_).substr(0, end));
+    incoming_.feed({buffer.data(), static_cast<size_t>(count)});
+    while (const auto item = incoming_.next()) {
+      if (const auto* contents = std::get_if<ClipboardContents>(&*item)) {
+        clipboard_ = *contents;
+        ++clipboard_changes_;
+        continue;
+      }
+      auto situation = situation_from_line(std::get<std::string>(*item));
       if (!situation) return false;
       situation_ = *std::move(situation);
     }
-    if (received_.size() > kMostLine) return false;
+    if (incoming_.failed()) return false;
   }
 }
 

@@ -20,6 +20,9 @@ class Connection final : public ShownMachine {
   VirtualMachineState state() const override { return situation_.state; }
   uint64_t starts() const override { return situation_.starts; }
   DisplaySize size() const override { return situation_.size; }
+  ClipboardContents clipboard() const override { return clipboard_; }
+  uint64_t clipboard_changes() const override { return clipboard_changes_; }
+  void set_clipboard(ClipboardContents contents) override;
   void send(const InputEvent& event) override { say(event); }
   void release_all() override { say(Word::release); }
   void reconfigure(const VirtioGraphicsScanoutConfiguration& configuration) override { say(configuration); }
@@ -37,7 +40,10 @@ class Connection final : public ShownMachine {
   const UniqueFd socket_;
   std::unique_ptr<DisplayReader> reader_;
   Situation situation_;
-  std::string received_, sending_;
+  Incoming incoming_;
+  std::string sending_;
+  ClipboardContents clipboard_;
+  uint64_t clipboard_changes_ = 0;
   bool lost_some_ = false;
 };
 

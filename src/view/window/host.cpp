@@ -44,6 +44,11 @@ bool Host::wait_until_ready() {
   return phase_ == Phase::ready;
 }
 
+bool Host::is_ready() const {
+  const std::lock_guard lock(mutex_);
+  return phase_ == Phase::ready;
+}
+
 bool Host::is_open() const {
   const std::lock_guard lock(mutex_);
   return phase_ != Phase::closed;
@@ -61,30 +66,28 @@ void Host::read() {
   socket_.async_read_some(asio::buffer(buffer_), [this](const error_code& error, size_t size) {
     if (!socket_.is_open()) return;
     if (error) return close();
-    received_.append(buffer_.data(), size);
+    incoming_.feed({buffer_.data(), size});
     take_lines() ? read() : close();
   });
 }
 
 // False for what is no line of ours: no such program is spoken to.
 bool Host::take_lines() {
-  size_t done = 0;
-  for (size_t end = 0; (end = received_.find('\n', done)) != std::string::npos; done = end + 1) {
-    const auto message = message_from_line(std::string_view(received_).substr(done, end - done));
+  while (const auto item = incoming_.next()) {
+    if (const auto* contents = std::get_if<ClipboardContents>(&*item)) {
+      if (!is_ready()) return false;
+      shown_->set_clipboard(*contents);
+      continue;
+    }
+    const auto message = message_from_line(std::get<std::string>(*item));
     if (!message || !take(*message)) return false;
   }
-  received_.erase(0, done);
-  return received_.size() <= kMostLine;
+  return !incoming_.failed();
 }
 
 bool Host::take(const Message& message) {
-  bool is_ready = false;
-  {
-    const std::lock_guard lock(mutex_);
-    is_ready = phase_ == Phase::ready;
-  }
   const auto* const word = std::get_if<Word>(&message);
-  if ((word && *word == Word::hello) == is_ready) return false;
+  if ((word && *word == Word::hello) == is_ready()) return false;
   if (const auto* event = std::get_if<InputEvent>(&message)) {
     shown_->send(*event);
   } else if (const auto* configuration = std::get_if<VirtioGraphicsScanoutConfiguration>(&message)) {
@@ -109,16 +112,19 @@ bool Host::begin() {
 void Host::tell_situation() {
   next_ = to_line(Situation{
       .state = shown_->state(), .starts = shown_->starts(), .size = shown_->size(), .name = shown_->name()});
+  tell_clipboard();
   flush();
 }
 
+void Host::tell_clipboard() {
+  const uint64_t changes = shown_->clipboard_changes();
+  if (std::exchange(clipboard_told_, changes) != changes) next_clipboard_ = to_bytes(shown_->clipboard());
+}
+
 void Host::flush() {
-  {
-    const std::lock_guard lock(mutex_);
-    if (phase_ != Phase::ready) return;
-  }
-  if (!sending_.empty() || next_.empty()) return;
-  sending_ = std::exchange(next_, {});
+  if (!is_ready()) return;
+  if (!sending_.empty() || (next_.empty() && next_clipboard_.empty())) return;
+  sending_ = std::exchange(next_, {}) + std::exchange(next_clipboard_, {});
   asio::async_write(socket_, asio::buffer(sending_), [this](const error_code& error, size_t) {
     if (!socket_.is_open()) return;
     if (error) return close();

@@ -38,11 +38,13 @@ class Host {
   using Socket = asio::local::stream_protocol::socket;
   enum class Phase { connecting, ready, closed };
   explicit Host(OnWish on_wish) : on_wish_(std::move(on_wish)) {}
+  bool is_ready() const;
   void read();
   bool take_lines();
   bool take(const Message& message);
   bool begin();
   void tell_situation();
+  void tell_clipboard();
   void flush();
   void close();
   void set_phase(Phase phase);
@@ -51,9 +53,11 @@ class Host {
   const OnWish on_wish_;
   std::unique_ptr<ShownMachine> shown_;
   Socket socket_{loop_};
-  std::string received_;
+  Incoming incoming_;
   std::array<char, 4096> buffer_{};
   std::string sending_;
+  uint64_t clipboard_told_ = 0;  // Of ShownMachine's changes.
+  std::string next_clipboard_;
   std::string next_;          // The latest situation, which waits for the one before to be sent.
   mutable std::mutex mutex_;  // Guards phase_.
   std::condition_variable changed_;

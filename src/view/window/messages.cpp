@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <cstring>
 #include <limits>
 #include <utility>
 
@@ -135,7 +136,64 @@ std::optional<Message> parse(std::string_view kind, Words& words) {
   return std::nullopt;
 }
 
+// The sizes in a line "clipboard"; nothing for what is no such line, or too much.
+std::optional<ClipboardContents> sized_contents(std::string_view line) {
+  Words words(line);
+  if (words.word() != "clipboard") return std::nullopt;
+  ClipboardContents contents;
+  const auto size = [&]() -> std::optional<uint64_t> {
+    if (words.rest().starts_with('-')) {
+      words.word();
+      return std::nullopt;
+    }
+    return words.number(Clipboard::maximum_size());
+  };
+  const auto text_size = size(), png_size = size();
+  if (words.failed() || !words.at_end()) return std::nullopt;
+  if (text_size.value_or(0) + png_size.value_or(0) > Clipboard::maximum_size()) return std::nullopt;
+  if (text_size) contents.text.emplace(*text_size, '\0');
+  if (png_size) contents.png.emplace(*png_size);
+  return contents;
+}
+
 }  // namespace
+
+std::optional<Incoming::Item> Incoming::next() {
+  if (failed_) return std::nullopt;
+  if (!arriving_) {
+    const size_t end = bytes_.find('\n');
+    failed_ = end == std::string::npos ? bytes_.size() > kMostLine : end > kMostLine;
+    if (failed_ || end == std::string::npos) return std::nullopt;
+    std::string line = bytes_.substr(0, end);
+    bytes_.erase(0, end + 1);
+    if (!line.starts_with("clipboard ")) return line;
+    arriving_ = sized_contents(line);
+    if (!arriving_) {
+      failed_ = true;
+      return std::nullopt;
+    }
+  }
+  const size_t size = arriving_->size();
+  if (bytes_.size() < size) return std::nullopt;
+  std::string_view rest(bytes_);
+  const auto fill = [&](auto& form) {
+    if (!form) return;
+    std::memcpy(form->data(), rest.data(), form->size());
+    rest.remove_prefix(form->size());
+  };
+  fill(arriving_->text);
+  fill(arriving_->png);
+  bytes_.erase(0, size);
+  return std::exchange(arriving_, std::nullopt);
+}
+
+std::string to_bytes(const ClipboardContents& contents) {
+  const auto size = [](const auto& form) { return form ? std::to_string(form->size()) : "-"; };
+  std::string bytes = fmt::format("clipboard {} {}\n", size(contents.text), size(contents.png));
+  if (contents.text) bytes += *contents.text;
+  if (contents.png) bytes.append(reinterpret_cast<const char*>(contents.png->data()), contents.png->size());
+  return bytes;
+}
 
 std::string to_line(const Message& message) {
   return std::visit([](const auto& kind) { return text(kind); }, message) + '\n';

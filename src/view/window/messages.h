@@ -20,8 +20,13 @@
 //     by the power button
 //   stop
 //     by force
+//
+// Both say what is on their clipboard:
+//   clipboard TEXT_SIZE PNG_SIZE
+//     and right behind it that many bytes of text and of a picture; "-" for none
 #pragma once
 
+#include <alcove/clipboard.h>
 #include <alcove/graphics.h>
 #include <alcove/input.h>
 #include <alcove/virtual_machine.h>
@@ -47,6 +52,25 @@ struct Situation {
   bool operator==(const Situation&) const = default;
 };
 
+// What has arrived, taken apart. A line that is too long, or contents that are too large, make it fail for
+// good.
+class Incoming {
+ public:
+  using Item = std::variant<std::string, ClipboardContents>;  // A line without its end.
+
+  void feed(std::string_view bytes) { bytes_.append(bytes); }
+  // Nothing if more is needed.
+  std::optional<Item> next();
+  bool failed() const { return failed_; }
+
+ private:
+  std::string bytes_;
+  std::optional<ClipboardContents> arriving_;  // Of the right sizes already.
+  bool failed_ = false;
+};
+
+// With all that follows the line.
+std::string to_bytes(const ClipboardContents& contents);
 // With its end of line.
 std::string to_line(const Message& message);
 std::string to_line(const Situation& situation);
