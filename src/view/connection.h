@@ -18,6 +18,8 @@ class Closable {
  public:
   virtual ~Closable() = default;
   virtual void close() = 0;
+  // The guest copied something.
+  virtual void clipboard_changed(const std::string&) {}
 };
 
 // `Stream` reads some bytes with async_read_some() and writes all with async_write_all(), and close() ends
@@ -40,6 +42,10 @@ class Connection final : public Closable, public std::enable_shared_from_this<Co
     error_code ignored;
     event_.close(ignored);
     stream_.close();
+  }
+  void clipboard_changed(const std::string& text) override {
+    viewer_->session().clipboard_changed(text);
+    flush();
   }
 
  private:

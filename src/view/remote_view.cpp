@@ -59,6 +59,7 @@ class RemoteView::Implementation {
       : subject_{machine, display, std::move(name)} {}
   ~Implementation() {
     if (!thread_.joinable()) return;
+    observation_ = {};  // Nothing is posted after that.
     view::asio::post(loop_, [this] {
       boost::system::error_code ignored;
       acceptor_.close(ignored);
@@ -81,6 +82,7 @@ class RemoteView::Implementation {
   std::unique_ptr<view::Server> server_;
   std::string address_;
   std::thread thread_;
+  Observation observation_;
 };
 
 Result<> RemoteView::Implementation::bind(uint16_t first, uint16_t last) {
@@ -121,6 +123,10 @@ Result<> RemoteView::Implementation::listen(const RemoteViewOptions& options) {
   }
   accept();
   thread_ = start_thread("alcove-view", [this] { loop_.run(); });
+  observation_ = subject_.machine.observe({.clipboard_changed = [this](Clipboard& clipboard) {
+    if (auto text = clipboard.contents().text)
+      view::asio::post(loop_, [this, text = *std::move(text)] { server_->clipboard_changed(text); });
+  }});
   return {};
 }
 

@@ -41,6 +41,7 @@ class RfbServer final : public Server {
     if (connections_.add(connection)) connection->run();
   }
   void close() override { connections_.close(); }
+  void clipboard_changed(const std::string& text) override { connections_.clipboard_changed(text); }
 
  private:
   asio::io_context& loop_;

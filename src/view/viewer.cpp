@@ -59,6 +59,12 @@ void Viewer::send_pointer(const PointerEvent& event) {
   (void)input_.send(on_screen(event, subject_));
 }
 
+void Viewer::set_clipboard(std::string text) {
+  // What is too much is lost.
+  if (Clipboard* const shared = subject_.machine.clipboard())
+    (void)shared->set_contents({.text = std::move(text)});
+}
+
 bool Viewer::resize(DisplaySize size) {
   uint32_t density = subject_.display.pixels_per_inch();
   if (pixel_ratio_) {

@@ -48,6 +48,7 @@ class Viewer final : public rfb::Screen {
   void send_key(const KeyEvent& event) override;
   void send_pointer(const PointerEvent& event) override;
   bool resize(DisplaySize size) override;
+  void set_clipboard(std::string text) override;
 
   const Subject& subject_;
   const std::optional<double> pixel_ratio_;

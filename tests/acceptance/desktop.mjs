@@ -62,7 +62,7 @@ try {
   await page.keyboard.press('Control+Alt+KeyT');
   await until('a terminal opens', async () => (await look(page)).sum !== closed.sum);
   await settled(page);
-  await page.keyboard.type('echo typed-in-a-browser >/dev/ttyS0\n', {delay: 60});
+  await page.keyboard.type('echo typed-in-a-browser | sudo tee /dev/ttyS0\n', {delay: 60});
   await settled(page);
   await page.screenshot({path: folder + '/desktop-web-terminal.png'});
 } finally {

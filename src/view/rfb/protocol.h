@@ -25,6 +25,7 @@ enum class ClientMessage : uint8_t {
 inline constexpr uint8_t kQemuExtendedKeyEvent = 0;
 
 inline constexpr uint8_t kFramebufferUpdate = 0;  // Section 7.6.1
+inline constexpr uint8_t kServerCutText = 3;      // Section 7.6.4
 
 // Section 7.7, and the registry.
 inline constexpr int32_t kEncodingRaw = 0;
@@ -35,6 +36,7 @@ inline constexpr int32_t kEncodingCursor = -239;
 inline constexpr int32_t kEncodingQemuExtendedKey = -258;
 inline constexpr int32_t kEncodingExtendedDesktopSize = -308;
 inline constexpr int32_t kEncodingCursorWithAlpha = -314;
+inline constexpr int32_t kEncodingExtendedClipboard = static_cast<int32_t>(0xc0a1e5ce);
 
 // ExtendedDesktopSize: why, and how it went.
 inline constexpr uint16_t kReasonServer = 0;

@@ -14,8 +14,6 @@ namespace alcove::view::rfb {
 
 namespace {
 
-constexpr size_t kMostCutText = 1 << 20;
-
 uint16_t get16(std::span<const uint8_t> in, size_t at) {
   return static_cast<uint16_t>(in[at] << 8 | in[at + 1]);
 }
@@ -45,12 +43,8 @@ bool Session::receive(std::span<const uint8_t> bytes) {
   received_.append(reinterpret_cast<const char*>(bytes.data()), bytes.size());
   size_t done = 0;
   while (phase_ != Phase::broken && done < received_.size()) {
-    const size_t skipped = std::min(to_skip_, received_.size() - done);
-    to_skip_ -= skipped;
-    done += skipped;
     const auto in =
         std::span(reinterpret_cast<const uint8_t*>(received_.data()), received_.size()).subspan(done);
-    if (in.empty()) break;
     const size_t taken = take_message(in);
     if (taken == 0) break;
     done += taken;
@@ -178,6 +172,9 @@ size_t Session::take_encodings(std::span<const uint8_t> in) {
       case kEncodingCursorWithAlpha:
         has_cursor_with_alpha_ = true;
         break;
+      case kEncodingExtendedClipboard:
+        cut_text_.extend();
+        break;
       case kEncodingQemuExtendedKey:
         wants_extended_key_ = true;
         break;
@@ -192,10 +189,18 @@ size_t Session::take_encodings(std::span<const uint8_t> in) {
 
 size_t Session::take_cut_text(std::span<const uint8_t> in) {
   if (in.size() < 8) return 0;
-  const uint32_t size = get32(in, 4);
-  if (size > kMostCutText) return break_off();
-  to_skip_ = size;
-  return 8;
+  const auto told = static_cast<int32_t>(get32(in, 4));
+  // A negative length tells extended messages from plain ones.
+  const bool is_extended = told < 0 && cut_text_.is_extended();
+  const auto size = static_cast<uint32_t>(is_extended ? -int64_t{told} : told);
+  if (size > CutText::kMostMessage) return break_off();
+  if (in.size() < 8 + size_t{size}) return 0;
+  const auto body = in.subspan(8, size);
+  bool broken = false;
+  auto text = is_extended ? cut_text_.take_extended(body, broken) : cut_text_.take_plain(body);
+  if (broken) return break_off();
+  if (text) screen_.set_clipboard(*std::move(text));
+  return 8 + size_t{size};
 }
 
 size_t Session::take_desktop_size(std::span<const uint8_t> in) {
@@ -265,7 +270,10 @@ void Session::look() {
 }
 
 std::string Session::take_output() {
-  if (output_.empty() && phase_ == Phase::running && update_wanted_) make_update();
+  if (output_.empty() && phase_ == Phase::running) {
+    cut_text_.append_output(output_);
+    if (update_wanted_) make_update();
+  }
   return std::exchange(output_, {});
 }
 

@@ -9,9 +9,11 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "support/damage.h"
+#include "view/rfb/cut_text.h"
 #include "view/rfb/encoder.h"
 #include "view/rfb/pixel_format.h"
 
@@ -29,6 +31,8 @@ class Screen {
   virtual void send_pointer(const PointerEvent& event) = 0;
   // The client's window has another size; whether the guest is asked to follow.
   virtual bool resize(DisplaySize size) = 0;
+  // The client copied something.
+  virtual void set_clipboard(std::string text) = 0;
 };
 
 class Session {
@@ -40,6 +44,8 @@ class Session {
   bool receive(std::span<const uint8_t> bytes);
   // Something is new on the display.
   void display_changed() { display_changed_ = true; }
+  // The guest copied something.
+  void clipboard_changed(std::string text) { cut_text_.set_guest_text(std::move(text)); }
   // What to send; to be called when all that it gave before has been sent. A frame is made only then, so that
   // a slow client misses frames instead of having them wait.
   std::string take_output();
@@ -71,7 +77,7 @@ class Session {
   Phase phase_ = Phase::version;
   int minor_version_ = 8;
   std::string received_, output_;
-  size_t to_skip_ = 0;  // Of a clipboard's text.
+  CutText cut_text_;
 
   PixelFormat format_;
   int32_t encoding_;

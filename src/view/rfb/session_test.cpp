@@ -311,5 +311,82 @@ TEST_F(SessionTest, ScanCodesNamePlacesOnTheKeyboard) {
   EXPECT_EQ(key_from_keysym(0x20ac), std::nullopt);
 }
 
+// A message of the extended clipboard: flags, and what follows them.
+std::string extended(uint32_t flags, std::string_view data = {}) {
+  std::string message("\6\0\0\0", 4);
+  put32(message, static_cast<uint32_t>(-static_cast<int32_t>(4 + data.size())));
+  put32(message, flags);
+  return message + std::string(data);
+}
+constexpr uint32_t kText = 1, kCapabilities = 1 << 24, kRequest = 1 << 25, kNotify = 1 << 27,
+                   kProvide = 1 << 28;
+
+std::string deflated(std::string_view text) {
+  std::string data;
+  put32(data, static_cast<uint32_t>(text.size()));
+  data += text;
+  std::string out(compressBound(data.size()), '\0');
+  uLongf size = out.size();
+  compress(reinterpret_cast<Bytef*>(out.data()), &size, reinterpret_cast<const Bytef*>(data.data()),
+           data.size());
+  out.resize(size);
+  return out;
+}
+
+TEST_F(SessionTest, PlainTextIsCopiedBothWays) {
+  connect();
+  EXPECT_TRUE(say(std::string("\6\0\0\0\0\0\0\5gr\xfc\xdf\r", 13)));
+  EXPECT_EQ(screen.copied, std::vector<std::string>{"gr\xc3\xbc\xc3\x9f\r"});
+  session.clipboard_changed("\xc3\xa4 \xe2\x82\xac\n");
+  EXPECT_EQ(session.take_output(), std::string("\3\0\0\0\0\0\0\4\xe4 ?\n", 12));
+  EXPECT_EQ(session.take_output(), "");
+}
+
+TEST_F(SessionTest, TextIsCopiedByTheExtendedClipboard) {
+  connect();
+  set_encodings({kEncodingRaw, kEncodingExtendedClipboard});
+  const std::string capabilities = session.take_output();
+  testing::Input in(capabilities);
+  EXPECT_EQ(in.get32(), 3u << 24);
+  EXPECT_EQ(static_cast<int32_t>(in.get32()), -8);
+  EXPECT_NE(in.get32() & kCapabilities, 0u);
+
+  EXPECT_TRUE(say(extended(kNotify | kText)));
+  EXPECT_EQ(session.take_output().substr(8), extended(kRequest | kText).substr(8));
+  EXPECT_TRUE(say(extended(kProvide | kText, deflated(std::string("one\r\n\xe2\x82\xac\0", 9)))));
+  EXPECT_EQ(screen.copied, std::vector<std::string>{"one\n\xe2\x82\xac"});
+
+  session.clipboard_changed("two\n\xe2\x82\xac");
+  EXPECT_EQ(session.take_output().substr(8), extended(kNotify | kText).substr(8));
+  EXPECT_TRUE(say(extended(kRequest | kText)));
+  const std::string provided = session.take_output();
+  EXPECT_EQ(provided.substr(8, 4), extended(kProvide | kText).substr(8));
+  std::string text(100, '\0');
+  uLongf size = text.size();
+  EXPECT_EQ(uncompress(reinterpret_cast<Bytef*>(text.data()), &size,
+                       reinterpret_cast<const Bytef*>(provided.data()) + 12, provided.size() - 12),
+            Z_OK);
+  EXPECT_EQ(text.substr(0, size), std::string("\0\0\0\x9two\r\n\xe2\x82\xac\0", 13));
+}
+
+TEST_F(SessionTest, BrokenClipboardsEndIt) {
+  const std::string bomb = deflated(std::string(20 << 20, 'x'));
+  for (const std::string& message :
+       {extended(kProvide | kText, "no zlib's"), extended(kProvide | kText, bomb),
+        extended(kProvide | kText, deflated("x").substr(0, 5)),
+        std::string("\6\0\0\0\xff\xff\xff\xfe\0\0", 10), std::string("\6\0\0\0\x80\0\0\0", 8),
+        std::string("\6\0\0\0\0\x10\0\1", 8)}) {
+    Session broken(screen);
+    const auto tell = [&](const std::string& bytes) {
+      return broken.receive({reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()});
+    };
+    std::string encodings("\2\0\0\1", 4);
+    put32(encodings, static_cast<uint32_t>(kEncodingExtendedClipboard));
+    EXPECT_TRUE(tell("RFB 003.008\n\1\1" + encodings));
+    EXPECT_FALSE(tell(message));
+  }
+  EXPECT_TRUE(screen.copied.empty());
+}
+
 }  // namespace
 }  // namespace alcove::view::rfb

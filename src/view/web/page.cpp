@@ -61,6 +61,25 @@ function offer(text) {
   status.replaceChildren(text, again);
 }
 
+// The clipboards of this desktop and the guest, as far as the browser lets pages at it: it may ask its user first, and
+// pages that are not in front get nothing.
+let shared;
+async function give(rfb) {
+  if (!document.hasFocus() || !navigator.clipboard) return;
+  try {
+    const text = await navigator.clipboard.readText();
+    if (text === '' || text === shared) return;
+    shared = text;
+    rfb.clipboardPasteFrom(text);
+  } catch {}
+}
+async function take(text) {
+  shared = text;
+  try {
+    await navigator.clipboard.writeText(text);
+  } catch {}
+}
+
 function connect() {
   status.replaceChildren('Connecting…');
   const address = new URL(`socket?ratio=${devicePixelRatio}`, location.href.replace(/^http/, 'ws'));
@@ -78,9 +97,14 @@ function connect() {
     status.replaceChildren();
     document.body.dataset.state = 'connected';
     rfb.focus();
+    give(rfb);
   });
+  const onFocus = () => give(rfb);
+  window.addEventListener('focus', onFocus);
+  rfb.addEventListener('clipboard', event => take(event.detail.text));
   rfb.addEventListener('desktopname', event => { document.title = event.detail.name; });
   rfb.addEventListener('disconnect', event => {
+    window.removeEventListener('focus', onFocus);
     if (isAgain) return connect();
     document.body.dataset.state = 'disconnected';
     offer(event.detail.clean ? 'Disconnected.' : 'The connection was lost.');

@@ -55,6 +55,7 @@ class WebServer final : public Server {
 
   void accept(tcp::socket socket) override;
   void close() override { connections_.close(); }
+  void clipboard_changed(const std::string& text) override { connections_.clipboard_changed(text); }
 
   void upgrade(beast::tcp_stream stream, const http::request<http::empty_body>& request, double pixel_ratio);
   Response respond(const http::request<http::empty_body>& request, const web::Decision& decision) const;

@@ -15,6 +15,7 @@ class FakeScreen final : public Screen, public DisplayReader {
   std::vector<KeyEvent> keys;
   std::vector<PointerEvent> pointers;
   std::vector<DisplaySize> sizes;
+  std::vector<std::string> copied;
   bool can_resize = true;
 
   void show(DisplayFrame frame) {
@@ -44,6 +45,7 @@ class FakeScreen final : public Screen, public DisplayReader {
     sizes.push_back(size);
     return can_resize;
   }
+  void set_clipboard(std::string text) override { copied.push_back(std::move(text)); }
 };
 
 }  // namespace alcove::view::rfb::testing
