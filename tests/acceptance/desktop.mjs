@@ -41,7 +41,9 @@ const browser = await chromium.launch({
          '--disable-component-update', '--disable-sync'],
 });
 try {
-  const page = await browser.newPage({viewport: {width: 1100, height: 700}, bypassCSP: true});
+  const context = await browser.newContext({viewport: {width: 1100, height: 700}, bypassCSP: true,
+                                            permissions: ['clipboard-read', 'clipboard-write']});
+  const page = await context.newPage();
   await page.goto(address);
   await until('the page is connected', () => page.evaluate(() => document.body.dataset.state === 'connected'));
   await until('the desktop follows the page', async () => {
@@ -65,6 +67,23 @@ try {
   await page.keyboard.type('echo typed-in-a-browser | sudo tee /dev/ttyS0\n', {delay: 60});
   await settled(page);
   await page.screenshot({path: folder + '/desktop-web-terminal.png'});
+
+  // What the page's desktop has copied is pasted in the guest. The page looks at it when it comes to the front.
+  await page.evaluate(() => navigator.clipboard.writeText('echo pasted-in-a-browser | sudo tee /dev/ttyS0'));
+  await page.evaluate(() => window.dispatchEvent(new Event('focus')));
+  await page.waitForTimeout(2000);
+  await page.keyboard.press('Control+Shift+KeyV');
+  await settled(page);
+  await page.keyboard.press('Enter');
+  await settled(page);
+  await page.screenshot({path: folder + '/desktop-web-pasted.png'});
+  // And the other way round: by the terminal's shortcuts all that it shows.
+  await page.keyboard.type('clear; echo copied-in-a-browser\n', {delay: 60});
+  await settled(page);
+  await page.keyboard.press('Control+Shift+KeyA');
+  await page.keyboard.press('Control+Shift+KeyC');
+  await until('the guest\'s clipboard is the page\'s', async () =>
+    (await page.evaluate(() => navigator.clipboard.readText())).includes('copied-in-a-browser'));
 } finally {
   await browser.close();
 }
