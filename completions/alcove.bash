@@ -69,11 +69,12 @@ _alcove() {
     --keyboard) _alcove_add "$current" < <(printf '%s\n' usb virtio none); return ;;
     --pointer) _alcove_add "$current" < <(printf '%s\n' usb virtio trackpad none); return ;;
     --view) _alcove_list "$current" port= display= system-keys || _alcove_add "$current" < <(printf '%s\n' window web vnc none); return ;;
+    --clipboard) _alcove_add "$current" < <(printf '%s\n' both to-guest from-guest off); return ;;
     --hypervisor) _alcove_add "$current" < <(printf '%s\n' auto kvm soft); return ;;
     --cpu) _alcove_add "$current" < <(printf '%s\n' host x86-64-v1 x86-64-v2 x86-64-v3); return ;;
     --cpus|--memory|--cmdline|--label|--size|--display|--new-disk|--cluster-size|--timeout|--key|--delay|--user|--port|--option) return ;;
   esac
-  local machine="--cpus --cpu --memory --kernel --initrd --cmdline --efi --iso --disk --nvme --usb-disk --net --share --vsock --size --keyboard --pointer --hypervisor --label"
+  local machine="--cpus --cpu --memory --kernel --initrd --cmdline --efi --iso --disk --nvme --usb-disk --net --share --vsock --size --clipboard --port --keyboard --pointer --hypervisor --label"
   local options="--help"
   case $command in
     run) options+=" --print --view $machine" ;;

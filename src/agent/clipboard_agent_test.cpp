@@ -188,6 +188,7 @@ TEST_F(ClipboardAgentTest, SharesInTheDirectionsThatAreOn) {
 TEST_F(ClipboardAgentTest, TakesNothingThatIsNotWhatItSays) {
   connect();
   copy("\xff\xfe");
+  copy("");
   say_of_clipboard(wire::kClipboardGrab, words(wire::kPng));
   say_of_clipboard(wire::kClipboard, words(wire::kPng) + bytes_of("GIF89a"));
   say_of_clipboard(wire::kClipboard, words(wire::kUtf8Text) + bytes_of("not asked for"));

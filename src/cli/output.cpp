@@ -65,12 +65,20 @@ nlohmann::json describe(VirtualMachine& machine) {
                              {"read_only", image.read_only}});
     }
   }
+  nlohmann::json ports = nlohmann::json::array();
+  for (const ConsoleDevice* device : machine.console_devices()) {
+    for (const ConsolePort* port : device->ports())
+      ports.push_back({{"name", port->configuration().name},
+                       {"open", port->is_open()},
+                       {"pseudo_terminal", port->pseudo_terminal_path()}});
+  }
   return {{"state", to_string(machine.state())},
           {"ready", machine.guest_is_ready()},
           {"hypervisor", machine.hypervisor()},
           {"process_id", machine.process_id()},
           {"resident_memory_size", machine.resident_memory_size()},
           {"network_devices", networks},
+          {"console_ports", ports},
           {"usb_devices", usb_devices}};
 }
 
@@ -84,6 +92,11 @@ std::string description_text(const nlohmann::json& machine) {
     for (const auto& address : device["addresses"]) text += "  " + address.get<std::string>();
     for (const auto& forward : device["port_forwards"]) text += "  " + forward.get<std::string>();
     text += '\n';
+  }
+  for (const auto& port : machine.value("console_ports", nlohmann::json::array())) {
+    const auto terminal = port["pseudo_terminal"].get<std::string>();
+    text += fmt::format("port       {}{}{}{}\n", port["name"].get<std::string>(),
+                        terminal.empty() ? "" : "  ", terminal, port["open"].get<bool>() ? "  open" : "");
   }
   return text;
 }
