@@ -1,7 +1,7 @@
 # libalcove: the modules that an application needs, as one library that other projects find with
 # `find_package(Alcove)` or pkg-config.
 set(modules)
-foreach(module support exec input display storage config control firmware client view)
+foreach(module support exec input display storage config control agent firmware client view)
   list(APPEND modules $<TARGET_OBJECTS:alcove_${module}>)
 endforeach()
 add_library(alcove STATIC ${modules})

@@ -355,8 +355,8 @@ Result<std::unique_ptr<Peripherals>> Peripherals::create(const DeviceContext& co
   for (const auto part :
        {&Peripherals::add_usb_controllers, &Peripherals::add_storage, &Peripherals::add_usb_devices,
         &Peripherals::add_networks, &Peripherals::add_directory_sharing, &Peripherals::add_graphics,
-         &Peripherals::add_serial_ports, &Peripherals::add_consoles, &Peripherals::add_input,
-         &Peripherals::add_others, &Peripherals::add_sockets}) {
+        &Peripherals::add_serial_ports, &Peripherals::add_consoles, &Peripherals::add_input,
+        &Peripherals::add_others, &Peripherals::add_sockets}) {
     if (auto added = (*result.*part)(context); !added) return std::unexpected(added.error());
   }
   return result;
