@@ -63,8 +63,16 @@ void ClipboardProxy::set_sharing(ClipboardSharing sharing) {
   });
 }
 
+void ClipboardProxy::arrange(std::vector<DisplaySize> displays) {
+  loop_.post([this, displays = std::move(displays)]() mutable {
+    agent_.arrange(std::move(displays));
+    write_some();
+  });
+}
+
 Result<UniqueFd> ClipboardProxy::connect() {
   disconnect();
+  agent_.arrange({});  // Displays are as configured again.
   std::array<int, 2> ends{};
   if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends.data()) != 0)
     return fail(ErrorCode::internal, "console_devices",

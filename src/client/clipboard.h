@@ -5,8 +5,9 @@
 
 #include <functional>
 #include <mutex>
+#include <vector>
 
-#include "agent/clipboard_agent.h"
+#include "agent/spice_agent.h"
 #include "exec/event_loop.h"
 #include "support/unique_fd.h"
 
@@ -24,6 +25,8 @@ class ClipboardProxy final : public Clipboard {
   ClipboardSharing sharing() const override;
   void set_sharing(ClipboardSharing sharing) override;
 
+  // Any thread: the sizes that were asked of the displays, see SpiceAgent.
+  void arrange(std::vector<DisplaySize> displays);
   // On the loop: a machine's process starts. Gives the port's end of a new socket.
   Result<UniqueFd> connect();
   // Any thread: the guest's agent opened the port, or closed it, or is gone with its machine.
@@ -41,7 +44,7 @@ class ClipboardProxy final : public Clipboard {
   const std::function<void()> changed_;
 
   // The loop's thread only.
-  agent::ClipboardAgent agent_;
+  agent::SpiceAgent agent_;
   UniqueFd socket_;
   bool open_ = false;
 

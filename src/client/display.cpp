@@ -111,6 +111,11 @@ DisplaySize GraphicsDisplayProxy::size_in_pixels() const {
   return {asked_.width, asked_.height};
 }
 
+DisplaySize GraphicsDisplayProxy::asked_size() const {
+  const std::lock_guard lock(mutex_);
+  return {asked_.width, asked_.height};
+}
+
 uint32_t GraphicsDisplayProxy::pixels_per_inch() const {
   const std::lock_guard lock(mutex_);
   return asked_.pixels_per_inch;

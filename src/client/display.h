@@ -58,6 +58,8 @@ class GraphicsDisplayProxy final : public GraphicsDisplay {
   Result<DisplayFrame> frame() const override;
   Result<std::unique_ptr<DisplayReader>> open_reader() override;
 
+  // What the guest was asked for last.
+  DisplaySize asked_size() const;
   // The machine starts: nothing is shown, and nothing but what is configured was asked for.
   void reset();
   // Wakes the readers; tells whether the size is another than at the last call.

@@ -129,6 +129,7 @@ void VirtualMachine::Implementation::make_displays(const client::GraphicsFiles& 
       auto display = std::make_unique<client::GraphicsDisplayProxy>(
           *this, client::GraphicsDisplayProxy::Place{device, index}, scanouts[index], files,
           [this](GraphicsDisplay& reconfigured) {
+            arrange_displays();
             notify([&reconfigured](const VirtualMachineObserver& observer) {
               if (observer.display_did_begin_reconfiguration)
                 observer.display_did_begin_reconfiguration(reconfigured);
@@ -146,6 +147,15 @@ void VirtualMachine::Implementation::make_displays(const client::GraphicsFiles& 
       graphics.back()->add(std::move(display));
     }
   }
+}
+
+void VirtualMachine::Implementation::arrange_displays() {
+  if (!clipboard) return;
+  std::vector<DisplaySize> sizes;
+  for (const auto& device : graphics) {
+    for (const auto& display : device->proxies()) sizes.push_back(display->asked_size());
+  }
+  clipboard->arrange(std::move(sizes));
 }
 
 VirtualMachineState VirtualMachine::Implementation::state() const {

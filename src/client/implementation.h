@@ -104,6 +104,8 @@ class VirtualMachine::Implementation final : public client::DeviceRequests,
 
   void make_devices(const client::GraphicsFiles& graphics_files);
   void make_consoles(std::vector<std::vector<client::LineFiles>> files);
+  // Has desktops that follow an agent follow it.
+  void arrange_displays();
   void make_displays(const client::GraphicsFiles& graphics_files);
   void post(std::move_only_function<void()> task) { executor_->post(std::move(task)); }
   // Calls function(observer) for each, later, on the executor.

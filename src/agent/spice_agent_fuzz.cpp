@@ -1,11 +1,11 @@
 // Each input is what a guest's agent says, in pieces of lengths that it names itself.
 #include <algorithm>
 
-#include "agent/clipboard_agent.h"
+#include "agent/spice_agent.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace alcove;
-  agent::ClipboardAgent agent({}, [](const ClipboardContents& contents) {
+  agent::SpiceAgent agent({}, [](const ClipboardContents& contents) {
     if (contents.size() > 2 * Clipboard::maximum_size()) __builtin_trap();
   });
   agent.offer({.text = "the host's\n", .png = std::vector<std::byte>(3000)});

@@ -1,4 +1,4 @@
-#include "agent/clipboard_agent.h"
+#include "agent/spice_agent.h"
 
 #include <gtest/gtest.h>
 
@@ -38,7 +38,7 @@ struct Message {
 };
 
 // A guest's agent with the usual capabilities.
-class ClipboardAgentTest : public testing::Test {
+class SpiceAgentTest : public testing::Test {
  protected:
   // What the host has sent since the last call.
   std::vector<Message> heard() {
@@ -76,10 +76,10 @@ class ClipboardAgentTest : public testing::Test {
   }
 
   std::vector<ClipboardContents> copied;
-  ClipboardAgent agent{{}, [this](const ClipboardContents& contents) { copied.push_back(contents); }};
+  SpiceAgent agent{{}, [this](const ClipboardContents& contents) { copied.push_back(contents); }};
 };
 
-TEST_F(ClipboardAgentTest, AnnouncesItselfAndLearnsOfTheGuest) {
+TEST_F(SpiceAgentTest, AnnouncesItselfAndLearnsOfTheGuest) {
   agent.open();
   const auto first = heard();
   ASSERT_EQ(first.size(), 1u);
@@ -98,7 +98,7 @@ TEST_F(ClipboardAgentTest, AnnouncesItselfAndLearnsOfTheGuest) {
   EXPECT_FALSE(agent.is_connected());
 }
 
-TEST_F(ClipboardAgentTest, TakesWhatTheGuestCopies) {
+TEST_F(SpiceAgentTest, TakesWhatTheGuestCopies) {
   connect();
   say_of_clipboard(wire::kClipboardGrab, words(99, wire::kPng, wire::kUtf8Text));
   EXPECT_EQ(heard(), (std::vector<Message>{{wire::kClipboardRequest, words(0, wire::kUtf8Text)}}));
@@ -111,7 +111,7 @@ TEST_F(ClipboardAgentTest, TakesWhatTheGuestCopies) {
   EXPECT_EQ(copied[0].png, bytes_of(kPng));
 }
 
-TEST_F(ClipboardAgentTest, GivesWhatTheHostCopied) {
+TEST_F(SpiceAgentTest, GivesWhatTheHostCopied) {
   connect();
   agent.offer({.text = "one\ntwo", .png = bytes_of(kPng)});
   EXPECT_EQ(heard(), (std::vector<Message>{{wire::kClipboardGrab, words(0, wire::kUtf8Text, wire::kPng)}}));
@@ -123,14 +123,14 @@ TEST_F(ClipboardAgentTest, GivesWhatTheHostCopied) {
   EXPECT_EQ(paste(wire::kUtf8Text), "refused");
 }
 
-TEST_F(ClipboardAgentTest, GivesNothingThatTheGuestHasReplaced) {
+TEST_F(SpiceAgentTest, GivesNothingThatTheGuestHasReplaced) {
   connect();
   agent.offer({.text = "the host's"});
   copy("the guest's");
   EXPECT_EQ(paste(wire::kUtf8Text), "refused");
 }
 
-TEST_F(ClipboardAgentTest, OffersToAgentsThatComeLater) {
+TEST_F(SpiceAgentTest, OffersToAgentsThatComeLater) {
   agent.offer({.text = "early"});
   EXPECT_TRUE(heard().empty());
   agent.open();
@@ -139,14 +139,30 @@ TEST_F(ClipboardAgentTest, OffersToAgentsThatComeLater) {
   EXPECT_EQ(paste(wire::kUtf8Text), "early");
 }
 
-TEST_F(ClipboardAgentTest, LeavesTheOtherSelectionsAlone) {
+TEST_F(SpiceAgentTest, LeavesTheOtherSelectionsAlone) {
   connect();
   say(wire::kClipboardGrab, words(1, wire::kUtf8Text));
   say(wire::kClipboardRequest, words(1, wire::kUtf8Text));
   EXPECT_TRUE(heard().empty());
 }
 
-TEST_F(ClipboardAgentTest, SpeaksToAgentsWithoutSelections) {
+TEST_F(SpiceAgentTest, TellsWhatSizesTheDisplaysAreToHave) {
+  const uint32_t capabilities = bit(wire::kMonitorsConfigurationCapability) | bit(wire::kClipboardByDemand);
+  connect(capabilities);
+  agent.arrange({{1280, 800}, {640, 480}});
+  const Message told{wire::kMonitorsConfiguration, words(2, 1, 800, 1280, 32, 0, 0, 480, 640, 32, 1280, 0)};
+  EXPECT_EQ(heard(), std::vector{told});
+  agent.close();
+  agent.open();
+  heard();
+  say(wire::kAnnounceCapabilities, words(0, capabilities));
+  EXPECT_EQ(heard(), std::vector{told});
+  connect();  // An agent that knows nothing of displays.
+  agent.arrange({{800, 600}});
+  EXPECT_TRUE(heard().empty());
+}
+
+TEST_F(SpiceAgentTest, SpeaksToAgentsWithoutSelections) {
   connect(bit(wire::kClipboardByDemand));
   agent.offer({.text = "x"});
   EXPECT_EQ(heard(), (std::vector<Message>{{wire::kClipboardGrab, words(wire::kUtf8Text)}}));
@@ -154,7 +170,7 @@ TEST_F(ClipboardAgentTest, SpeaksToAgentsWithoutSelections) {
   EXPECT_EQ(heard(), (std::vector<Message>{{wire::kClipboard, words(wire::kUtf8Text) + bytes_of("x")}}));
 }
 
-TEST_F(ClipboardAgentTest, EndsLinesAsTheGuestDoes) {
+TEST_F(SpiceAgentTest, EndsLinesAsTheGuestDoes) {
   connect(bit(wire::kClipboardByDemand) | bit(wire::kClipboardSelection) | bit(wire::kGuestLineEndCrLf));
   agent.offer({.text = "one\ntwo\n"});
   EXPECT_EQ(paste(wire::kUtf8Text), "one\r\ntwo\r\n");
@@ -163,7 +179,7 @@ TEST_F(ClipboardAgentTest, EndsLinesAsTheGuestDoes) {
   EXPECT_EQ(copied[0].text, "three\nfour\rfive");
 }
 
-TEST_F(ClipboardAgentTest, SharesInTheDirectionsThatAreOn) {
+TEST_F(SpiceAgentTest, SharesInTheDirectionsThatAreOn) {
   connect();
   agent.share({.to_guest = false, .from_guest = true});
   agent.offer({.text = "secret"});
@@ -185,7 +201,7 @@ TEST_F(ClipboardAgentTest, SharesInTheDirectionsThatAreOn) {
   EXPECT_EQ(heard().size(), 1u);
 }
 
-TEST_F(ClipboardAgentTest, TakesNothingThatIsNotWhatItSays) {
+TEST_F(SpiceAgentTest, TakesNothingThatIsNotWhatItSays) {
   connect();
   copy("\xff\xfe");
   copy("");
@@ -195,7 +211,7 @@ TEST_F(ClipboardAgentTest, TakesNothingThatIsNotWhatItSays) {
   EXPECT_TRUE(copied.empty());
 }
 
-TEST_F(ClipboardAgentTest, BearsMessagesWithoutSense) {
+TEST_F(SpiceAgentTest, BearsMessagesWithoutSense) {
   connect();
   for (uint32_t type = 0; type < 20; ++type) {
     for (size_t size = 0; size < 9; ++size) say(type, Bytes(size, std::byte{0}));
@@ -205,7 +221,7 @@ TEST_F(ClipboardAgentTest, BearsMessagesWithoutSense) {
   EXPECT_EQ(copied.back().text, "well");
 }
 
-TEST_F(ClipboardAgentTest, SkipsWhatIsTooLong) {
+TEST_F(SpiceAgentTest, SkipsWhatIsTooLong) {
   connect();
   say_of_clipboard(wire::kClipboardGrab, words(wire::kUtf8Text));
   say_of_clipboard(wire::kClipboard, words(wire::kUtf8Text) + Bytes(Clipboard::maximum_size() + 100));
@@ -214,7 +230,7 @@ TEST_F(ClipboardAgentTest, SkipsWhatIsTooLong) {
   EXPECT_EQ(copied.back().text, "well");
 }
 
-TEST_F(ClipboardAgentTest, SendsNoMoreThanIsReadToAGuestThatAsksAndAsks) {
+TEST_F(SpiceAgentTest, SendsNoMoreThanIsReadToAGuestThatAsksAndAsks) {
   connect();
   agent.offer({.text = std::string(1 << 20, 'x')});
   heard();
@@ -228,7 +244,7 @@ TEST_F(ClipboardAgentTest, SendsNoMoreThanIsReadToAGuestThatAsksAndAsks) {
   EXPECT_LT(size, 4u << 20);
 }
 
-TEST_F(ClipboardAgentTest, UnderstandsMessagesInAnyPieces) {
+TEST_F(SpiceAgentTest, UnderstandsMessagesInAnyPieces) {
   connect();
   say_of_clipboard(wire::kClipboardGrab, words(wire::kUtf8Text));
   const std::string text(10'000, 'y');
@@ -238,7 +254,7 @@ TEST_F(ClipboardAgentTest, UnderstandsMessagesInAnyPieces) {
   EXPECT_EQ(copied[0].text, text);
 }
 
-TEST_F(ClipboardAgentTest, BeginsAnewWhereTheStreamWasLost) {
+TEST_F(SpiceAgentTest, BeginsAnewWhereTheStreamWasLost) {
   connect();
   agent.receive(words(wire::kClientPort, 0xffffffff));
   copy("lost");

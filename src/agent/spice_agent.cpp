@@ -1,4 +1,4 @@
-#include "agent/clipboard_agent.h"
+#include "agent/spice_agent.h"
 
 #include <algorithm>
 #include <cstring>
@@ -26,7 +26,8 @@ std::optional<T> value_at(std::span<const std::byte> bytes, size_t offset) {
   return value;
 }
 
-void append(std::vector<std::byte>& bytes, uint32_t value) {
+template <class T>
+void append(std::vector<std::byte>& bytes, const T& value) {
   const auto view = std::as_bytes(std::span(&value, 1));
   bytes.insert(bytes.end(), view.begin(), view.end());
 }
@@ -55,18 +56,18 @@ std::string_view text_of(std::span<const std::byte> bytes) {
 
 }  // namespace
 
-ClipboardAgent::ClipboardAgent(ClipboardSharing sharing, Copied copied)
+SpiceAgent::SpiceAgent(ClipboardSharing sharing, Copied copied)
     : reader_(Clipboard::maximum_size() + 64,
               [this](uint32_t type, std::span<const std::byte> body) { take(type, body); }),
       copied_(std::move(copied)),
       sharing_(sharing) {}
 
-void ClipboardAgent::open() {
+void SpiceAgent::open() {
   close();
   announce(true);
 }
 
-void ClipboardAgent::close() {
+void SpiceAgent::close() {
   reader_.reset();
   outgoing_.clear();
   consumed_ = backlog_ = 0;
@@ -75,12 +76,12 @@ void ClipboardAgent::close() {
   wanted_.clear();
 }
 
-std::span<const std::byte> ClipboardAgent::pending() const {
+std::span<const std::byte> SpiceAgent::pending() const {
   return outgoing_.empty() ? std::span<const std::byte>()
                            : std::span<const std::byte>(outgoing_.front()).subspan(consumed_);
 }
 
-void ClipboardAgent::consume(size_t size) {
+void SpiceAgent::consume(size_t size) {
   consumed_ += size;
   backlog_ -= size;
   if (consumed_ < outgoing_.front().size()) return;
@@ -88,20 +89,20 @@ void ClipboardAgent::consume(size_t size) {
   consumed_ = 0;
 }
 
-void ClipboardAgent::send(uint32_t type, std::span<const std::byte> body) {
+void SpiceAgent::send(uint32_t type, std::span<const std::byte> body) {
   outgoing_.push_back(chunks_of(type, body));
   backlog_ += outgoing_.back().size();
 }
 
-void ClipboardAgent::announce(bool answer_wanted) {
+void SpiceAgent::announce(bool answer_wanted) {
   std::vector<std::byte> body;
-  append(body, answer_wanted);
-  append(body, 1u << wire::kClipboardByDemand | 1u << wire::kClipboardSelection |
-                   1u << wire::kMaxClipboardCapability);
+  append(body, uint32_t{answer_wanted});
+  append(body, 1u << wire::kMonitorsConfigurationCapability | 1u << wire::kClipboardByDemand |
+                   1u << wire::kClipboardSelection | 1u << wire::kMaxClipboardCapability);
   send(wire::kAnnounceCapabilities, body);
 }
 
-void ClipboardAgent::offer(ClipboardContents contents) {
+void SpiceAgent::offer(ClipboardContents contents) {
   offered_ = std::move(contents);
   if (!connected_ || !sharing_.to_guest) return;
   if (offered_.is_empty()) {
@@ -111,7 +112,7 @@ void ClipboardAgent::offer(ClipboardContents contents) {
   }
 }
 
-void ClipboardAgent::share(ClipboardSharing sharing) {
+void SpiceAgent::share(ClipboardSharing sharing) {
   const ClipboardSharing before = std::exchange(sharing_, sharing);
   if (before.to_guest && !sharing.to_guest) release();
   if (!before.to_guest && sharing.to_guest && connected_ && !offered_.is_empty()) grab();
@@ -121,7 +122,26 @@ void ClipboardAgent::share(ClipboardSharing sharing) {
   }
 }
 
-void ClipboardAgent::grab() {
+void SpiceAgent::arrange(std::vector<DisplaySize> displays) {
+  displays_ = std::move(displays);
+  if (connected_) tell_displays();
+}
+
+void SpiceAgent::tell_displays() {
+  if (displays_.empty() || !has(wire::kMonitorsConfigurationCapability)) return;
+  std::vector<std::byte> body;
+  append(body, wire::MonitorsHeader{.count = static_cast<uint32_t>(displays_.size()),
+                                    .flags = wire::kMonitorsHavePositions});
+  int32_t x = 0;
+  for (const DisplaySize& size : displays_) {
+    constexpr uint32_t kDepth = 32;
+    append(body, wire::Monitor{.height = size.height, .width = size.width, .depth = kDepth, .x = x, .y = 0});
+    x += static_cast<int32_t>(size.width);
+  }
+  send(wire::kMonitorsConfiguration, body);
+}
+
+void SpiceAgent::grab() {
   std::vector<std::byte> body = for_clipboard();
   if (offered_.text) append(body, wire::kUtf8Text);
   if (offered_.png) append(body, wire::kPng);
@@ -129,23 +149,22 @@ void ClipboardAgent::grab() {
   grabbed_ = true;
 }
 
-void ClipboardAgent::release() {
+void SpiceAgent::release() {
   if (std::exchange(grabbed_, false)) send(wire::kClipboardRelease, for_clipboard());
 }
 
-std::vector<std::byte> ClipboardAgent::for_clipboard() const {
+std::vector<std::byte> SpiceAgent::for_clipboard() const {
   return std::vector<std::byte>(has(wire::kClipboardSelection) ? kSelectionSize : 0,
                                 std::byte{wire::kSelectionClipboard});
 }
 
-std::optional<std::span<const std::byte>> ClipboardAgent::of_clipboard(
-    std::span<const std::byte> body) const {
+std::optional<std::span<const std::byte>> SpiceAgent::of_clipboard(std::span<const std::byte> body) const {
   if (!has(wire::kClipboardSelection)) return body;
   if (body.size() < kSelectionSize || body[0] != std::byte{wire::kSelectionClipboard}) return {};
   return body.subspan(kSelectionSize);
 }
 
-void ClipboardAgent::take(uint32_t type, std::span<const std::byte> body) {
+void SpiceAgent::take(uint32_t type, std::span<const std::byte> body) {
   if (type == wire::kAnnounceCapabilities) return take_capabilities(body);
   const auto rest = of_clipboard(body);
   if (!rest || !connected_) return;
@@ -154,7 +173,7 @@ void ClipboardAgent::take(uint32_t type, std::span<const std::byte> body) {
   if (type == wire::kClipboard) return take_contents(*rest);
 }
 
-void ClipboardAgent::take_capabilities(std::span<const std::byte> body) {
+void SpiceAgent::take_capabilities(std::span<const std::byte> body) {
   const auto answer_wanted = value_at<uint32_t>(body, 0);
   const auto capabilities = value_at<uint32_t>(body, 4);
   if (!answer_wanted || !capabilities || backlog_ > kLargestBacklog) return;
@@ -170,10 +189,12 @@ void ClipboardAgent::take_capabilities(std::span<const std::byte> body) {
     append(most, static_cast<uint32_t>(Clipboard::maximum_size()));
     send(wire::kMaxClipboard, most);
   }
-  if (!std::exchange(connected_, true) && sharing_.to_guest && !offered_.is_empty()) grab();
+  if (std::exchange(connected_, true)) return;
+  tell_displays();
+  if (sharing_.to_guest && !offered_.is_empty()) grab();
 }
 
-void ClipboardAgent::take_grab(std::span<const std::byte> forms) {
+void SpiceAgent::take_grab(std::span<const std::byte> forms) {
   grabbed_ = false;  // What the guest has copied takes the place of what it could have pasted.
   if (!sharing_.from_guest) return;
   bool text = false, png = false;
@@ -188,14 +209,14 @@ void ClipboardAgent::take_grab(std::span<const std::byte> forms) {
   if (!wanted_.empty()) request_next();
 }
 
-void ClipboardAgent::request_next() {
+void SpiceAgent::request_next() {
   if (backlog_ > kLargestBacklog) return wanted_.clear();
   std::vector<std::byte> body = for_clipboard();
   append(body, wanted_.front());
   send(wire::kClipboardRequest, body);
 }
 
-void ClipboardAgent::take_request(std::span<const std::byte> body) {
+void SpiceAgent::take_request(std::span<const std::byte> body) {
   const auto form = value_at<uint32_t>(body, 0);
   if (!form || backlog_ > kLargestBacklog) return;
   std::vector<std::byte> answer = for_clipboard();
@@ -214,7 +235,7 @@ void ClipboardAgent::take_request(std::span<const std::byte> body) {
   send(wire::kClipboard, answer);
 }
 
-void ClipboardAgent::take_contents(std::span<const std::byte> body) {
+void SpiceAgent::take_contents(std::span<const std::byte> body) {
   const auto form = value_at<uint32_t>(body, 0);
   if (!form || wanted_.empty() || (*form != wanted_.front() && *form != wire::kNone)) return;
   const auto contents = body.subspan(sizeof(uint32_t));

@@ -1,7 +1,9 @@
-// The host's side of the clipboard that a guest's SPICE agent shares.
+// The host's side of a guest's SPICE agent: the clipboard that it shares, and the size that its desktop
+// takes.
 #pragma once
 
 #include <alcove/clipboard.h>
+#include <alcove/graphics.h>
 
 #include <deque>
 #include <functional>
@@ -14,12 +16,12 @@
 namespace alcove::agent {
 
 // Speaks the protocol, and leaves the carrying of bytes to its owner. For one thread at a time.
-class ClipboardAgent {
+class SpiceAgent {
  public:
   // The guest copied something, or (empty contents) what it copied is not shared any more.
   using Copied = std::function<void(const ClipboardContents&)>;
 
-  ClipboardAgent(ClipboardSharing sharing, Copied copied);
+  SpiceAgent(ClipboardSharing sharing, Copied copied);
 
   // The guest's agent opened the port, or closed it.
   void open();
@@ -35,6 +37,10 @@ class ClipboardAgent {
   // As Clipboard has them. The contents' size has been checked.
   void offer(ClipboardContents contents);
   void share(ClipboardSharing sharing);
+
+  // The sizes of all displays, from the left to the right: desktops that don't follow their monitors by
+  // themselves follow the agent. Told to agents that come later, too.
+  void arrange(std::vector<DisplaySize> displays);
 
  private:
   void take(uint32_t type, std::span<const std::byte> body);
@@ -53,11 +59,13 @@ class ClipboardAgent {
   void grab();
   void release();
   void request_next();
+  void tell_displays();
 
   MessageReader reader_;
   const Copied copied_;
   ClipboardSharing sharing_;
   ClipboardContents offered_;
+  std::vector<DisplaySize> displays_;
   bool grabbed_ = false;  // The guest has been told of `offered_`.
 
   bool connected_ = false;
