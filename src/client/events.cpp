@@ -126,7 +126,11 @@ void VirtualMachine::Implementation::console_port_changed(const Json& message) {
   const Json& told = control::member_of(message, "open");
   const bool open = told.is_boolean() && told.get<bool>();
   if (!port.set_open(open)) return;
-  if (port.is_spice_agent()) clipboard->set_open(open);
+  if (port.is_spice_agent()) {
+    const std::lock_guard lock(mutex_);  // As long as it is not closed, there is the clipboard's loop.
+    if (closed_) return;
+    clipboard->set_open(open);
+  }
   notify([&port, open](const VirtualMachineObserver& observer) {
     const auto& call = open ? observer.console_port_did_open : observer.console_port_did_close;
     if (call) call(port);

@@ -155,7 +155,8 @@ void VirtualMachine::Implementation::arrange_displays() {
   for (const auto& device : graphics) {
     for (const auto& display : device->proxies()) sizes.push_back(display->asked_size());
   }
-  clipboard->arrange(std::move(sizes));
+  const std::lock_guard lock(mutex_);  // As long as it is not closed, there is the clipboard's loop.
+  if (!closed_) clipboard->arrange(std::move(sizes));
 }
 
 VirtualMachineState VirtualMachine::Implementation::state() const {
