@@ -41,14 +41,14 @@ const browser = await chromium.launch({
          '--disable-component-update', '--disable-sync'],
 });
 try {
-  const context = await browser.newContext({viewport: {width: 1100, height: 700}, bypassCSP: true,
+  const context = await browser.newContext({viewport: {width: 1104, height: 704}, bypassCSP: true,
                                             permissions: ['clipboard-read', 'clipboard-write']});
   const page = await context.newPage();
   await page.goto(address);
   await until('the page is connected', () => page.evaluate(() => document.body.dataset.state === 'connected'));
   await until('the desktop follows the page', async () => {
     const {width, height} = await look(page);
-    return width === 1100 && height === 700;
+    return width === 1104 && height === 704;
   });
   const before = await settled(page);
   await page.screenshot({path: folder + '/desktop-web.png'});
