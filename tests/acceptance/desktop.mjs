@@ -34,6 +34,15 @@ async function settled(page) {
   return before;
 }
 
+// As a person would: with Shift, which Playwright's own type() leaves out.
+async function type(page, text) {
+  const shifted = {'|': 'Shift+Backslash'};
+  for (const letter of text) {
+    await page.keyboard.press(shifted[letter] ?? (/[A-Z]/.test(letter) ? 'Shift+Key' + letter : letter === '\n' ? 'Enter' : letter),
+                              {delay: 30});
+  }
+}
+
 const browser = await chromium.launch({
   executablePath: '/usr/bin/chromium',
   headless: true,
@@ -64,7 +73,7 @@ try {
   await page.keyboard.press('Control+Alt+KeyT');
   await until('a terminal opens', async () => (await look(page)).sum !== closed.sum);
   await settled(page);
-  await page.keyboard.type('echo typed-in-a-browser | sudo tee /dev/ttyS0\n', {delay: 60});
+  await type(page, 'echo typed-in-a-browser | sudo tee /dev/ttyS0\n');
   await settled(page);
   await page.screenshot({path: folder + '/desktop-web-terminal.png'});
 
@@ -78,7 +87,7 @@ try {
   await settled(page);
   await page.screenshot({path: folder + '/desktop-web-pasted.png'});
   // And the other way round: by the terminal's shortcuts all that it shows.
-  await page.keyboard.type('clear; echo copied-in-a-browser\n', {delay: 60});
+  await type(page, 'clear; echo copied-in-a-browser\n');
   await settled(page);
   await page.keyboard.press('Control+Shift+KeyA');
   await page.keyboard.press('Control+Shift+KeyC');
