@@ -6,6 +6,7 @@
 
 #include "config/utf8.h"
 #include "spec/spice_agent.h"
+#include "support/line_ends.h"
 
 namespace alcove::agent {
 
@@ -30,24 +31,6 @@ template <class T>
 void append(std::vector<std::byte>& bytes, const T& value) {
   const auto view = std::as_bytes(std::span(&value, 1));
   bytes.insert(bytes.end(), view.begin(), view.end());
-}
-
-std::string with_line_feeds(std::string_view text) {
-  std::string out;
-  out.reserve(text.size());
-  for (size_t at = 0; at < text.size(); ++at) {
-    if (text[at] != '\r' || at + 1 == text.size() || text[at + 1] != '\n') out += text[at];
-  }
-  return out;
-}
-
-std::string with_returns(std::string_view text) {
-  std::string out;
-  for (char character : text) {
-    if (character == '\n') out += '\r';
-    out += character;
-  }
-  return out;
 }
 
 std::string_view text_of(std::span<const std::byte> bytes) {

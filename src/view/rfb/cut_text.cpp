@@ -6,6 +6,8 @@
 #include <array>
 #include <utility>
 
+#include "support/line_ends.h"
+#include "view/rfb/input.h"
 #include "view/rfb/output.h"
 #include "view/rfb/protocol.h"
 
@@ -17,10 +19,6 @@ namespace {
 constexpr uint32_t kText = 1;  // A form's bit.
 constexpr uint32_t kCapabilities = 1 << 24, kRequest = 1 << 25, kPeek = 1 << 26, kNotify = 1 << 27,
                    kProvide = 1 << 28;
-
-uint32_t get32(std::span<const uint8_t> in) {
-  return uint32_t{in[0]} << 24 | uint32_t{in[1]} << 16 | uint32_t{in[2]} << 8 | in[3];
-}
 
 std::string utf8_from_latin1(std::span<const uint8_t> bytes) {
   std::string text;
@@ -80,25 +78,6 @@ std::string deflate_all(std::string_view data) {
   return out;
 }
 
-std::string with_line_feeds(std::string_view text) {
-  std::string out;
-  for (size_t at = 0; at < text.size(); ++at) {
-    if (text[at] != '\r' || at + 1 == text.size() || text[at + 1] != '\n') out += text[at];
-  }
-  return out;
-}
-
-// The protocol's lines end with both, and its texts with a zero byte.
-std::string as_provided(std::string_view text) {
-  std::string out;
-  for (const char character : text) {
-    if (character == '\n') out += '\r';
-    out += character;
-  }
-  out += '\0';
-  return out;
-}
-
 void put_message(std::string& out, uint32_t flags, std::string_view data = {}) {
   put32(out, uint32_t{kServerCutText} << 24);
   put32(out, static_cast<uint32_t>(-static_cast<int32_t>(4 + data.size())));
@@ -124,7 +103,7 @@ std::optional<std::string> CutText::take_plain(std::span<const uint8_t> body) co
 std::optional<std::string> CutText::take_extended(std::span<const uint8_t> body, bool& broken) {
   broken = body.size() < 4;
   if (broken) return {};
-  const uint32_t flags = get32(body);
+  const uint32_t flags = get32(body, 0);
   if (flags & kRequest) contents_due_ |= (flags & kText) != 0;
   if (flags & kPeek) notification_due_ |= !guest_text_.empty();
   if (flags & kNotify) request_due_ |= (flags & kText) != 0;
@@ -132,7 +111,7 @@ std::optional<std::string> CutText::take_extended(std::span<const uint8_t> body,
   const auto contents = inflate_all(body.subspan(4), kMostText + 4);
   broken = !contents || contents->size() < 4;
   if (broken) return {};
-  const size_t size = get32(std::span(reinterpret_cast<const uint8_t*>(contents->data()), 4));
+  const size_t size = get32(std::span(reinterpret_cast<const uint8_t*>(contents->data()), 4), 0);
   broken = size > contents->size() - 4;
   if (broken) return {};
   std::string_view text = std::string_view(*contents).substr(4, size);
@@ -148,7 +127,8 @@ void CutText::append_output(std::string& out) {
   }
   if (std::exchange(request_due_, false)) put_message(out, kRequest | kText);
   if (std::exchange(contents_due_, false)) {
-    const std::string text = as_provided(guest_text_.substr(0, kMostText));
+    // The protocol's lines end with both, and its texts with a zero byte.
+    const std::string text = with_returns(guest_text_.substr(0, kMostText)) + '\0';
     std::string data;
     put32(data, static_cast<uint32_t>(text.size()));
     put_message(out, kProvide | kText, deflate_all(data + text));

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <utility>
 
+#include "view/rfb/input.h"
 #include "view/rfb/keys.h"
 #include "view/rfb/output.h"
 #include "view/rfb/protocol.h"
@@ -13,13 +14,6 @@
 namespace alcove::view::rfb {
 
 namespace {
-
-uint16_t get16(std::span<const uint8_t> in, size_t at) {
-  return static_cast<uint16_t>(in[at] << 8 | in[at + 1]);
-}
-uint32_t get32(std::span<const uint8_t> in, size_t at) {
-  return static_cast<uint32_t>(get16(in, at)) << 16 | get16(in, at + 2);
-}
 
 void put_rectangle(std::string& out, uint16_t x, uint16_t y, DisplaySize size, int32_t encoding) {
   put16(out, x);
