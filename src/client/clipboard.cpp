@@ -7,8 +7,9 @@
 
 #include <array>
 #include <cerrno>
-#include <cstring>
 #include <utility>
+
+#include "control/channel.h"
 
 namespace alcove::client {
 
@@ -73,12 +74,13 @@ void ClipboardProxy::arrange(std::vector<DisplaySize> displays) {
 Result<UniqueFd> ClipboardProxy::connect() {
   disconnect();
   agent_.arrange({});  // Displays are as configured again.
-  std::array<int, 2> ends{};
-  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends.data()) != 0)
-    return fail(ErrorCode::internal, "console_devices",
-                fmt::format("can't make a socket: {}", std::strerror(errno)));
-  socket_ = UniqueFd(ends[0]);
-  return UniqueFd(ends[1]);
+  auto pair = control::socket_pair();
+  if (!pair) {
+    pair.error().where = "console_devices";
+    return std::unexpected(std::move(pair.error()));
+  }
+  socket_ = std::move(pair->first);
+  return std::move(pair->second);
 }
 
 void ClipboardProxy::disconnect() {

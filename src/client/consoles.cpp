@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "client/named_descriptors.h"
 #include "config/validate.h"
 #include "control/messages.h"
 
@@ -39,11 +40,7 @@ void ConsolePortProxy::reset() {
 
 void ConsolePortProxy::set_attachment(std::optional<ConsolePortAttachment> attachment,
                                       Completion<> completion) {
-  const auto refuse = [&](Error error) {
-    requests_.post_for_device([completion = std::move(completion), error = std::move(error)]() mutable {
-      completion(std::unexpected(std::move(error)));
-    });
-  };
+  const auto refuse = [&](Error error) { requests_.refuse(std::move(completion), std::move(error)); };
   if (is_spice_agent() || (attachment && std::holds_alternative<SpiceAgentPortAttachment>(*attachment)))
     return refuse({ErrorCode::not_supported, "attachment",
                    "a SPICE agent's port is not attached to anything else while the machine exists",
@@ -58,17 +55,10 @@ void ConsolePortProxy::set_attachment(std::optional<ConsolePortAttachment> attac
   machine::Descriptors opened;
   if (auto line = open_line(attachment, *files, "attachment", opened); !line)
     return refuse(std::move(line.error()));
-  Json paths = Json::array();
-  std::vector<UniqueFd> descriptors;
-  for (auto& [path, descriptor] : std::move(opened).take_all()) {
-    paths.push_back(path);
-    descriptors.push_back(std::move(descriptor));
-  }
+  Json request = {{"request", "set_console_attachment"}, {"device", place_.device}, {"port", place_.port}};
+  std::vector<UniqueFd> descriptors = add_descriptors(request, std::move(opened).take_all());
   requests_.request_for_device(
-      {{"request", "set_console_attachment"},
-       {"device", place_.device},
-       {"port", place_.port},
-       {"descriptors", std::move(paths)}},
+      std::move(request),
       [this, attachment = std::move(attachment), files = std::move(files),
        completion = std::move(completion)](Result<Json> reply) mutable {
         if (!reply) return completion(std::unexpected(std::move(reply.error())));

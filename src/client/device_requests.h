@@ -3,6 +3,7 @@
 #include <alcove/error.h>
 
 #include <functional>
+#include <utility>
 #include <vector>
 
 #include "config/json.h"
@@ -19,6 +20,13 @@ class DeviceRequests {
                                   std::vector<UniqueFd> descriptors = {}) = 0;
   // Runs the task on the executor, later.
   virtual void post_for_device(std::move_only_function<void()> task) = 0;
+  // Fails what the machine's process need not be asked for; on the executor, later.
+  template <class T>
+  void refuse(std::move_only_function<void(Result<T>)> completion, Error error) {
+    post_for_device([completion = std::move(completion), error = std::move(error)]() mutable {
+      completion(std::unexpected(std::move(error)));
+    });
+  }
 };
 
 }  // namespace alcove::client

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "client/named_descriptors.h"
 #include "config/validate.h"
 
 namespace alcove::client {
@@ -96,25 +97,17 @@ std::optional<DirectoryShare> DirectorySharingProxy::share() const {
 }
 
 void DirectorySharingProxy::set_share(std::optional<DirectoryShare> share, Completion<> completion) {
-  const auto refuse = [&](Error error) {
-    requests_.post_for_device([completion = std::move(completion), error = std::move(error)]() mutable {
-      completion(std::unexpected(std::move(error)));
-    });
-  };
+  const auto refuse = [&](Error error) { requests_.refuse(std::move(completion), std::move(error)); };
   Json request = {{"request", "set_share"}, {"device", index_}};
-  Json paths = Json::array();
-  std::vector<UniqueFd> descriptors;
+  std::map<std::string, UniqueFd> named;
   if (share) {
     if (auto problems = config::validate_share(*share); !problems.empty()) return refuse(problems.front());
     auto folders = open_share(*share, "share");
     if (!folders) return refuse(std::move(folders.error()));
-    for (auto& [path, folder] : *folders) {
-      paths.push_back(path);
-      descriptors.push_back(std::move(folder));
-    }
+    named = *std::move(folders);
     request["share"] = config::to_tree(*share);
   }
-  request["descriptors"] = std::move(paths);
+  std::vector<UniqueFd> descriptors = add_descriptors(request, std::move(named));
   requests_.request_for_device(
       std::move(request),
       [this, share = std::move(share), completion = std::move(completion)](Result<Json> reply) mutable {

@@ -3,6 +3,7 @@
 
 #include "client/implementation.h"
 #include "client/machine_program.h"
+#include "client/named_descriptors.h"
 
 namespace alcove {
 
@@ -62,17 +63,9 @@ Result<> VirtualMachine::Implementation::spawn(const VirtualMachineConfiguration
     const std::lock_guard lock(mutex_);
     process_id_ = process_->pid();
   }
-  Json paths = Json::array();
-  std::vector<UniqueFd> descriptors;
-  for (auto& [path, descriptor] : std::move(*files).take_all()) {
-    paths.push_back(path);
-    descriptors.push_back(std::move(descriptor));
-  }
-  process_->send({{"request", "start"},
-                  {"id", id},
-                  {"configuration", config::to_tree(configuration)},
-                  {"descriptors", std::move(paths)}},
-                 std::move(descriptors));
+  Json first = {{"request", "start"}, {"id", id}, {"configuration", config::to_tree(configuration)}};
+  std::vector<UniqueFd> descriptors = client::add_descriptors(first, std::move(*files).take_all());
+  process_->send(std::move(first), std::move(descriptors));
   // Nobody waits for its replies: no request of an application's has the id 0.
   const auto send = [this](Json request, std::vector<UniqueFd> own) {
     request["id"] = 0;

@@ -39,12 +39,7 @@ Result<std::pair<UniqueFd, UniqueFd>> connection_pair() {
 
 void SocketDeviceProxy::connect(uint32_t port, std::chrono::milliseconds timeout, Connected completion) {
   auto pair = connection_pair();
-  if (!pair) {
-    return requests_.post_for_device(
-        [completion = std::move(completion), error = std::move(pair.error())]() mutable {
-          completion(std::unexpected(std::move(error)));
-        });
-  }
+  if (!pair) return requests_.refuse(std::move(completion), std::move(pair.error()));
   std::vector<UniqueFd> machine_end;
   machine_end.push_back(std::move(pair->second));
   requests_.request_for_device(

@@ -58,21 +58,16 @@ void USBControllerProxy::reset() {
   }
 }
 
-void USBControllerProxy::refuse(Completion<> completion, Error error) {
-  requests_.post_for_device([completion = std::move(completion), error = std::move(error)]() mutable {
-    completion(std::unexpected(std::move(error)));
-  });
-}
-
 void USBControllerProxy::attach(std::shared_ptr<USBDevice> device, Completion<> completion) {
   const auto* storage = dynamic_cast<const USBMassStorageDevice*>(device.get());
   if (!storage) {
-    return refuse(std::move(completion),
-                  {kUSBDeviceInitializationFailure, "device", "is not of a kind that can be attached", ""});
+    return requests_.refuse(std::move(completion), {kUSBDeviceInitializationFailure, "device",
+                                                    "is not of a kind that can be attached", ""});
   }
   if (!plug(device)) {
-    return refuse(std::move(completion), {kUSBDeviceAlreadyAttached, "device",
-                                          "it, or a device with its uuid, is plugged in already", ""});
+    return requests_.refuse(
+        std::move(completion),
+        {kUSBDeviceAlreadyAttached, "device", "it, or a device with its uuid, is plugged in already", ""});
   }
   const USBMassStorageDeviceConfiguration& configuration = storage->configuration();
   auto problems = config::validate_usb_device(configuration);
@@ -86,7 +81,7 @@ void USBControllerProxy::attach(std::shared_ptr<USBDevice> device, Completion<> 
   if (!image) {
     unplug(device);
     image.error().code = kUSBDeviceInitializationFailure;
-    return refuse(std::move(completion), std::move(image.error()));
+    return requests_.refuse(std::move(completion), std::move(image.error()));
   }
   requests_.request_for_device(
       {{"request", "attach_usb"},
@@ -113,8 +108,8 @@ void USBControllerProxy::detach(std::shared_ptr<USBDevice> device, Completion<> 
   {
     const std::lock_guard lock(plugged_->mutex);
     if (std::ranges::find(devices_, device) == devices_.end()) {
-      return refuse(std::move(completion),
-                    {kUSBDeviceNotFound, "device", "is not plugged into this controller", ""});
+      return requests_.refuse(std::move(completion),
+                              {kUSBDeviceNotFound, "device", "is not plugged into this controller", ""});
     }
   }
   requests_.request_for_device(

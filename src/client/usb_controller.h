@@ -33,7 +33,6 @@ class USBControllerProxy final : public USBController {
  private:
   bool plug(const std::shared_ptr<USBDevice>& device);
   void unplug(const std::shared_ptr<USBDevice>& device);
-  void refuse(Completion<> completion, Error error);
 
   DeviceRequests& requests_;
   const std::shared_ptr<PluggedDevices> plugged_;

@@ -23,6 +23,18 @@ std::unexpected<Error> unknown(std::string_view what) {
               "application and machine program are of different versions");
 }
 
+// The descriptors that came with a request, by the names that it gives them; nothing if these are fewer or
+// more.
+std::optional<machine::Descriptors> named_descriptors(const control::Json& request,
+                                                      std::vector<UniqueFd> descriptors) {
+  const std::vector<std::string> paths = control::texts_of(request, "descriptors");
+  if (paths.size() != descriptors.size()) return std::nullopt;
+  machine::Descriptors named;
+  for (size_t index = 0; index < paths.size(); ++index)
+    named.add(paths[index], std::move(descriptors[index]));
+  return named;
+}
+
 }  // namespace
 
 MachineService::MachineService(UniqueFd socket, GuestFactory factory)
@@ -156,14 +168,11 @@ Result<> MachineService::create_guest(const Json& request, std::vector<UniqueFd>
   VirtualMachineConfiguration configuration =
       config::from_tree(control::member_of(request, "configuration"), errors);
   if (!errors.empty()) return std::unexpected(std::move(errors.front()));
-  const std::vector<std::string> paths = control::texts_of(request, "descriptors");
-  if (paths.size() != descriptors.size()) return unknown("a start with too few or too many files");
-  machine::Descriptors named;
-  for (size_t index = 0; index < paths.size(); ++index)
-    named.add(paths[index], std::move(descriptors[index]));
+  auto named = named_descriptors(request, std::move(descriptors));
+  if (!named) return unknown("a start with too few or too many files");
   network_device_count_ = configuration.network_devices.size();
   addresses_to_send_.assign(network_device_count_, false);
-  auto guest = factory_(std::move(configuration), std::move(named), *this);
+  auto guest = factory_(std::move(configuration), *std::move(named), *this);
   if (!guest) return std::unexpected(std::move(guest.error()));
   guest_ = *std::move(guest);
   return {};
@@ -233,32 +242,25 @@ void MachineService::attach_usb(uint64_t id, const Json& request, std::vector<Un
 
 void MachineService::set_share(uint64_t id, const Json& request, std::vector<UniqueFd> descriptors) {
   const auto device = control::number_of(request, "device");
-  const std::vector<std::string> paths = control::texts_of(request, "descriptors");
-  if (!device || paths.size() != descriptors.size())
-    return reply(id, Result<>(unknown("a share with too few or too many folders")));
+  auto folders = named_descriptors(request, std::move(descriptors));
+  if (!device || !folders) return reply(id, Result<>(unknown("a share with too few or too many folders")));
   std::optional<DirectoryShare> share;
   if (request.contains("share")) {
     auto read = config::directory_share_from_tree(control::member_of(request, "share"), "share");
     if (!read) return reply(id, Result<>(std::unexpected(std::move(read.error()))));
     share = *std::move(read);
   }
-  machine::Descriptors folders;
-  for (size_t index = 0; index < paths.size(); ++index)
-    folders.add(paths[index], std::move(descriptors[index]));
-  reply(id, guest_->set_share(*device, share, std::move(folders)));
+  reply(id, guest_->set_share(*device, share, *std::move(folders)));
 }
 
 void MachineService::set_console_attachment(uint64_t id, const Json& request,
                                             std::vector<UniqueFd> descriptors) {
   const auto device = control::number_of(request, "device");
   const auto port = control::number_of(request, "port");
-  const std::vector<std::string> paths = control::texts_of(request, "descriptors");
-  if (!device || !port || paths.size() != descriptors.size())
+  auto attachment = named_descriptors(request, std::move(descriptors));
+  if (!device || !port || !attachment)
     return reply(id, Result<>(unknown("an attachment with too few or too many files")));
-  machine::Descriptors attachment;
-  for (size_t index = 0; index < paths.size(); ++index)
-    attachment.add(paths[index], std::move(descriptors[index]));
-  reply(id, guest_->set_console_attachment(*device, *port, std::move(attachment)));
+  reply(id, guest_->set_console_attachment(*device, *port, *std::move(attachment)));
 }
 
 void MachineService::resize_console(uint64_t id, const Json& request) {
