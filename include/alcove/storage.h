@@ -73,7 +73,27 @@ struct DiskImageStorageDeviceAttachment {
   bool operator==(const DiskImageStorageDeviceAttachment&) const = default;
 };
 
-using StorageDeviceAttachment = std::variant<DiskImageStorageDeviceAttachment>;
+// A disk that a server of the Network Block Device protocol has. The machine's process connects when the
+// machine starts. When the connection fails, an answer takes too long, or the server reports an error of its
+// own, it connects again and repeats what was under way: the guest only waits. After ten failures in a row it
+// gives up: the observer is told, and all requests fail from then on.
+struct NetworkBlockDeviceStorageDeviceAttachment {
+  // nbd://HOST[:PORT]/[EXPORT] (port 10809), nbd+unix:///[EXPORT]?socket=PATH; nbds:// and nbds+unix:// by
+  // TLS.
+  std::string url;
+  uint32_t timeout = 15;          // Seconds for connecting and for each answer, 1 to 3600.
+  bool forced_read_only = false;  // Otherwise the server says whether the disk can be written.
+  // `full` and `fsync` are the same: the server makes of a flush what it makes of it.
+  DiskImageSynchronizationMode synchronization_mode = DiskImageSynchronizationMode::full;
+
+  // Tells whether a text is such a URL; nothing is connected.
+  static Result<> validate_url(std::string_view url);
+
+  bool operator==(const NetworkBlockDeviceStorageDeviceAttachment&) const = default;
+};
+
+using StorageDeviceAttachment =
+    std::variant<DiskImageStorageDeviceAttachment, NetworkBlockDeviceStorageDeviceAttachment>;
 
 // A virtio disk: /dev/vda, /dev/vdb… in the order of the list.
 struct VirtioBlockDeviceConfiguration {

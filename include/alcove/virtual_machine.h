@@ -64,6 +64,11 @@ struct VirtualMachineObserver {
   std::function<void(Clipboard&)> clipboard_changed;
   // The host side of a network device failed; the guest sees an unplugged cable.
   std::function<void(NetworkDevice&, const Error&)> network_attachment_was_disconnected;
+  // A network block device is connected, also again after it was not; by its place in storage_devices. Of
+  // virtio disks and NVM Express controllers.
+  std::function<void(size_t)> storage_attachment_was_connected;
+  // It is not and will not be: all its requests fail until the machine is started again.
+  std::function<void(size_t, const Error&)> storage_attachment_did_encounter_error;
 };
 
 // Ends an observation when destroyed; after that none of its functions is called. Destroying it on another

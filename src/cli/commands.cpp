@@ -77,14 +77,12 @@ int create(const std::string& name, const MachineOptions& options, const std::st
   // The bundle may be used from any folder.
   for (auto& device : configuration.storage_devices) {
     auto& attachment = std::visit([](auto& kind) -> auto& { return kind.attachment; }, device);
-    auto& disk = std::get<DiskImageStorageDeviceAttachment>(attachment);
-    make_paths_absolute(disk);
+    if (auto* disk = std::get_if<DiskImageStorageDeviceAttachment>(&attachment)) make_paths_absolute(*disk);
   }
   for (auto& controller : configuration.usb_controllers) {
     for (auto& device : std::get<XHCIControllerConfiguration>(controller).usb_devices) {
-      auto& disk = std::get<DiskImageStorageDeviceAttachment>(
-          std::get<USBMassStorageDeviceConfiguration>(device).attachment);
-      make_paths_absolute(disk);
+      auto& attachment = std::get<USBMassStorageDeviceConfiguration>(device).attachment;
+      if (auto* disk = std::get_if<DiskImageStorageDeviceAttachment>(&attachment)) make_paths_absolute(*disk);
     }
   }
   if (!configuration.boot_loader) return report(no_kernel());

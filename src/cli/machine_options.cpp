@@ -101,9 +101,11 @@ void MachineOptions::add_to(CLI::App& command) {
           "Disk image; options: readonly, format=auto|raw|qcow2, backing (open the images that it names "
           "itself), base=FILE (an image below it, the lowest first), caching=auto|cached|uncached, "
           "sync=full|fsync|none, "
-          "id=NAME; may be repeated")
+          "id=NAME; or a network block device's URL (nbd://HOST/EXPORT) with readonly, timeout=SECONDS, "
+          "sync= "
+          "and id=; may be repeated")
       ->group(group)
-      ->type_name("FILE[,OPTION]...")
+      ->type_name("FILE|URL[,OPTION]...")
       ->take_all();
   command
       .add_option(
@@ -266,11 +268,43 @@ bool add_layer_option(const std::string& key, const std::string& value,
   return true;
 }
 
+bool is_url(const std::string& text) {
+  return text.starts_with("nbd") && text.find("://") != std::string::npos;
+}
+
+// URL and its options.
+Result<StorageDeviceAttachment> parse_network_block_device(const std::string& option,
+                                                           const std::vector<std::string>& parts,
+                                                           const std::string& name_option,
+                                                           std::string& name) {
+  NetworkBlockDeviceStorageDeviceAttachment attachment{.url = parts[0]};
+  if (auto valid = attachment.validate_url(parts[0]); !valid)
+    return usage(option, valid.error().what, valid.error().hint);
+  for (const std::string& part : std::span(parts).subspan(1)) {
+    const auto [key, value] = key_and_value(part);
+    if (key == "readonly" && value.empty()) {
+      attachment.forced_read_only = true;
+    } else if (key == "timeout" && !value.empty() && whole_number(value).empty()) {
+      attachment.timeout = static_cast<uint32_t>(std::stoul(value));
+    } else if (key == "sync" && from_string<DiskImageSynchronizationMode>(value)) {
+      attachment.synchronization_mode = *from_string<DiskImageSynchronizationMode>(value);
+    } else if (key == name_option) {
+      name = value;
+    } else {
+      return usage(
+          option, fmt::format("'{}' is not an option of a network block device", part),
+          fmt::format("use readonly, timeout=SECONDS, sync=full|fsync|none or {}=NAME", name_option));
+    }
+  }
+  return attachment;
+}
+
 // FILE and its options; `name_option` is the one that names the disk to the guest, and its value goes to
 // `name`.
-Result<DiskImageStorageDeviceAttachment> parse_image(const std::string& option, const std::string& text,
-                                                     const std::string& name_option, std::string& name) {
+Result<StorageDeviceAttachment> parse_image(const std::string& option, const std::string& text,
+                                            const std::string& name_option, std::string& name) {
   const std::vector<std::string> parts = split(text);
+  if (is_url(parts[0])) return parse_network_block_device(option, parts, name_option, name);
   DiskImageStorageDeviceAttachment attachment{.path = parts[0]};
   for (const std::string& part : std::span(parts).subspan(1)) {
     const auto [key, value] = key_and_value(part);

@@ -58,11 +58,13 @@ nlohmann::json describe(VirtualMachine& machine) {
     for (const auto& device : controller->usb_devices()) {
       const auto* storage = dynamic_cast<const USBMassStorageDevice*>(device.get());
       if (!storage) continue;
-      const auto& image = std::get<DiskImageStorageDeviceAttachment>(storage->configuration().attachment);
+      const auto& attachment = storage->configuration().attachment;
+      const auto* image = std::get_if<DiskImageStorageDeviceAttachment>(&attachment);
+      const auto* network = std::get_if<NetworkBlockDeviceStorageDeviceAttachment>(&attachment);
       usb_devices.push_back({{"uuid", device->uuid().string()},
                              {"type", storage->configuration().optical_disc ? "cdrom" : "disk"},
-                             {"path", image.path.string()},
-                             {"read_only", image.read_only}});
+                             {"path", image ? image->path.string() : network->url},
+                             {"read_only", image ? image->read_only : network->forced_read_only}});
     }
   }
   nlohmann::json ports = nlohmann::json::array();

@@ -140,6 +140,18 @@ void VirtualMachine::Implementation::console_port_changed(const Json& message) {
 void VirtualMachine::Implementation::receive_device_event(const std::string& event, const Json& message) {
   if (event == "console_port") return console_port_changed(message);
   const auto index = control::number_of(message, "device");
+  if (event == "storage_connected" && index) {
+    return notify([device = static_cast<size_t>(*index)](const VirtualMachineObserver& observer) {
+      if (observer.storage_attachment_was_connected) observer.storage_attachment_was_connected(device);
+    });
+  }
+  if (event == "storage_error" && index) {
+    const Error error = control::error_from_json(control::member_of(message, "error"));
+    return notify([device = static_cast<size_t>(*index), error](const VirtualMachineObserver& observer) {
+      if (observer.storage_attachment_did_encounter_error)
+        observer.storage_attachment_did_encounter_error(device, error);
+    });
+  }
   if (!index || *index >= networks.size()) return;
   client::NetworkDeviceProxy& device = *networks[*index];
   if (event == "addresses") {

@@ -73,8 +73,8 @@ void USBControllerProxy::attach(std::shared_ptr<USBDevice> device, Completion<> 
   auto problems = config::validate_usb_device(configuration);
   Result<std::vector<UniqueFd>> image;
   if (problems.empty()) {
-    image =
-        open_disk_image(std::get<DiskImageStorageDeviceAttachment>(configuration.attachment), "attachment");
+    if (const auto* file = std::get_if<DiskImageStorageDeviceAttachment>(&configuration.attachment))
+      image = open_disk_image(*file, "attachment");
   } else {
     image = std::unexpected(std::move(problems.front()));
   }

@@ -62,6 +62,14 @@ void fields(V& visit, T& value) {
   visit("locking_mode", value.locking_mode);
 }
 
+template <class V, Is<NetworkBlockDeviceStorageDeviceAttachment> T>
+void fields(V& visit, T& value) {
+  visit("url", value.url);
+  visit("timeout", value.timeout);
+  visit("forced_read_only", value.forced_read_only);
+  visit("synchronization_mode", value.synchronization_mode);
+}
+
 template <class V, Is<VirtioBlockDeviceConfiguration> T>
 void fields(V& visit, T& value) {
   visit("block_device_identifier", value.block_device_identifier);

@@ -83,6 +83,9 @@ inline constexpr std::string_view kTypeName<XHCIControllerConfiguration> = "xhci
 template <>
 inline constexpr std::string_view kTypeName<DiskImageStorageDeviceAttachment> = "disk_image";
 template <>
+inline constexpr std::string_view kTypeName<NetworkBlockDeviceStorageDeviceAttachment> =
+    "network_block_device";
+template <>
 inline constexpr std::string_view kTypeName<VirtioNetworkDeviceConfiguration> = "virtio_network";
 template <>
 inline constexpr std::string_view kTypeName<NATNetworkDeviceAttachment> = "nat";

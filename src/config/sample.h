@@ -39,6 +39,13 @@ inline VirtualMachineConfiguration full_sample() {
                           NVMExpressControllerDeviceConfiguration{
                               .serial_number = "N1",
                               .attachment = DiskImageStorageDeviceAttachment{.path = "/srv/nvme.img"}},
+                          VirtioBlockDeviceConfiguration{
+                              .attachment =
+                                  NetworkBlockDeviceStorageDeviceAttachment{
+                                      .url = "nbd://localhost/export",
+                                      .timeout = 5,
+                                      .forced_read_only = true,
+                                      .synchronization_mode = DiskImageSynchronizationMode::none}},
                           USBMassStorageDeviceConfiguration{
                               .attachment = DiskImageStorageDeviceAttachment{.path = "/srv/installer.iso",
                                                                              .read_only = true},

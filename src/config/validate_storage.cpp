@@ -43,9 +43,34 @@ Result<> NVMExpressControllerDeviceConfiguration::validate_serial_number(std::st
   return validate_identifier(serial_number);
 }
 
+Result<> NetworkBlockDeviceStorageDeviceAttachment::validate_url(std::string_view url) {
+  const auto refuse = [&](std::string what, std::string hint) {
+    return fail(ErrorCode::invalid_virtual_machine_configuration, "", fmt::format("\"{}\" {}", url, what),
+                std::move(hint));
+  };
+  const size_t colon = url.find("://");
+  const std::string_view scheme = url.substr(0, colon);
+  if (colon == std::string_view::npos ||
+      (scheme != "nbd" && scheme != "nbds" && scheme != "nbd+unix" && scheme != "nbds+unix")) {
+    return refuse("is not a URL of a network block device",
+                  "nbd://HOST[:PORT]/EXPORT or nbd+unix:///EXPORT?socket=PATH, or nbds for TLS");
+  }
+  if (!std::ranges::all_of(url, [](char c) { return c > ' ' && c < 0x7f; }))
+    return refuse("has a character that no URL can have", "write it as % and two hexadecimal digits");
+  const std::string_view rest = url.substr(colon + 3);
+  if (scheme.ends_with("+unix")) {
+    if (rest.find("socket=") == std::string_view::npos || rest.find('?') == std::string_view::npos)
+      return refuse("names no socket", "end it with ?socket=PATH");
+  } else if (rest.empty() || rest.front() == '/' || rest.front() == '?') {
+    return refuse("names no host", "nbd://HOST[:PORT]/EXPORT");
+  }
+  return {};
+}
+
 namespace config {
 namespace {
 
+constexpr uint32_t kLongestTimeout = 3600;
 constexpr uint64_t kSectorSize = 512;
 constexpr std::string_view kQcow2Magic = "QFI\xfb";
 constexpr uint16_t kMostQueues = 64;
@@ -118,6 +143,15 @@ class StorageValidator {
     for (size_t index = 0; index < image.base_layers.size(); ++index)
       validate_layer(image.base_layers[index], index == 0,
                      fmt::format("{}.base_layers[{}]", attachment, index));
+  }
+
+  void validate(const NetworkBlockDeviceStorageDeviceAttachment& device, const std::string& attachment) {
+    if (auto valid = device.validate_url(device.url); !valid)
+      problems_.add(attachment + ".url", valid.error().what, valid.error().hint);
+    if (device.timeout == 0 || device.timeout > kLongestTimeout) {
+      problems_.add(attachment + ".timeout", fmt::format("can't be {} seconds", device.timeout),
+                    fmt::format("1 to {}", kLongestTimeout));
+    }
   }
 
  private:
@@ -232,7 +266,8 @@ void validate_storage(const VirtualMachineConfiguration& configuration, Problems
 std::vector<Error> validate_usb_device(const USBDeviceConfiguration& device) {
   Problems problems;
   const auto& attachment = std::get<USBMassStorageDeviceConfiguration>(device).attachment;
-  StorageValidator(problems).validate(std::get<DiskImageStorageDeviceAttachment>(attachment), "attachment");
+  std::visit([&](const auto& backing) { StorageValidator(problems).validate(backing, "attachment"); },
+             attachment);
   return problems.take();
 }
 

@@ -21,6 +21,7 @@
 //     balloon_statistics: statistics; connect_socket: port
 //   {event: stopped | error {error} | rebooted | addresses {device, addresses} |
 //           network_error {device, error} | console_port {device, port, open} |
+//           storage_connected {device} | storage_error {device, error} |
 //           socket_request {connection, source_port, port}}      the first two end the process
 #pragma once
 

@@ -1,11 +1,24 @@
 #include "machine/disks.h"
 
+#include "storage/nbd/nbd_disk.h"
 #include "storage/stack.h"
 
 namespace alcove::machine {
 
 Result<std::unique_ptr<storage::Disk>> open_disk(const StorageDeviceAttachment& attachment,
-                                                 std::vector<UniqueFd> files, const std::string& field) {
+                                                 std::vector<UniqueFd> files, const std::string& field,
+                                                 const DiskEvents& events) {
+  if (const auto* device = std::get_if<NetworkBlockDeviceStorageDeviceAttachment>(&attachment)) {
+    auto disk = storage::NbdDisk::create({.url = device->url,
+                                          .timeout = std::chrono::seconds(device->timeout),
+                                          .forced_read_only = device->forced_read_only,
+                                          .synchronization = device->synchronization_mode,
+                                          .connected = events.connected,
+                                          .failed = events.failed},
+                                         field + ".url");
+    if (!disk) return std::unexpected(std::move(disk.error()));
+    return *std::move(disk);
+  }
   const auto& image = std::get<DiskImageStorageDeviceAttachment>(attachment);
   if (files.empty()) return fail(ErrorCode::invalid_virtual_machine_configuration, field, "is not open");
   std::vector<storage::StackLayer> layers;

@@ -3,6 +3,7 @@
 
 #include <alcove/storage.h>
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -12,8 +13,16 @@
 
 namespace alcove::machine {
 
-// `files`: the image and those below it, from the top down.
+// What is told of a network block device.
+struct DiskEvents {
+  std::function<void()> connected = {};
+  std::function<void(const Error&)> failed = {};
+};
+
+// `files`: the image and those below it, from the top down. Network block devices have none, and are
+// connected.
 Result<std::unique_ptr<storage::Disk>> open_disk(const StorageDeviceAttachment& attachment,
-                                                 std::vector<UniqueFd> files, const std::string& field);
+                                                 std::vector<UniqueFd> files, const std::string& field,
+                                                 const DiskEvents& events = {});
 
 }  // namespace alcove::machine

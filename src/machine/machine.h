@@ -34,6 +34,9 @@ class MachineObserver {
   virtual void on_addresses_changed(size_t network_device) = 0;
   // The host side of a network device failed.
   virtual void on_network_error(size_t network_device, Error error) = 0;
+  // A network block device is connected, or again; or it is not, and its requests fail from now on.
+  virtual void on_storage_connected(size_t /*storage_device*/) {}
+  virtual void on_storage_error(size_t /*storage_device*/, Error /*error*/) {}
   // The guest wants to connect to a port of the host; Machine::answer_socket() is to be called, some time.
   virtual void on_socket_request(uint64_t connection, uint32_t source_port, uint32_t port) = 0;
   // The guest opened or closed a console device's port, both by index in the configuration.

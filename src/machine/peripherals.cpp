@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstdlib>
 
 #include "config/guest_readiness.h"
 #include "config/scanout_limits.h"
@@ -39,6 +40,14 @@ class NatControl final : public NetworkControl {
   network::NatNetwork& network_;
 };
 
+// Of storage_devices[N].
+DiskEvents events_of(const DeviceContext& context, const std::string& field) {
+  const size_t device = std::strtoul(field.c_str() + field.find('[') + 1, nullptr, 10);
+  MachineObserver& observer = context.observer;
+  return {.connected = [&observer, device] { observer.on_storage_connected(device); },
+          .failed = [&observer, device](const Error& error) { observer.on_storage_error(device, error); }};
+}
+
 }  // namespace
 
 Result<> Peripherals::add(const DeviceContext& context, std::unique_ptr<virtio::Device> device,
@@ -53,7 +62,7 @@ Result<> Peripherals::add(const DeviceContext& context, std::unique_ptr<virtio::
 Result<> Peripherals::add_disk(const DeviceContext& context, const VirtioBlockDeviceConfiguration& device,
                                const std::string& field) {
   auto disk = open_disk(device.attachment, context.descriptors.take_layers(field + ".attachment"),
-                        field + ".attachment");
+                        field + ".attachment", events_of(context, field));
   if (!disk) return std::unexpected(disk.error());
   const unsigned automatic = std::min(context.configuration.cpu_count, kMostDefaultQueues);
   const auto queues = device.queue_count ? device.queue_count : static_cast<uint16_t>(automatic);
@@ -71,7 +80,7 @@ Result<> Peripherals::add_disk(const DeviceContext& context,
                                const NVMExpressControllerDeviceConfiguration& device,
                                const std::string& field) {
   auto disk = open_disk(device.attachment, context.descriptors.take_layers(field + ".attachment"),
-                        field + ".attachment");
+                        field + ".attachment", events_of(context, field));
   if (!disk) return std::unexpected(disk.error());
   const auto& platform = std::get<GenericPlatformConfiguration>(context.configuration.platform);
   devices::nvme::Options options{.serial = device.serial_number,

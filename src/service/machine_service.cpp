@@ -125,6 +125,21 @@ void MachineService::send_console_ports() {
         {{"event", "console_port"}, {"device", place.first}, {"port", place.second}, {"open", open}});
 }
 
+void MachineService::on_storage_connected(size_t storage_device) {
+  loop_.post([this, storage_device] {
+    if (ended_ || channel_.backlog() >= kLargestBacklog) return;
+    channel_.send({{"event", "storage_connected"}, {"device", storage_device}});
+  });
+}
+
+void MachineService::on_storage_error(size_t storage_device, Error error) {
+  loop_.post([this, storage_device, error = std::move(error)] {
+    if (ended_ || channel_.backlog() >= kLargestBacklog) return;
+    channel_.send(
+        {{"event", "storage_error"}, {"device", storage_device}, {"error", control::to_json(error)}});
+  });
+}
+
 void MachineService::send_addresses() {
   if (ended_ || !guest_ || channel_.backlog() >= kLargestBacklog) return;
   for (size_t device = 0; device < addresses_to_send_.size(); ++device) {
@@ -232,8 +247,7 @@ void MachineService::attach_usb(uint64_t id, const Json& request, std::vector<Un
   auto device = config::usb_device_from_tree(control::member_of(request, "device"), "device");
   if (!device) return reply(id, Result<>(std::unexpected(std::move(device.error()))));
   const auto controller = control::number_of(request, "controller");
-  if (!controller || descriptors.empty())
-    return reply(id, Result<>(unknown("a USB device without its file")));
+  if (!controller) return reply(id, Result<>(unknown("a USB device without a controller")));
   // The image of one that is refused is closed, and so unlocked, before anybody is told.
   Result<> attached = guest_->attach_usb(*controller, std::get<USBMassStorageDeviceConfiguration>(*device),
                                          std::move(descriptors));

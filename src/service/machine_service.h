@@ -35,6 +35,8 @@ class MachineService final : public machine::MachineObserver {
   void on_reboot() override;
   void on_addresses_changed(size_t network_device) override;
   void on_network_error(size_t network_device, Error error) override;
+  void on_storage_connected(size_t storage_device) override;
+  void on_storage_error(size_t storage_device, Error error) override;
   void on_socket_request(uint64_t connection, uint32_t source_port, uint32_t port) override;
   void on_console_port(size_t device, size_t port, bool open) override;
 
