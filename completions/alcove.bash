@@ -40,7 +40,7 @@ _alcove() {
     if [ "$COMP_CWORD" -gt 3 ] && [ "${COMP_WORDS[COMP_CWORD - 3]}" = --share ]; then previous=--share key=; fi
   fi
   if [ "$COMP_CWORD" -eq 1 ]; then
-    _alcove_add "$current" < <(printf '%s\n' run create start stop pause resume console view screenshot usb connect ssh type list info delete efi disk doctor --help --version)
+    _alcove_add "$current" < <(printf '%s\n' run create start stop pause resume console view screenshot usb storage stats events connect ssh type list info delete efi disk doctor --help --version)
     return
   fi
   case $key in
@@ -56,9 +56,9 @@ _alcove() {
   esac
   case $previous in
     --kernel|--initrd|--efi|--iso) _alcove_files -f -- "$current"; return ;;
-    --disk) _alcove_list "$current" readonly format= backing base= caching= sync= id= || _alcove_files -f -- "$current"; return ;;
-    --nvme) _alcove_list "$current" readonly format= backing base= caching= sync= serial= || _alcove_files -f -- "$current"; return ;;
-    --usb-disk) _alcove_list "$current" readonly cdrom uas= format= backing base= caching= sync= || _alcove_files -f -- "$current"; return ;;
+    --disk) _alcove_list "$current" readonly format= backing base= caching= sync= bytes-per-second= operations-per-second= id= || _alcove_files -f -- "$current"; return ;;
+    --nvme) _alcove_list "$current" readonly format= backing base= caching= sync= bytes-per-second= operations-per-second= serial= || _alcove_files -f -- "$current"; return ;;
+    --usb-disk) _alcove_list "$current" readonly cdrom uas= format= backing base= caching= sync= bytes-per-second= operations-per-second= || _alcove_files -f -- "$current"; return ;;
     --share) _alcove_list "$current" readonly cache= owner= locks mount= name= || _alcove_files -d -- "$current"; return ;;
     --vsock) _alcove_list "$current" to-host= to-guest= cid= || { compopt -o nospace 2>/dev/null; _alcove_add "$current" < <(printf '%s\n' on none to-host= to-guest= cid=); }; return ;;
     --identity) _alcove_files -f -- "$current"; return ;;
@@ -72,7 +72,7 @@ _alcove() {
     --clipboard) _alcove_add "$current" < <(printf '%s\n' both to-guest from-guest off); return ;;
     --hypervisor) _alcove_add "$current" < <(printf '%s\n' auto kvm soft); return ;;
     --cpu) _alcove_add "$current" < <(printf '%s\n' host x86-64-v1 x86-64-v2 x86-64-v3); return ;;
-    --cpus|--memory|--cmdline|--label|--size|--display|--new-disk|--cluster-size|--timeout|--key|--delay|--user|--port|--option) return ;;
+    --cpus|--memory|--cmdline|--label|--size|--display|--new-disk|--cluster-size|--bytes-per-second|--operations-per-second|--timeout|--key|--delay|--user|--port|--option) return ;;
   esac
   local machine="--cpus --cpu --memory --kernel --initrd --cmdline --efi --iso --disk --nvme --usb-disk --net --share --vsock --size --clipboard --port --keyboard --pointer --hypervisor --label"
   local options="--help"
@@ -96,7 +96,11 @@ _alcove() {
     type) options+=" --key --delay" ;;
     connect) options+=" --pass-descriptor" ;;
     ssh) options+=" --user --port --identity --option" ;;
-    info|list|doctor|usb) options+=" --json" ;;
+    storage) [ "$COMP_CWORD" -gt 2 ] && case ${COMP_WORDS[2]} in
+        list) options+=" --json" ;;
+        limit) options+=" --bytes-per-second --operations-per-second" ;;
+      esac ;;
+    info|list|doctor|usb|stats|events) options+=" --json" ;;
   esac
   case $current in
     -*) _alcove_add "$current" < <(printf '%s\n' $options); return ;;
@@ -117,12 +121,17 @@ _alcove() {
     _alcove_list "$current" port= display= || _alcove_add "$current" < <(printf '%s\n' window web vnc)
     return
   fi
+  if [ "$command" = storage ] && [ "$COMP_CWORD" -eq 2 ]; then
+    _alcove_add "$current" < <(printf '%s\n' list resize limit)
+    return
+  fi
+  if [ "$command" = storage ] && [ "$COMP_CWORD" -gt 3 ]; then return; fi
   if [ "$command" = usb ] && [ "$COMP_CWORD" -eq 2 ]; then
-    _alcove_add "$current" < <(printf '%s\n' attach detach list)
+    _alcove_add "$current" < <(printf '%s\n' attach detach change eject list)
     return
   fi
   if [ "$command" = usb ] && [ "$COMP_CWORD" -gt 3 ]; then
-    _alcove_list "$current" readonly cdrom uas= format= backing base= caching= sync= || _alcove_files -f -- "$current"
+    _alcove_list "$current" readonly cdrom uas= format= backing base= caching= sync= bytes-per-second= operations-per-second= || _alcove_files -f -- "$current"
     return
   fi
   if [ "$command" = connect ] && [ "$COMP_CWORD" -gt 2 ]; then return; fi

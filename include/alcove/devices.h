@@ -10,6 +10,7 @@
 #include <alcove/error.h>
 #include <alcove/graphics.h>
 #include <alcove/network.h>
+#include <alcove/storage.h>
 
 #include <cstdint>
 #include <functional>
@@ -21,6 +22,38 @@ namespace alcove {
 
 template <class T = void>
 using Completion = std::move_only_function<void(Result<T>)>;
+
+// What was done on a disk since the machine started.
+struct StorageDeviceStatistics {
+  uint64_t size = 0;  // In bytes, as the guest sees it.
+  uint64_t read_operations = 0;
+  uint64_t read_bytes = 0;
+  uint64_t write_operations = 0;  // Those that write zeroes without data included.
+  uint64_t written_bytes = 0;
+  uint64_t flush_operations = 0;
+  uint64_t discard_operations = 0;
+  uint64_t failed_operations = 0;  // Those that the host could not do.
+
+  bool operator==(const StorageDeviceStatistics&) const = default;
+};
+
+class StorageDevice {
+ public:
+  virtual ~StorageDevice() = default;
+  virtual const StorageDeviceConfiguration& configuration() const = 0;
+
+  // Those in effect; the configuration's at each start.
+  virtual StorageDeviceLimits limits() const = 0;
+  virtual void set_limits(StorageDeviceLimits limits, Completion<> completion) = 0;
+
+  // Makes the disk larger, its image and what the guest sees, while the guest uses it; what is added reads as
+  // zeroes. `size` is in bytes, a multiple of 512. Fails with not_supported for USB disks, whose drivers look
+  // only when they are plugged in, and for network block devices; with invalid_disk_image if the disk would
+  // shrink or its image can't have that size; with out_of_disk_space.
+  virtual void resize(uint64_t size, Completion<> completion) = 0;
+
+  virtual void statistics(Completion<StorageDeviceStatistics> completion) = 0;
+};
 
 class NetworkDevice {
  public:

@@ -92,8 +92,29 @@ struct NetworkBlockDeviceStorageDeviceAttachment {
   bool operator==(const NetworkBlockDeviceStorageDeviceAttachment&) const = default;
 };
 
+// A block device of the host, or a raw image, that somebody else has opened: perhaps a helper with more
+// rights. Reads and writes go through the host's page cache; nothing is locked.
+struct DiskBlockDeviceStorageDeviceAttachment {
+  int file_handle = -1;  // Duplicated when the machine is created.
+  bool read_only =
+      false;  // The guest sees a write-protected disk; must be set if it is open for reading only.
+  DiskImageSynchronizationMode synchronization_mode = DiskImageSynchronizationMode::full;
+
+  bool operator==(const DiskBlockDeviceStorageDeviceAttachment&) const = default;
+};
+
 using StorageDeviceAttachment =
-    std::variant<DiskImageStorageDeviceAttachment, NetworkBlockDeviceStorageDeviceAttachment>;
+    std::variant<DiskImageStorageDeviceAttachment, NetworkBlockDeviceStorageDeviceAttachment,
+                 DiskBlockDeviceStorageDeviceAttachment>;
+
+// How much a guest may ask of a disk, averaged over a tenth of a second: what is beyond it waits. 0: as much
+// as the host can do.
+struct StorageDeviceLimits {
+  uint64_t bytes_per_second = 0;       // Read and written, together.
+  uint64_t operations_per_second = 0;  // Reads, writes and discards.
+
+  bool operator==(const StorageDeviceLimits&) const = default;
+};
 
 // A virtio disk: /dev/vda, /dev/vdb… in the order of the list.
 struct VirtioBlockDeviceConfiguration {
@@ -103,6 +124,7 @@ struct VirtioBlockDeviceConfiguration {
   StorageDeviceAttachment attachment;
   // Request queues, 1 to 64; 0 means one for each virtual CPU, up to 8.
   uint16_t queue_count = 0;
+  StorageDeviceLimits limits;
 
   // Tells whether a text may serve as block_device_identifier.
   static Result<> validate_block_device_identifier(std::string_view identifier);
@@ -117,6 +139,7 @@ struct NVMExpressControllerDeviceConfiguration {
   // /dev/disk/by-id/nvme-…. Empty means one made from the place in the list.
   std::string serial_number;
   StorageDeviceAttachment attachment;
+  StorageDeviceLimits limits;
 
   // Tells whether a text may serve as serial_number.
   static Result<> validate_serial_number(std::string_view serial_number);
@@ -137,6 +160,7 @@ struct USBMassStorageDeviceConfiguration {
   // Offers USB Attached SCSI (UAS) beside bulk-only transport: the guest's driver chooses, and those that
   // know it have several commands under way at once. Drives with discs are always bulk-only.
   bool attached_scsi = true;
+  StorageDeviceLimits limits;
 
   bool operator==(const USBMassStorageDeviceConfiguration&) const = default;
 };

@@ -7,6 +7,8 @@
 #include <atomic>
 #include <functional>
 #include <memory>
+#include <mutex>
+#include <optional>
 #include <variant>
 #include <vector>
 
@@ -59,11 +61,19 @@ class USBMassStorageDevice final : public USBDevice {
  public:
   // Opens nothing: attach() does.
   explicit USBMassStorageDevice(USBMassStorageDeviceConfiguration configuration)
-      : USBDevice(configuration.uuid), configuration_(std::move(configuration)) {}
+      : USBDevice(configuration.uuid),
+        configuration_(std::move(configuration)),
+        medium_(configuration_.attachment) {}
   const USBMassStorageDeviceConfiguration& configuration() const { return configuration_; }
+  // The disc in the drive, or the disk: the configuration's until change_medium(). Any thread.
+  std::optional<StorageDeviceAttachment> medium() const;
 
  private:
+  friend class client::USBControllerProxy;
+  void set_medium(std::optional<StorageDeviceAttachment> medium);
   const USBMassStorageDeviceConfiguration configuration_;
+  mutable std::mutex mutex_;  // Guards medium_.
+  std::optional<StorageDeviceAttachment> medium_;
 };
 
 // The live counterpart of a configured controller, see devices.h. Devices that were attached at run time are
@@ -82,6 +92,12 @@ class USBController {
   // closed. Fails with kUSBDeviceNotFound if it is not plugged in here.
   virtual void detach(std::shared_ptr<USBDevice> device,
                       std::move_only_function<void(Result<>)> completion) = 0;
+  // Puts another disc into a drive (`optical_disc`) that is plugged in here, or takes it out (nothing),
+  // whatever the guest does with it, and even if it has locked the drive; it is told. After success the
+  // former file is closed. Fails as attach() does; what is in the drive stays there then.
+  virtual void change_medium(std::shared_ptr<USBMassStorageDevice> device,
+                             std::optional<StorageDeviceAttachment> medium,
+                             std::move_only_function<void(Result<>)> completion) = 0;
 };
 
 }  // namespace alcove

@@ -64,11 +64,10 @@ struct VirtualMachineObserver {
   std::function<void(Clipboard&)> clipboard_changed;
   // The host side of a network device failed; the guest sees an unplugged cable.
   std::function<void(NetworkDevice&, const Error&)> network_attachment_was_disconnected;
-  // A network block device is connected, also again after it was not; by its place in storage_devices. Of
-  // virtio disks and NVM Express controllers.
-  std::function<void(size_t)> storage_attachment_was_connected;
+  // A network block device is connected, also again after it was not.
+  std::function<void(StorageDevice&)> storage_attachment_was_connected;
   // It is not and will not be: all its requests fail until the machine is started again.
-  std::function<void(size_t, const Error&)> storage_attachment_did_encounter_error;
+  std::function<void(StorageDevice&, const Error&)> storage_attachment_did_encounter_error;
 };
 
 // Ends an observation when destroyed; after that none of its functions is called. Destroying it on another
@@ -178,6 +177,7 @@ class VirtualMachine {
   Observation observe(VirtualMachineObserver observer);
 
   // In the order of the configuration's lists.
+  const std::vector<StorageDevice*>& storage_devices() const;
   const std::vector<NetworkDevice*>& network_devices() const;
   const std::vector<MemoryBalloonDevice*>& memory_balloon_devices() const;
   const std::vector<DirectorySharingDevice*>& directory_sharing_devices() const;
@@ -200,6 +200,8 @@ class VirtualMachine {
   int process_id() const;
   // What executes the guest: "kvm" or "soft"; empty while stopped.
   std::string hypervisor() const;
+  // Processor time that the machine's process has used since it began; 0 while there is none.
+  std::chrono::nanoseconds processor_time() const;
   // Host memory that the machine's process takes at this moment, in bytes: shared pages count by their share
   // (PSS). 0 while there is none.
   uint64_t resident_memory_size() const;

@@ -21,13 +21,6 @@ namespace alcove::cli {
 namespace {
 
 // One request to the machine's background process.
-Result<nlohmann::json> request(const Bundle& bundle, std::string_view command) {
-  auto socket = bundle.connect();
-  if (!socket) return std::unexpected(socket.error());
-  std::string rest;
-  return ask(socket->get(), {{"command", command}}, rest);
-}
-
 int say_state(const Bundle& bundle, const Result<nlohmann::json>& reply) {
   if (!reply) return report(reply.error());
   fmt::print("{} is {}\n", bundle.name(), reply->value("state", "stopped"));
@@ -46,7 +39,7 @@ Result<> make_disk(const std::filesystem::path& path, uint64_t size) {
 // As `info --json` and `list --json` show a machine.
 nlohmann::json describe(const Bundle& bundle) {
   nlohmann::json json = {{"name", bundle.name()}, {"path", bundle.path().string()}, {"state", "stopped"}};
-  if (auto reply = request(bundle, "info")) {
+  if (auto reply = ask(bundle, {{"command", "info"}})) {
     json.update(*reply);
   } else if (auto process = bundle.holder()) {
     json["state"] = "running";
@@ -196,10 +189,10 @@ int stop(const Bundle& bundle, bool force, unsigned timeout_seconds) {
 }
 
 int pause(const Bundle& bundle) {
-  return say_state(bundle, request(bundle, "pause"));
+  return say_state(bundle, ask(bundle, {{"command", "pause"}}));
 }
 int resume(const Bundle& bundle) {
-  return say_state(bundle, request(bundle, "resume"));
+  return say_state(bundle, ask(bundle, {{"command", "resume"}}));
 }
 
 int console(const Bundle& bundle) {

@@ -36,6 +36,8 @@ int view(const Bundle& bundle, const ViewOptions& options);
 // FILE with options as for --usb-disk; the id that `usb list` shows, or its beginning.
 int usb_attach(const Bundle& bundle, const std::string& device);
 int usb_detach(const Bundle& bundle, const std::string& id);
+// Another disc for a drive; none with an empty `device`.
+int usb_change(const Bundle& bundle, const std::string& id, const std::string& device);
 // Joins standard input and output with a port of the guest, or hands the connection to ssh, which is at
 // standard output.
 int connect(const Bundle& bundle, uint32_t port, bool pass_descriptor);
@@ -48,6 +50,15 @@ struct SshOptions {
 // Becomes ssh, to [USER@]NAME.
 int ssh(const std::string& destination, const SshOptions& options);
 int usb_list(const Bundle& bundle, bool json);
+// A running machine's disks; a disk's number is as `storage_list` shows it.
+int storage_list(const Bundle& bundle, bool json);
+int storage_resize(const Bundle& bundle, unsigned disk, const std::string& size);
+// Sizes and numbers; 0: no limit.
+int storage_limit(const Bundle& bundle, unsigned disk, const std::string& bytes_per_second,
+                  unsigned operations_per_second);
+int stats(const Bundle& bundle, bool json);
+// Prints what happens to a running machine, until it stops or this program is interrupted.
+int events(const Bundle& bundle, bool json);
 int list(bool json);
 int info(const Bundle& bundle, bool json);
 int remove(const Bundle& bundle, bool yes);

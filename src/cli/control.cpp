@@ -102,4 +102,11 @@ Result<nlohmann::json> ask(int socket, const nlohmann::json& request, std::strin
   return reply;
 }
 
+Result<nlohmann::json> ask(const Bundle& bundle, const nlohmann::json& request) {
+  auto socket = bundle.connect();
+  if (!socket) return std::unexpected(socket.error());
+  std::string rest;
+  return ask(socket->get(), request, rest);
+}
+
 }  // namespace alcove::cli

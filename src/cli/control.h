@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 
+#include "cli/bundle.h"
 #include "support/unique_fd.h"
 
 namespace alcove::cli {
@@ -26,5 +27,7 @@ Result<UniqueFd> ask_for_descriptor(int socket, const nlohmann::json& request);
 
 // Sends `request`, and gives the reply or the Error in it.
 Result<nlohmann::json> ask(int socket, const nlohmann::json& request, std::string& rest);
+// The same, of the machine's background process.
+Result<nlohmann::json> ask(const Bundle& bundle, const nlohmann::json& request);
 
 }  // namespace alcove::cli

@@ -6,34 +6,13 @@
 #include <algorithm>
 #include <thread>
 
+#include "cli/option_text.h"
+
 namespace alcove::cli {
 
 namespace {
 
 constexpr std::string_view kNoFile = "true";  // What a flag gets that was given without a value.
-
-std::unexpected<Error> usage(std::string option, std::string what, std::string hint = {}) {
-  return fail(ErrorCode::invalid_virtual_machine_configuration, std::move(option), std::move(what),
-              std::move(hint));
-}
-
-std::vector<std::string> split(const std::string& text) {
-  std::vector<std::string> parts;
-  size_t start = 0;
-  while (true) {
-    const size_t comma = text.find(',', start);
-    parts.push_back(text.substr(start, comma - start));
-    if (comma == std::string::npos) return parts;
-    start = comma + 1;
-  }
-}
-
-// "key=value" into its halves; the second is empty without '='.
-std::pair<std::string, std::string> key_and_value(const std::string& part) {
-  const size_t equals = part.find('=');
-  if (equals == std::string::npos) return {part, ""};
-  return {part.substr(0, equals), part.substr(equals + 1)};
-}
 
 }  // namespace
 
@@ -101,9 +80,8 @@ void MachineOptions::add_to(CLI::App& command) {
           "Disk image; options: readonly, format=auto|raw|qcow2, backing (open the images that it names "
           "itself), base=FILE (an image below it, the lowest first), caching=auto|cached|uncached, "
           "sync=full|fsync|none, "
-          "id=NAME; or a network block device's URL (nbd://HOST/EXPORT) with readonly, timeout=SECONDS, "
-          "sync= "
-          "and id=; may be repeated")
+          "bytes-per-second=SIZE, operations-per-second=N, id=NAME; or a network block device's URL "
+          "(nbd://HOST/EXPORT) with readonly, timeout=SECONDS and the last four; may be repeated")
       ->group(group)
       ->type_name("FILE|URL[,OPTION]...")
       ->take_all();
@@ -249,125 +227,6 @@ Result<VirtioGraphicsScanoutConfiguration> parse_display_size(const std::string&
     return usage("--size", fmt::format("'{}' is not a size", text), "give WIDTHxHEIGHT, like 1280x800");
   return VirtioGraphicsScanoutConfiguration{.width = static_cast<uint32_t>(std::stoul(width)),
                                             .height = static_cast<uint32_t>(std::stoul(height))};
-}
-
-namespace {
-
-// What says how an image is read; false if that is no such option.
-bool add_layer_option(const std::string& key, const std::string& value,
-                      DiskImageStorageDeviceAttachment& attachment) {
-  if (key == "format" && from_string<DiskImageFormat>(value)) {
-    attachment.format = *from_string<DiskImageFormat>(value);
-  } else if (key == "backing" && value.empty()) {
-    attachment.allow_backing_files = true;
-  } else if (key == "base" && !value.empty()) {
-    attachment.base_layers.push_back({.path = value});
-  } else {
-    return false;
-  }
-  return true;
-}
-
-bool is_url(const std::string& text) {
-  return text.starts_with("nbd") && text.find("://") != std::string::npos;
-}
-
-// URL and its options.
-Result<StorageDeviceAttachment> parse_network_block_device(const std::string& option,
-                                                           const std::vector<std::string>& parts,
-                                                           const std::string& name_option,
-                                                           std::string& name) {
-  NetworkBlockDeviceStorageDeviceAttachment attachment{.url = parts[0]};
-  if (auto valid = attachment.validate_url(parts[0]); !valid)
-    return usage(option, valid.error().what, valid.error().hint);
-  for (const std::string& part : std::span(parts).subspan(1)) {
-    const auto [key, value] = key_and_value(part);
-    if (key == "readonly" && value.empty()) {
-      attachment.forced_read_only = true;
-    } else if (key == "timeout" && !value.empty() && whole_number(value).empty()) {
-      attachment.timeout = static_cast<uint32_t>(std::stoul(value));
-    } else if (key == "sync" && from_string<DiskImageSynchronizationMode>(value)) {
-      attachment.synchronization_mode = *from_string<DiskImageSynchronizationMode>(value);
-    } else if (key == name_option) {
-      name = value;
-    } else {
-      return usage(
-          option, fmt::format("'{}' is not an option of a network block device", part),
-          fmt::format("use readonly, timeout=SECONDS, sync=full|fsync|none or {}=NAME", name_option));
-    }
-  }
-  return attachment;
-}
-
-// FILE and its options; `name_option` is the one that names the disk to the guest, and its value goes to
-// `name`.
-Result<StorageDeviceAttachment> parse_image(const std::string& option, const std::string& text,
-                                            const std::string& name_option, std::string& name) {
-  const std::vector<std::string> parts = split(text);
-  if (is_url(parts[0])) return parse_network_block_device(option, parts, name_option, name);
-  DiskImageStorageDeviceAttachment attachment{.path = parts[0]};
-  for (const std::string& part : std::span(parts).subspan(1)) {
-    const auto [key, value] = key_and_value(part);
-    if (key == "readonly" && value.empty()) {
-      attachment.read_only = true;
-    } else if (key == "caching" && from_string<DiskImageCachingMode>(value)) {
-      attachment.caching_mode = *from_string<DiskImageCachingMode>(value);
-    } else if (key == "sync" && from_string<DiskImageSynchronizationMode>(value)) {
-      attachment.synchronization_mode = *from_string<DiskImageSynchronizationMode>(value);
-    } else if (key == name_option) {
-      name = value;
-    } else if (!add_layer_option(key, value, attachment)) {
-      return usage(option, fmt::format("'{}' is not an option of a disk", part),
-                   fmt::format("use readonly, format=auto|raw|qcow2, backing, base=FILE, "
-                               "caching=auto|cached|uncached, sync=full|fsync|none or {}=NAME",
-                               name_option));
-    }
-  }
-  return attachment;
-}
-
-}  // namespace
-
-Result<StorageDeviceConfiguration> parse_disk(const std::string& text) {
-  VirtioBlockDeviceConfiguration device;
-  auto image = parse_image("--disk", text, "id", device.block_device_identifier);
-  if (!image) return std::unexpected(image.error());
-  device.attachment = *image;
-  return device;
-}
-
-Result<StorageDeviceConfiguration> parse_nvme(const std::string& text) {
-  NVMExpressControllerDeviceConfiguration device;
-  auto image = parse_image("--nvme", text, "serial", device.serial_number);
-  if (!image) return std::unexpected(image.error());
-  device.attachment = *image;
-  return device;
-}
-
-Result<USBMassStorageDeviceConfiguration> parse_usb_disk(const std::string& option, const std::string& text) {
-  const std::vector<std::string> parts = split(text);
-  USBMassStorageDeviceConfiguration device;
-  DiskImageStorageDeviceAttachment attachment{.path = parts[0]};
-  for (const std::string& part : std::span(parts).subspan(1)) {
-    const auto [key, value] = key_and_value(part);
-    if (key == "readonly" && value.empty()) {
-      attachment.read_only = true;
-    } else if (key == "cdrom" && value.empty()) {
-      device.optical_disc = attachment.read_only = true;
-    } else if (key == "uas" && (value == "on" || value == "off")) {
-      device.attached_scsi = value == "on";
-    } else if (key == "caching" && from_string<DiskImageCachingMode>(value)) {
-      attachment.caching_mode = *from_string<DiskImageCachingMode>(value);
-    } else if (key == "sync" && from_string<DiskImageSynchronizationMode>(value)) {
-      attachment.synchronization_mode = *from_string<DiskImageSynchronizationMode>(value);
-    } else if (!add_layer_option(key, value, attachment)) {
-      return usage(option, fmt::format("'{}' is not an option of a USB disk", part),
-                   "use readonly, cdrom, uas=on|off, format=auto|raw|qcow2, backing, base=FILE, "
-                   "caching=auto|cached|uncached or sync=full|fsync|none");
-    }
-  }
-  device.attachment = attachment;
-  return device;
 }
 
 Result<std::optional<NetworkDeviceConfiguration>> parse_network(const std::string& text) {

@@ -180,9 +180,66 @@ int main(int argc, char** argv) {
       ->add_option("ID", usb_device, "As `alcove usb list` shows it, or its beginning")
       ->required()
       ->type_name("");
+  std::string usb_id;
+  CLI::App* change_command = add_usb("change", "Put another disc into a drive", [&](const Bundle& bundle) {
+    return usb_change(bundle, usb_id, usb_device);
+  });
+  change_command->add_option("ID", usb_id, "The drive's, as `alcove usb list` shows it, or its beginning")
+      ->required()
+      ->type_name("");
+  change_command->add_option("FILE", usb_device, "The image, and options as for --usb-disk")
+      ->required()
+      ->type_name("");
+  add_usb("eject", "Take the disc out of a drive",
+          [&](const Bundle& bundle) { return usb_change(bundle, usb_id, ""); })
+      ->add_option("ID", usb_id, "The drive's, as `alcove usb list` shows it, or its beginning")
+      ->required()
+      ->type_name("");
   add_usb("list", "Show what is plugged in", [&](const Bundle& bundle) {
     return usb_list(bundle, json);
   })->add_flag("--json", json, "For programs");
+  CLI::App* storage_command =
+      app.add_subcommand("storage", "Show a running machine's disks, and change their size and speed");
+  storage_command->require_subcommand(1);
+  unsigned disk = 0, operations_per_second = 0;
+  std::string size, bytes_per_second = "0";
+  const auto add_storage = [&](const std::string& command, const std::string& help, auto action) {
+    CLI::App* added = storage_command->add_subcommand(command, help);
+    added->add_option("NAME", name, "A running machine's name or folder")->required()->type_name("");
+    added->callback([&, action] { status = with_bundle(name, action); });
+    return added;
+  };
+  const auto add_disk_number = [&](CLI::App* command) {
+    command->add_option("DISK", disk, "Its number, as `alcove storage list` shows it")
+        ->required()
+        ->type_name("")
+        ->check(whole_number);
+    return command;
+  };
+  add_storage("list", "Show the disks", [&](const Bundle& bundle) {
+    return storage_list(bundle, json);
+  })->add_flag("--json", json, "For programs");
+  add_disk_number(add_storage("resize", "Make a disk larger; the guest sees it at once",
+                              [&](const Bundle& bundle) { return storage_resize(bundle, disk, size); }))
+      ->add_option("SIZE", size, "Its new size, like 40GiB")
+      ->required()
+      ->type_name("");
+  CLI::App* limit_command = add_disk_number(add_storage(
+      "limit", "Limit what the guest may ask of a disk; without options nothing limits it any more",
+      [&](const Bundle& bundle) {
+        return storage_limit(bundle, disk, bytes_per_second, operations_per_second);
+      }));
+  limit_command->add_option("--bytes-per-second", bytes_per_second, "Read and written together, like 20MiB")
+      ->type_name("SIZE");
+  limit_command->add_option("--operations-per-second", operations_per_second, "Reads, writes and discards")
+      ->type_name("N")
+      ->check(whole_number);
+  add("stats", "Show what a running machine has used, and what its devices did", [&](const Bundle& bundle) {
+    return stats(bundle, json);
+  })->add_flag("--json", json, "For programs");
+  add("events", "Tell what happens to a running machine, a line each, until it stops",
+      [&](const Bundle& bundle) { return events(bundle, json); })
+      ->add_flag("--json", json, "For programs: an object on each line");
   add("info", "Show a kept machine", [&](const Bundle& bundle) {
     return info(bundle, json);
   })->add_flag("--json", json, "For programs");

@@ -43,6 +43,31 @@ Error error_from_json(const nlohmann::json& json) {
           text("what", "it failed"), text("hint", "")};
 }
 
+namespace {
+
+std::string source_of(const StorageDeviceAttachment& attachment) {
+  if (const auto* image = std::get_if<DiskImageStorageDeviceAttachment>(&attachment))
+    return image->path.string();
+  if (const auto* network = std::get_if<NetworkBlockDeviceStorageDeviceAttachment>(&attachment))
+    return network->url;
+  return fmt::format("file descriptor {}",
+                     std::get<DiskBlockDeviceStorageDeviceAttachment>(attachment).file_handle);
+}
+
+bool is_read_only(const StorageDeviceAttachment& attachment) {
+  if (const auto* network = std::get_if<NetworkBlockDeviceStorageDeviceAttachment>(&attachment))
+    return network->forced_read_only;
+  if (const auto* device = std::get_if<DiskBlockDeviceStorageDeviceAttachment>(&attachment))
+    return device->read_only;
+  return std::get<DiskImageStorageDeviceAttachment>(attachment).read_only;
+}
+
+}  // namespace
+
+std::string storage_source(const StorageDeviceConfiguration& device) {
+  return std::visit([](const auto& kind) { return source_of(kind.attachment); }, device);
+}
+
 nlohmann::json describe(VirtualMachine& machine) {
   nlohmann::json networks = nlohmann::json::array();
   for (const NetworkDevice* device : machine.network_devices()) {
@@ -58,13 +83,11 @@ nlohmann::json describe(VirtualMachine& machine) {
     for (const auto& device : controller->usb_devices()) {
       const auto* storage = dynamic_cast<const USBMassStorageDevice*>(device.get());
       if (!storage) continue;
-      const auto& attachment = storage->configuration().attachment;
-      const auto* image = std::get_if<DiskImageStorageDeviceAttachment>(&attachment);
-      const auto* network = std::get_if<NetworkBlockDeviceStorageDeviceAttachment>(&attachment);
+      const auto medium = storage->medium();
       usb_devices.push_back({{"uuid", device->uuid().string()},
                              {"type", storage->configuration().optical_disc ? "cdrom" : "disk"},
-                             {"path", image ? image->path.string() : network->url},
-                             {"read_only", image ? image->read_only : network->forced_read_only}});
+                             {"path", medium ? source_of(*medium) : ""},
+                             {"read_only", medium && is_read_only(*medium)}});
     }
   }
   nlohmann::json ports = nlohmann::json::array();

@@ -17,6 +17,9 @@ Result<std::string> take_screenshot(VirtualMachine& machine, size_t display);
 nlohmann::json to_json(const Error& error);
 Error error_from_json(const nlohmann::json& json);
 
+// What tells a person which disk it is: its image's path, or its URL.
+std::string storage_source(const StorageDeviceConfiguration& device);
+
 // State, processes, memory, addresses and forwards of a machine that runs.
 nlohmann::json describe(VirtualMachine& machine);
 // The same for a person, on lines of their own.

@@ -1,11 +1,14 @@
 #include "cli/running_machine.h"
 
+#include <fmt/format.h>
 #include <poll.h>
 #include <sys/eventfd.h>
 
 #include <chrono>
 #include <csignal>
+#include <memory>
 #include <mutex>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -44,6 +47,16 @@ Completion<> RunningMachine::later(Done done) {
   };
 }
 
+template <class T>
+Completion<T> RunningMachine::later_with(std::function<void(Result<T>)> done) {
+  const auto value = std::make_shared<std::optional<Result<T>>>();
+  auto answer = later([value, done = std::move(done)](const Result<>&) { done(*std::move(*value)); });
+  return [value, answer = std::move(answer)](Result<T> result) mutable {
+    *value = std::move(result);
+    answer({});
+  };
+}
+
 void RunningMachine::start(Done done) {
   machine_->start(later([this, done = std::move(done)](Result<> result) {
     if (!result) {
@@ -61,12 +74,7 @@ void RunningMachine::resume(Done done) {
 }
 void RunningMachine::shutdown(std::chrono::milliseconds grace,
                               std::function<void(Result<ShutdownMeans>)> done) {
-  const auto means = std::make_shared<Result<ShutdownMeans>>();
-  auto answer = later([means, done = std::move(done)](const Result<>&) { done(*means); });
-  machine_->shutdown(grace, [means, answer = std::move(answer)](Result<ShutdownMeans> result) mutable {
-    *means = std::move(result);
-    answer({});
-  });
+  machine_->shutdown(grace, later_with(std::move(done)));
 }
 void RunningMachine::stop(Done done) {
   const pid_t process = machine_->process_id();
@@ -84,19 +92,31 @@ void RunningMachine::attach_usb(const USBMassStorageDeviceConfiguration& device,
   }
   controllers.front()->attach(std::make_shared<USBMassStorageDevice>(device), later(std::move(done)));
 }
-void RunningMachine::detach_usb(const std::string& id, Done done) {
+Result<std::shared_ptr<USBDevice>> RunningMachine::find_usb(const std::string& id) const {
   std::vector<std::shared_ptr<USBDevice>> found;
   for (const USBController* controller : machine_->usb_controllers()) {
     for (auto& device : controller->usb_devices()) {
       if (!id.empty() && device->uuid().string().starts_with(id)) found.push_back(std::move(device));
     }
   }
-  if (found.size() != 1) {
-    return done(fail(kUSBDeviceNotFound, id,
-                     found.empty() ? "no such USB device is plugged in" : "several USB devices begin so",
-                     "`alcove usb list` shows them"));
-  }
-  found.front()->usb_controller()->detach(found.front(), later(std::move(done)));
+  if (found.size() == 1) return std::move(found.front());
+  return fail(kUSBDeviceNotFound, id,
+              found.empty() ? "no such USB device is plugged in" : "several USB devices begin so",
+              "`alcove usb list` shows them");
+}
+
+void RunningMachine::detach_usb(const std::string& id, Done done) {
+  const auto device = find_usb(id);
+  if (!device) return done(std::unexpected(device.error()));
+  (*device)->usb_controller()->detach(*device, later(std::move(done)));
+}
+
+void RunningMachine::change_usb(const std::string& id, std::optional<StorageDeviceAttachment> medium,
+                                Done done) {
+  const auto device = find_usb(id);
+  if (!device) return done(std::unexpected(device.error()));
+  (*device)->usb_controller()->change_medium(std::dynamic_pointer_cast<USBMassStorageDevice>(*device),
+                                             std::move(medium), later(std::move(done)));
 }
 
 void RunningMachine::connect(uint32_t port, std::function<void(Result<VirtioSocketConnection>)> done) {
@@ -105,13 +125,38 @@ void RunningMachine::connect(uint32_t port, std::function<void(Result<VirtioSock
     return done(fail(ErrorCode::not_supported, "socket_devices", "the machine has no socket device",
                      "add one to the machine file: [[socket_devices]] with type = \"virtio_socket\""));
   }
-  const auto made = std::make_shared<Result<VirtioSocketConnection>>();
-  auto answer = later([made, done = std::move(done)](const Result<>&) { done(std::move(*made)); });
-  devices.front()->connect(port,
-                           [made, answer = std::move(answer)](Result<VirtioSocketConnection> result) mutable {
-                             *made = std::move(result);
-                             answer({});
-                           });
+  devices.front()->connect(port, later_with(std::move(done)));
+}
+
+namespace {
+
+std::unexpected<Error> no_disk(size_t disk) {
+  return fail(ErrorCode::not_supported, fmt::format("storage_devices[{}]", disk),
+              "the machine has no such disk", "`alcove storage list` shows them");
+}
+
+}  // namespace
+
+void RunningMachine::resize_storage(size_t disk, uint64_t size, Done done) {
+  const auto& disks = machine_->storage_devices();
+  if (disk >= disks.size()) return done(no_disk(disk));
+  disks[disk]->resize(size, later(std::move(done)));
+}
+
+void RunningMachine::limit_storage(size_t disk, const StorageDeviceLimits& limits, Done done) {
+  const auto& disks = machine_->storage_devices();
+  if (disk >= disks.size()) return done(no_disk(disk));
+  disks[disk]->set_limits(limits, later(std::move(done)));
+}
+
+void RunningMachine::storage_statistics(size_t disk,
+                                        std::function<void(Result<StorageDeviceStatistics>)> done) {
+  machine_->storage_devices()[disk]->statistics(later_with(std::move(done)));
+}
+
+void RunningMachine::balloon_statistics(size_t balloon,
+                                        std::function<void(Result<MemoryBalloonStatistics>)> done) {
+  machine_->memory_balloon_devices()[balloon]->statistics(later_with(std::move(done)));
 }
 
 std::optional<Error> RunningMachine::error() const {
@@ -140,6 +185,8 @@ void RunningMachine::call_back() {
 }
 
 void RunningMachine::finish() {
+  // Answered after all that observers have still to be told.
+  machine_->resume(later([](const Result<>&) {}));
   const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(1);
   while (true) {
     call_back();

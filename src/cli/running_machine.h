@@ -29,8 +29,14 @@ class RunningMachine {
   void attach_usb(const USBMassStorageDeviceConfiguration& device, Done done);
   // By the beginning of its uuid, or all of it.
   void detach_usb(const std::string& id, Done done);
+  void change_usb(const std::string& id, std::optional<StorageDeviceAttachment> medium, Done done);
   // To a port of the guest.
   void connect(uint32_t port, std::function<void(Result<VirtioSocketConnection>)> done);
+  // Disks by their number in storage_devices.
+  void resize_storage(size_t disk, uint64_t size, Done done);
+  void limit_storage(size_t disk, const StorageDeviceLimits& limits, Done done);
+  void storage_statistics(size_t disk, std::function<void(Result<StorageDeviceStatistics>)> done);
+  void balloon_statistics(size_t balloon, std::function<void(Result<MemoryBalloonStatistics>)> done);
   // `done` is called with what worked.
   void shutdown(std::chrono::milliseconds grace, std::function<void(Result<ShutdownMeans>)> done);
   Result<> request_stop() { return machine_->request_stop(); }
@@ -54,7 +60,10 @@ class RunningMachine {
  private:
   struct Answers;
   RunningMachine();
+  Result<std::shared_ptr<USBDevice>> find_usb(const std::string& id) const;
   Completion<> later(Done done);
+  template <class T>
+  Completion<T> later_with(std::function<void(Result<T>)> done);
 
   std::shared_ptr<Answers> answers_;
   std::optional<Error> start_error_;

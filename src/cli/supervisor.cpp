@@ -13,9 +13,11 @@
 
 #include "cli/commands.h"
 #include "cli/control.h"
+#include "cli/event_stream.h"
 #include "cli/guest_console.h"
 #include "cli/output.h"
 #include "cli/running_machine.h"
+#include "cli/statistics.h"
 
 namespace alcove::cli {
 
@@ -24,7 +26,12 @@ namespace {
 class Supervisor {
  public:
   Supervisor(UniqueFd listener, RunningMachine& running, GuestConsole& console)
-      : listener_(std::move(listener)), running_(running), console_(console) {}
+      : listener_(std::move(listener)),
+        running_(running),
+        console_(console),
+        events_(running.machine().observe(observe_events([this](nlohmann::json event) {
+          running_.post([this, event = std::move(event)] { tell(event); });
+        }))) {}
 
   // Starts the machine and serves until it has ended. `started` is called with how that went.
   void serve(int signals, RunningMachine::Done started);
@@ -34,6 +41,7 @@ class Supervisor {
     uint64_t id;
     UniqueFd socket;
     bool is_console = false;
+    bool wants_events = false;
     std::string received;  // Of a request that is not complete.
     bool gone = false;
     InputSource keyboard;  // Releases what the client held when it goes.
@@ -47,6 +55,10 @@ class Supervisor {
   static Result<> press(Client& client, const nlohmann::json& request);
   void shut_down(const Client& client, const nlohmann::json& request);
   void connect(const Client& client, const nlohmann::json& request);
+  void change_usb(Client& client, const nlohmann::json& request);
+  void tell(const nlohmann::json& event);
+  void change_storage(Client& client, const std::string& command, const nlohmann::json& request);
+  void send_statistics(const Client& client);
   void open_console(Client& client);
   void open_view(Client& client, const nlohmann::json& request);
   void open_window(Client& client, size_t display);
@@ -61,6 +73,7 @@ class Supervisor {
   std::vector<std::unique_ptr<WindowView>> windows_;
   uint64_t next_id_ = 0;
   bool asked_to_stop_ = false;
+  Observation events_;  // Ends first: nobody is told any more.
 };
 
 void Supervisor::serve(int signals, RunningMachine::Done started) {
@@ -108,6 +121,7 @@ void Supervisor::accept_client() {
   clients_.push_back({.id = next_id_++,
                       .socket = std::move(socket),
                       .is_console = false,
+                      .wants_events = false,
                       .received = {},
                       .gone = false,
                       .keyboard = running_.machine().open_input_source(),
@@ -159,8 +173,17 @@ void Supervisor::answer(Client& client, const nlohmann::json& request) {
     auto device = parse_usb_disk("", request.value("device", ""));
     if (!device) return reply(client, std::unexpected(device.error()));
     running_.attach_usb(*device, reply_later(client));
+  } else if (command == "change_usb") {
+    change_usb(client, request);
   } else if (command == "detach_usb") {
     running_.detach_usb(request.value("id", ""), reply_later(client));
+  } else if (command == "resize_storage" || command == "limit_storage") {
+    change_storage(client, command, request);
+  } else if (command == "statistics") {
+    send_statistics(client);
+  } else if (command == "events") {
+    reply(client, {});
+    client.wants_events = true;
   } else if (command == "connect") {
     connect(client, request);
   } else if (command == "console") {
@@ -224,6 +247,46 @@ void Supervisor::connect(const Client& client, const nlohmann::json& request) {
                      if (!send_descriptor(asker->socket.get(), connection->file_descriptor(), line))
                        asker->gone = true;
                    });
+}
+
+void Supervisor::change_usb(Client& client, const nlohmann::json& request) {
+  std::optional<StorageDeviceAttachment> medium;
+  if (request.contains("device")) {
+    auto device = parse_usb_disk("", request.value("device", "") + ",cdrom");
+    if (!device) return reply(client, std::unexpected(device.error()));
+    medium = std::move(device->attachment);
+  }
+  running_.change_usb(request.value("id", ""), std::move(medium), reply_later(client));
+}
+
+void Supervisor::change_storage(Client& client, const std::string& command, const nlohmann::json& request) {
+  const auto number = [&](const char* key) {
+    const auto found = request.find(key);
+    return found != request.end() && found->is_number_unsigned() ? found->get<uint64_t>() : 0;
+  };
+  if (command == "resize_storage")
+    return running_.resize_storage(number("disk"), number("size"), reply_later(client));
+  running_.limit_storage(number("disk"),
+                         {.bytes_per_second = number("bytes_per_second"),
+                          .operations_per_second = number("operations_per_second")},
+                         reply_later(client));
+}
+
+void Supervisor::send_statistics(const Client& client) {
+  collect_statistics(running_, [this, id = client.id](const nlohmann::json& statistics) {
+    const auto asker = std::ranges::find(clients_, id, &Client::id);
+    if (asker != clients_.end() && !send_line(asker->socket.get(), statistics)) asker->gone = true;
+  });
+}
+
+// Whoever does not read loses the connection: a stream with gaps would lie.
+void Supervisor::tell(const nlohmann::json& event) {
+  const std::string line = event.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+  for (Client& client : clients_) {
+    if (!client.wants_events || client.gone) continue;
+    const ssize_t sent = send(client.socket.get(), line.data(), line.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+    client.gone = sent != static_cast<ssize_t>(line.size());
+  }
 }
 
 void Supervisor::open_console(Client& client) {

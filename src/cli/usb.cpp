@@ -11,31 +11,44 @@ namespace alcove::cli {
 
 namespace {
 
-Result<nlohmann::json> request(const Bundle& bundle, const nlohmann::json& message) {
-  auto socket = bundle.connect();
-  if (!socket) return std::unexpected(socket.error());
-  std::string rest;
-  return ask(socket->get(), message, rest);
+// FILE with options, its path so that the machine's background process finds it, which is in another folder.
+Result<std::string> absolute_disk(const std::string& device) {
+  const auto parsed = parse_usb_disk("FILE", device);
+  if (!parsed) return std::unexpected(parsed.error());
+  std::string text = device;
+  if (const auto* image = std::get_if<DiskImageStorageDeviceAttachment>(&parsed->attachment))
+    text.replace(0, image->path.string().size(), std::filesystem::absolute(image->path).string());
+  return text;
+}
+
+int tell(const Result<nlohmann::json>& reply) {
+  return reply ? 0 : report(reply.error());
 }
 
 }  // namespace
 
 int usb_attach(const Bundle& bundle, const std::string& device) {
-  // The machine's background process is in another folder.
-  const size_t end = std::min(device.find(','), device.size());
-  const auto path = std::filesystem::absolute(device.substr(0, end)).string();
-  if (auto parsed = parse_usb_disk("FILE", device); !parsed) return report(parsed.error());
-  auto reply = request(bundle, {{"command", "attach_usb"}, {"device", path + device.substr(end)}});
-  return reply ? 0 : report(reply.error());
+  const auto disk = absolute_disk(device);
+  if (!disk) return report(disk.error());
+  return tell(ask(bundle, {{"command", "attach_usb"}, {"device", *disk}}));
+}
+
+int usb_change(const Bundle& bundle, const std::string& id, const std::string& device) {
+  nlohmann::json request = {{"command", "change_usb"}, {"id", id}};
+  if (!device.empty()) {
+    const auto disk = absolute_disk(device);
+    if (!disk) return report(disk.error());
+    request["device"] = *disk;
+  }
+  return tell(ask(bundle, request));
 }
 
 int usb_detach(const Bundle& bundle, const std::string& id) {
-  auto reply = request(bundle, {{"command", "detach_usb"}, {"id", id}});
-  return reply ? 0 : report(reply.error());
+  return tell(ask(bundle, {{"command", "detach_usb"}, {"id", id}}));
 }
 
 int usb_list(const Bundle& bundle, bool json) {
-  auto reply = request(bundle, {{"command", "info"}});
+  auto reply = ask(bundle, {{"command", "info"}});
   if (!reply) return report(reply.error());
   const auto devices = reply->value("usb_devices", nlohmann::json::array());
   if (json) {
@@ -43,8 +56,10 @@ int usb_list(const Bundle& bundle, bool json) {
     return 0;
   }
   for (const auto& device : devices) {
+    const std::string path = device.value("path", "");
     fmt::print("{}  {:<5}  {}{}\n", device.value("uuid", ""), device.value("type", ""),
-               device.value("path", ""), device.value("read_only", false) ? " (read only)" : "");
+               path.empty() ? "empty" : path,
+               !path.empty() && device.value("read_only", false) ? " (read only)" : "");
   }
   return 0;
 }

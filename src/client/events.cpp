@@ -67,6 +67,7 @@ void VirtualMachine::Implementation::forget_guest() {
   for (const auto& controller : usb) controller->clear();
   for (const auto& controller : usb) controller->reset();
   for (const auto& device : sharing) device->reset();
+  for (const auto& device : storage) device->reset();
   for (const auto& device : consoles) {
     for (const auto& port : device->proxies()) port->reset();
   }
@@ -137,21 +138,26 @@ void VirtualMachine::Implementation::console_port_changed(const Json& message) {
   });
 }
 
-void VirtualMachine::Implementation::receive_device_event(const std::string& event, const Json& message) {
-  if (event == "console_port") return console_port_changed(message);
-  const auto index = control::number_of(message, "device");
-  if (event == "storage_connected" && index) {
-    return notify([device = static_cast<size_t>(*index)](const VirtualMachineObserver& observer) {
+void VirtualMachine::Implementation::storage_changed(const std::string& event, const Json& message) {
+  const uint64_t index = control::number_of(message, "device").value_or(storage.size());
+  if (index >= storage.size()) return;
+  StorageDevice& device = *storage[index];
+  if (event == "storage_connected") {
+    return notify([&device](const VirtualMachineObserver& observer) {
       if (observer.storage_attachment_was_connected) observer.storage_attachment_was_connected(device);
     });
   }
-  if (event == "storage_error" && index) {
-    const Error error = control::error_from_json(control::member_of(message, "error"));
-    return notify([device = static_cast<size_t>(*index), error](const VirtualMachineObserver& observer) {
-      if (observer.storage_attachment_did_encounter_error)
-        observer.storage_attachment_did_encounter_error(device, error);
-    });
-  }
+  const Error error = control::error_from_json(control::member_of(message, "error"));
+  notify([&device, error](const VirtualMachineObserver& observer) {
+    if (observer.storage_attachment_did_encounter_error)
+      observer.storage_attachment_did_encounter_error(device, error);
+  });
+}
+
+void VirtualMachine::Implementation::receive_device_event(const std::string& event, const Json& message) {
+  if (event == "console_port") return console_port_changed(message);
+  const auto index = control::number_of(message, "device");
+  if (event == "storage_connected" || event == "storage_error") return storage_changed(event, message);
   if (!index || *index >= networks.size()) return;
   client::NetworkDeviceProxy& device = *networks[*index];
   if (event == "addresses") {

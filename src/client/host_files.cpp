@@ -56,6 +56,13 @@ class Opener {
   // The machine's process connects itself.
   Result<> open(const NetworkBlockDeviceStorageDeviceAttachment&, const std::string&) { return {}; }
 
+  Result<> open(const DiskBlockDeviceStorageDeviceAttachment& device, const std::string& where) {
+    auto copy = duplicate(device.file_handle, where + ".file_handle");
+    if (!copy) return std::unexpected(std::move(copy.error()));
+    descriptors_.add(machine::layer_path(where, 0), *std::move(copy));
+    return {};
+  }
+
   Result<> open_kvm(HypervisorChoice choice) {
     if (choice == HypervisorChoice::soft) return {};
     UniqueFd descriptor(::open("/dev/kvm", O_RDWR | O_CLOEXEC));

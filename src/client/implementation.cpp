@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "client/blocked_signals.h"
+#include "client/disk_handles.h"
 
 namespace alcove {
 namespace {
@@ -48,13 +49,16 @@ VirtualMachine::Implementation::Implementation(VirtualMachineConfiguration confi
                                                VirtualMachineOptions options,
                                                std::vector<client::SerialPortFiles> serial_port_files,
                                                std::vector<std::vector<client::LineFiles>> console_files,
+                                               std::vector<UniqueFd> disk_handles,
                                                const client::GraphicsFiles& graphics_files)
     : configuration_(std::move(configuration)),
       options_(std::move(options)),
       serial_port_files_(std::move(serial_port_files)),
+      disk_handles_(std::move(disk_handles)),
       start_configuration_(with_own_handles(configuration_, serial_port_files_, console_files)),
       own_executor_(options_.executor ? nullptr : std::make_shared<client::ThreadExecutor>()),
       executor_(own_executor_ ? own_executor_ : options_.executor) {
+  client::use_disk_handles(start_configuration_, disk_handles_);
   const client::BlockedSignals blocked;
   io_ = std::make_unique<exec::LoopThread>("alcove-machine");
   make_devices(graphics_files);
@@ -62,6 +66,10 @@ VirtualMachine::Implementation::Implementation(VirtualMachineConfiguration confi
 }
 
 void VirtualMachine::Implementation::make_devices(const client::GraphicsFiles& graphics_files) {
+  for (const auto& device : configuration_.storage_devices) {
+    storage.push_back(std::make_unique<client::StorageDeviceProxy>(*this, storage.size(), device));
+    storage_devices.push_back(storage.back().get());
+  }
   for (const auto& device : configuration_.network_devices) {
     const MACAddress address = std::visit([](const auto& kind) { return kind.mac_address; }, device);
     networks.push_back(std::make_unique<client::NetworkDeviceProxy>(*this, networks.size(), address));
@@ -195,6 +203,14 @@ uint64_t VirtualMachine::Implementation::resident_memory_size() const {
     return kibibytes * 1024;
   }
   return 0;
+}
+
+std::chrono::nanoseconds VirtualMachine::Implementation::processor_time() const {
+  const int pid = process_id();
+  clockid_t clock{};
+  timespec time{};
+  if (pid == 0 || clock_getcpuclockid(pid, &clock) != 0 || clock_gettime(clock, &time) != 0) return {};
+  return std::chrono::seconds(time.tv_sec) + std::chrono::nanoseconds(time.tv_nsec);
 }
 
 Observation VirtualMachine::Implementation::observe(VirtualMachineObserver observer) {

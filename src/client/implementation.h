@@ -25,6 +25,7 @@
 #include "client/observation.h"
 #include "client/socket_bridges.h"
 #include "client/socket_device.h"
+#include "client/storage_device.h"
 #include "client/thread_executor.h"
 #include "client/usb_controller.h"
 #include "exec/event_loop.h"
@@ -41,7 +42,7 @@ class VirtualMachine::Implementation final : public client::DeviceRequests,
   Implementation(VirtualMachineConfiguration configuration, VirtualMachineOptions options,
                  std::vector<client::SerialPortFiles> serial_port_files,
                  std::vector<std::vector<client::LineFiles>> console_files,
-                 const client::GraphicsFiles& graphics_files);
+                 std::vector<UniqueFd> disk_handles, const client::GraphicsFiles& graphics_files);
 
   void start(VirtualMachineStartOptions options, Completion<> completion);
   void pause(Completion<> completion);
@@ -60,6 +61,7 @@ class VirtualMachine::Implementation final : public client::DeviceRequests,
   int process_id() const;
   std::string hypervisor() const;
   uint64_t resident_memory_size() const;
+  std::chrono::nanoseconds processor_time() const;
   const VirtualMachineConfiguration& configuration() const { return configuration_; }
   const std::vector<client::SerialPortFiles>& serial_port_files() const { return serial_port_files_; }
 
@@ -76,6 +78,7 @@ class VirtualMachine::Implementation final : public client::DeviceRequests,
     });
   }
 
+  std::vector<std::unique_ptr<client::StorageDeviceProxy>> storage;
   std::vector<std::unique_ptr<client::NetworkDeviceProxy>> networks;
   std::vector<std::unique_ptr<client::MemoryBalloonProxy>> balloons;
   std::vector<std::unique_ptr<client::GraphicsDeviceProxy>> graphics;
@@ -85,6 +88,7 @@ class VirtualMachine::Implementation final : public client::DeviceRequests,
   std::vector<std::unique_ptr<client::SocketDeviceProxy>> sockets;
   std::vector<std::unique_ptr<client::ConsoleDeviceProxy>> consoles;
   std::unique_ptr<client::ClipboardProxy> clipboard;
+  std::vector<StorageDevice*> storage_devices;
   std::vector<NetworkDevice*> network_devices;
   std::vector<MemoryBalloonDevice*> memory_balloon_devices;
   std::vector<GraphicsDevice*> graphics_devices;
@@ -133,6 +137,7 @@ class VirtualMachine::Implementation final : public client::DeviceRequests,
   void receive_event(const std::string& event, const Json& message);
   void receive_device_event(const std::string& event, const Json& message);
   void console_port_changed(const Json& message);
+  void storage_changed(const std::string& event, const Json& message);
   void forget_guest();
   void started(const Json& message);
   void guest_became_ready();
@@ -141,6 +146,7 @@ class VirtualMachine::Implementation final : public client::DeviceRequests,
   const VirtualMachineConfiguration configuration_;
   const VirtualMachineOptions options_;
   std::vector<client::SerialPortFiles> serial_port_files_;
+  const std::vector<UniqueFd> disk_handles_;
   VirtualMachineConfiguration
       start_configuration_;  // With our own file descriptors in place of the caller's.
   std::shared_ptr<client::ThreadExecutor> own_executor_;  // None if the caller gave one.

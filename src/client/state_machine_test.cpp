@@ -39,6 +39,7 @@ TEST_F(StateMachine, Stopped) {
   EXPECT_EQ(code_of(machine->request_stop()), kRefused);
   EXPECT_EQ(machine->process_id(), 0);
   EXPECT_EQ(machine->resident_memory_size(), 0u);
+  EXPECT_EQ(machine->processor_time().count(), 0);
 }
 
 TEST_F(StateMachine, Running) {
@@ -51,6 +52,7 @@ TEST_F(StateMachine, Running) {
   EXPECT_EQ(machine->state(), State::running) << "a request of which the guest does nothing";
   EXPECT_GT(machine->process_id(), 0);
   EXPECT_GT(machine->resident_memory_size(), 0u);
+  EXPECT_GT(machine->processor_time().count(), 0);
   EXPECT_EQ(machine->hypervisor(), "fake");
   EXPECT_TRUE(stop(*machine));
   EXPECT_EQ(machine->state(), State::stopped);

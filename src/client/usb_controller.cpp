@@ -4,11 +4,40 @@
 
 #include <algorithm>
 
+#include "client/line_files.h"
 #include "config/validate.h"
 
 namespace alcove::client {
 
 using control::Json;
+
+namespace {
+
+std::unexpected<Error> refusal(Error error) {
+  if (error.code == ErrorCode::invalid_disk_image) error.code = kUSBDeviceInitializationFailure;
+  return std::unexpected(std::move(error));
+}
+
+// What the machine's process gets; nothing for a network block device.
+Result<std::vector<UniqueFd>> open_image(const USBMassStorageDeviceConfiguration& device) {
+  Result<std::vector<UniqueFd>> image;
+  if (auto problems = config::validate_usb_device(device); !problems.empty()) {
+    image = std::unexpected(std::move(problems.front()));
+  } else if (const auto* file = std::get_if<DiskImageStorageDeviceAttachment>(&device.attachment)) {
+    image = open_disk_image(*file, "attachment");
+  } else if (const auto* open = std::get_if<DiskBlockDeviceStorageDeviceAttachment>(&device.attachment)) {
+    auto copy = duplicate(open->file_handle, "attachment.file_handle");
+    if (copy) {
+      image->push_back(*std::move(copy));
+    } else {
+      image = std::unexpected(std::move(copy.error()));
+    }
+  }
+  if (!image) image.error().code = kUSBDeviceInitializationFailure;
+  return image;
+}
+
+}  // namespace
 
 USBControllerProxy::USBControllerProxy(DeviceRequests& requests, std::shared_ptr<PluggedDevices> plugged,
                                        size_t index, const XHCIControllerConfiguration& configuration)
@@ -44,6 +73,8 @@ void USBControllerProxy::unplug(const std::shared_ptr<USBDevice>& device) {
   std::erase(devices_, device);
   std::erase(plugged_->uuids, device->uuid());
   device->controller_ = nullptr;
+  if (auto* storage = dynamic_cast<USBMassStorageDevice*>(device.get()))
+    storage->set_medium(storage->configuration().attachment);
 }
 
 void USBControllerProxy::clear() {
@@ -70,17 +101,9 @@ void USBControllerProxy::attach(std::shared_ptr<USBDevice> device, Completion<> 
         {kUSBDeviceAlreadyAttached, "device", "it, or a device with its uuid, is plugged in already", ""});
   }
   const USBMassStorageDeviceConfiguration& configuration = storage->configuration();
-  auto problems = config::validate_usb_device(configuration);
-  Result<std::vector<UniqueFd>> image;
-  if (problems.empty()) {
-    if (const auto* file = std::get_if<DiskImageStorageDeviceAttachment>(&configuration.attachment))
-      image = open_disk_image(*file, "attachment");
-  } else {
-    image = std::unexpected(std::move(problems.front()));
-  }
+  auto image = open_image(configuration);
   if (!image) {
     unplug(device);
-    image.error().code = kUSBDeviceInitializationFailure;
     return requests_.refuse(std::move(completion), std::move(image.error()));
   }
   requests_.request_for_device(
@@ -90,10 +113,7 @@ void USBControllerProxy::attach(std::shared_ptr<USBDevice> device, Completion<> 
       [this, device, completion = std::move(completion)](Result<Json> reply) mutable {
         if (!reply) {
           unplug(device);
-          if (reply.error().code == ErrorCode::invalid_disk_image) {
-            reply.error().code = kUSBDeviceInitializationFailure;
-          }
-          return completion(std::unexpected(std::move(reply.error())));
+          return completion(refusal(std::move(reply.error())));
         }
         {
           const std::lock_guard lock(plugged_->mutex);
@@ -121,4 +141,52 @@ void USBControllerProxy::detach(std::shared_ptr<USBDevice> device, Completion<> 
       });
 }
 
+void USBControllerProxy::change_medium(std::shared_ptr<USBMassStorageDevice> device,
+                                       std::optional<StorageDeviceAttachment> medium,
+                                       Completion<> completion) {
+  const auto refuse = [&](Error error) { requests_.refuse(std::move(completion), std::move(error)); };
+  {
+    const std::lock_guard lock(plugged_->mutex);
+    if (std::ranges::find(devices_, device) == devices_.end())
+      return refuse({kUSBDeviceNotFound, "device", "is not plugged into this controller", ""});
+  }
+  if (!device->configuration().optical_disc) {
+    return refuse({kUSBDeviceInitializationFailure, "device", "is no drive with a disc",
+                   "detach it, and attach another disk"});
+  }
+  Json request = {
+      {"request", "change_usb_medium"}, {"controller", index_}, {"uuid", device->uuid().string()}};
+  std::vector<UniqueFd> image;
+  if (medium) {
+    USBMassStorageDeviceConfiguration configuration = device->configuration();
+    configuration.attachment = *medium;
+    auto opened = open_image(configuration);
+    if (!opened) return refuse(std::move(opened.error()));
+    image = *std::move(opened);
+    request["device"] = config::to_tree(USBDeviceConfiguration(configuration));
+  }
+  requests_.request_for_device(
+      std::move(request),
+      [device, medium = std::move(medium), completion = std::move(completion)](Result<Json> reply) mutable {
+        if (!reply) return completion(refusal(std::move(reply.error())));
+        device->set_medium(std::move(medium));
+        completion({});
+      },
+      std::move(image));
+}
+
 }  // namespace alcove::client
+
+namespace alcove {
+
+std::optional<StorageDeviceAttachment> USBMassStorageDevice::medium() const {
+  const std::lock_guard lock(mutex_);
+  return medium_;
+}
+
+void USBMassStorageDevice::set_medium(std::optional<StorageDeviceAttachment> medium) {
+  const std::lock_guard lock(mutex_);
+  medium_ = std::move(medium);
+}
+
+}  // namespace alcove

@@ -24,6 +24,8 @@ class USBControllerProxy final : public USBController {
   std::vector<std::shared_ptr<USBDevice>> usb_devices() const override;
   void attach(std::shared_ptr<USBDevice> device, Completion<> completion) override;
   void detach(std::shared_ptr<USBDevice> device, Completion<> completion) override;
+  void change_medium(std::shared_ptr<USBMassStorageDevice> device,
+                     std::optional<StorageDeviceAttachment> medium, Completion<> completion) override;
 
   // The machine's end: everything is pulled out, at all controllers before one is reset().
   void clear();

@@ -79,10 +79,9 @@ TEST_F(USBControllerTest, TellsWhyADeviceCannotBeMade) {
   EXPECT_EQ(gone->usb_controller(), nullptr);
 
   // What the machine's process refuses.
-  USBMassStorageDeviceConfiguration disc = image("disc");
-  disc.optical_disc = true;
-  std::get<DiskImageStorageDeviceAttachment>(disc.attachment).read_only = true;
-  const auto refused = std::make_shared<USBMassStorageDevice>(disc);
+  USBMassStorageDeviceConfiguration old = image("old");
+  old.attached_scsi = false;
+  const auto refused = std::make_shared<USBMassStorageDevice>(old);
   EXPECT_EQ(code_of(attach(controller, refused)), kUSBDeviceInitializationFailure);
   EXPECT_EQ(refused->usb_controller(), nullptr);
 }
@@ -99,6 +98,40 @@ TEST_F(USBControllerTest, KnowsWhatIsNotThere) {
   ASSERT_TRUE(attach(first, device));
   EXPECT_EQ(code_of(detach(second, device)), kUSBDeviceNotFound);
   EXPECT_EQ(device->usb_controller(), &first);
+}
+
+TEST_F(USBControllerTest, DiscsOfADriveChange) {
+  auto machine = running(with_controllers(1));
+  USBController& controller = *machine->usb_controllers()[0];
+  USBMassStorageDeviceConfiguration disc = image("disc");
+  disc.optical_disc = true;
+  std::get<DiskImageStorageDeviceAttachment>(disc.attachment).read_only = true;
+  const auto drive = std::make_shared<USBMassStorageDevice>(disc);
+  const auto change = [&](const std::shared_ptr<USBMassStorageDevice>& device,
+                          std::optional<StorageDeviceAttachment> medium) {
+    Outcome outcome;
+    controller.change_medium(device, std::move(medium), outcome.completion());
+    return outcome.get();
+  };
+  EXPECT_EQ(code_of(change(drive, std::nullopt)), kUSBDeviceNotFound);
+  ASSERT_TRUE(attach(controller, drive));
+  EXPECT_EQ(drive->medium(), disc.attachment);
+  auto other = image("other").attachment;
+  std::get<DiskImageStorageDeviceAttachment>(other).read_only = true;
+  ASSERT_TRUE(change(drive, other));
+  EXPECT_EQ(drive->medium(), other);
+  auto gone = other;
+  std::get<DiskImageStorageDeviceAttachment>(gone).path = folder / "gone";
+  EXPECT_EQ(code_of(change(drive, gone)), kUSBDeviceInitializationFailure);
+  EXPECT_EQ(drive->medium(), other);
+  ASSERT_TRUE(change(drive, std::nullopt));
+  EXPECT_EQ(drive->medium(), std::nullopt);
+  const auto device = stick("stick");
+  ASSERT_TRUE(attach(controller, device));
+  EXPECT_EQ(code_of(change(std::dynamic_pointer_cast<USBMassStorageDevice>(device), other)),
+            kUSBDeviceInitializationFailure);
+  ASSERT_TRUE(stop(*machine));
+  EXPECT_EQ(drive->medium(), disc.attachment);
 }
 
 TEST_F(USBControllerTest, NeedsAMachineThatRuns) {

@@ -1,6 +1,7 @@
 // The public object: forwards to its Implementation.
 #include <alcove/virtual_machine.h>
 
+#include "client/disk_handles.h"
 #include "client/implementation.h"
 
 namespace alcove {
@@ -45,11 +46,13 @@ Result<std::unique_ptr<VirtualMachine>> VirtualMachine::create(VirtualMachineCon
   if (!serial_ports) return std::unexpected(std::move(serial_ports.error()));
   auto consoles = client::make_console_files(configuration);
   if (!consoles) return std::unexpected(std::move(consoles.error()));
+  auto disks = client::duplicate_disk_handles(configuration);
+  if (!disks) return std::unexpected(std::move(disks.error()));
   const auto displays = client::open_displays(configuration);
   if (!displays) return std::unexpected(displays.error());
   return std::unique_ptr<VirtualMachine>(new VirtualMachine(
       std::make_shared<Implementation>(std::move(configuration), std::move(options), *std::move(serial_ports),
-                                       *std::move(consoles), *displays)));
+                                       *std::move(consoles), *std::move(disks), *displays)));
 }
 
 VirtualMachine::VirtualMachine(std::shared_ptr<Implementation> implementation)
@@ -129,6 +132,10 @@ Observation VirtualMachine::observe(VirtualMachineObserver observer) {
   return implementation_->observe(std::move(observer));
 }
 
+const std::vector<StorageDevice*>& VirtualMachine::storage_devices() const {
+  return implementation_->storage_devices;
+}
+
 const std::vector<NetworkDevice*>& VirtualMachine::network_devices() const {
   return implementation_->network_devices;
 }
@@ -174,6 +181,10 @@ int VirtualMachine::process_id() const {
 
 std::string VirtualMachine::hypervisor() const {
   return implementation_->hypervisor();
+}
+
+std::chrono::nanoseconds VirtualMachine::processor_time() const {
+  return implementation_->processor_time();
 }
 
 uint64_t VirtualMachine::resident_memory_size() const {

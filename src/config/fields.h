@@ -70,17 +70,32 @@ void fields(V& visit, T& value) {
   visit("synchronization_mode", value.synchronization_mode);
 }
 
+template <class V, Is<DiskBlockDeviceStorageDeviceAttachment> T>
+void fields(V& visit, T& value) {
+  visit("file_handle", value.file_handle);
+  visit("read_only", value.read_only);
+  visit("synchronization_mode", value.synchronization_mode);
+}
+
+template <class V, Is<StorageDeviceLimits> T>
+void fields(V& visit, T& value) {
+  visit("bytes_per_second", Size(value.bytes_per_second));
+  visit("operations_per_second", value.operations_per_second);
+}
+
 template <class V, Is<VirtioBlockDeviceConfiguration> T>
 void fields(V& visit, T& value) {
   visit("block_device_identifier", value.block_device_identifier);
   visit("attachment", value.attachment);
   visit("queue_count", value.queue_count);
+  visit("limits", value.limits);
 }
 
 template <class V, Is<NVMExpressControllerDeviceConfiguration> T>
 void fields(V& visit, T& value) {
   visit("serial_number", value.serial_number);
   visit("attachment", value.attachment);
+  visit("limits", value.limits);
 }
 
 template <class V, Is<USBMassStorageDeviceConfiguration> T>
@@ -89,6 +104,7 @@ void fields(V& visit, T& value) {
   visit("attachment", value.attachment);
   visit("optical_disc", value.optical_disc);
   visit("attached_scsi", value.attached_scsi);
+  visit("limits", value.limits);
 }
 
 template <class V, Is<XHCIControllerConfiguration> T>

@@ -13,6 +13,7 @@ class Writer {
   Json write(int value) const { return value; }
   Json write(unsigned value) const { return value; }
   Json write(uint16_t value) const { return value; }
+  Json write(uint64_t value) const { return value; }
   Json write(const std::string& value) const { return value; }
   Json write(const std::filesystem::path& value) const { return value.string(); }
   Json write(const MACAddress& value) const { return value.string(); }

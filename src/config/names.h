@@ -86,6 +86,8 @@ template <>
 inline constexpr std::string_view kTypeName<NetworkBlockDeviceStorageDeviceAttachment> =
     "network_block_device";
 template <>
+inline constexpr std::string_view kTypeName<DiskBlockDeviceStorageDeviceAttachment> = "disk_block_device";
+template <>
 inline constexpr std::string_view kTypeName<VirtioNetworkDeviceConfiguration> = "virtio_network";
 template <>
 inline constexpr std::string_view kTypeName<NATNetworkDeviceAttachment> = "nat";

@@ -16,40 +16,45 @@ inline VirtualMachineConfiguration full_sample() {
       .boot_loader = LinuxBootLoader{.kernel = "/boot/vmlinuz",
                                      .command_line = "console=ttyS0\tquiet",
                                      .initial_ramdisk = "/boot/initrd"},
-      .storage_devices = {VirtioBlockDeviceConfiguration{
-                              .block_device_identifier = "root",
-                              .attachment =
-                                  DiskImageStorageDeviceAttachment{
-                                      .path = "/srv/root.img",
-                                      .format = DiskImageFormat::qcow2,
-                                      .base_layers = {{"/srv/base.img", DiskImageFormat::raw},
-                                                      {.path = "/srv/middle.qcow2"}},
-                                      .allow_backing_files = true,
-                                      .read_only = true,
-                                      .caching_mode = DiskImageCachingMode::uncached,
-                                      .synchronization_mode = DiskImageSynchronizationMode::none,
-                                      .locking_mode = DiskImageLockingMode::none},
-                              .queue_count = 4},
-                          VirtioBlockDeviceConfiguration{
-                              .attachment =
-                                  DiskImageStorageDeviceAttachment{
-                                      .path = "/srv/data.img",
-                                      .caching_mode = DiskImageCachingMode::cached,
-                                      .synchronization_mode = DiskImageSynchronizationMode::fsync}},
-                          NVMExpressControllerDeviceConfiguration{
-                              .serial_number = "N1",
-                              .attachment = DiskImageStorageDeviceAttachment{.path = "/srv/nvme.img"}},
-                          VirtioBlockDeviceConfiguration{
-                              .attachment =
-                                  NetworkBlockDeviceStorageDeviceAttachment{
-                                      .url = "nbd://localhost/export",
-                                      .timeout = 5,
-                                      .forced_read_only = true,
-                                      .synchronization_mode = DiskImageSynchronizationMode::none}},
-                          USBMassStorageDeviceConfiguration{
-                              .attachment = DiskImageStorageDeviceAttachment{.path = "/srv/installer.iso",
-                                                                             .read_only = true},
-                              .optical_disc = true}},
+      .storage_devices =
+          {VirtioBlockDeviceConfiguration{
+               .block_device_identifier = "root",
+               .attachment =
+                   DiskImageStorageDeviceAttachment{
+                       .path = "/srv/root.img",
+                       .format = DiskImageFormat::qcow2,
+                       .base_layers = {{"/srv/base.img", DiskImageFormat::raw},
+                                       {.path = "/srv/middle.qcow2"}},
+                       .allow_backing_files = true,
+                       .read_only = true,
+                       .caching_mode = DiskImageCachingMode::uncached,
+                       .synchronization_mode = DiskImageSynchronizationMode::none,
+                       .locking_mode = DiskImageLockingMode::none},
+               .queue_count = 4,
+               .limits = {.bytes_per_second = 20 << 20, .operations_per_second = 500}},
+           VirtioBlockDeviceConfiguration{
+               .attachment = DiskImageStorageDeviceAttachment{.path = "/srv/data.img",
+                                                              .caching_mode = DiskImageCachingMode::cached,
+                                                              .synchronization_mode =
+                                                                  DiskImageSynchronizationMode::fsync}},
+           NVMExpressControllerDeviceConfiguration{
+               .serial_number = "N1",
+               .attachment = DiskImageStorageDeviceAttachment{.path = "/srv/nvme.img"}},
+           VirtioBlockDeviceConfiguration{
+               .attachment =
+                   NetworkBlockDeviceStorageDeviceAttachment{
+                       .url = "nbd://localhost/export",
+                       .timeout = 5,
+                       .forced_read_only = true,
+                       .synchronization_mode = DiskImageSynchronizationMode::none}},
+           VirtioBlockDeviceConfiguration{
+               .attachment =
+                   DiskBlockDeviceStorageDeviceAttachment{
+                       .file_handle = 0, .synchronization_mode = DiskImageSynchronizationMode::fsync}},
+           USBMassStorageDeviceConfiguration{
+               .attachment =
+                   DiskImageStorageDeviceAttachment{.path = "/srv/installer.iso", .read_only = true},
+               .optical_disc = true}},
       .usb_controllers = {XHCIControllerConfiguration{
           .usb_devices = {USBMassStorageDeviceConfiguration{
               .attachment = DiskImageStorageDeviceAttachment{.path = "/srv/stick.img"},

@@ -154,6 +154,25 @@ class StorageValidator {
     }
   }
 
+  void validate(const DiskBlockDeviceStorageDeviceAttachment& device, const std::string& attachment) {
+    const std::string where = attachment + ".file_handle";
+    struct stat status{};
+    const int flags = ::fcntl(device.file_handle, F_GETFL);
+    if (flags == -1 || ::fstat(device.file_handle, &status) != 0)
+      return problems_.add(where, fmt::format("{} is not an open file descriptor", device.file_handle));
+    if (!S_ISBLK(status.st_mode) && !S_ISREG(status.st_mode)) {
+      return problems_.add(
+          where, fmt::format("file descriptor {} is neither a block device nor a file", device.file_handle));
+    }
+    const int mode = flags & O_ACCMODE;
+    if (mode == O_WRONLY || (mode == O_RDONLY && !device.read_only)) {
+      problems_.add(where,
+                    fmt::format("file descriptor {} is not open for {}", device.file_handle,
+                                mode == O_WRONLY ? "reading" : "writing"),
+                    mode == O_WRONLY ? "" : "set read_only if the guest need not write");
+    }
+  }
+
  private:
   // Whether it is a qcow2 image.
   bool check_contents(const std::filesystem::path& path, DiskImageFormat format, const struct stat& status,

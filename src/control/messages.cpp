@@ -16,6 +16,19 @@ void for_each_statistic(Statistics& statistics, Function function) {
   function("minor_faults", statistics.minor_faults);
 }
 
+// As above, for disks.
+template <class Statistics, class Function>
+void for_each_storage_statistic(Statistics& statistics, Function function) {
+  function("size", statistics.size);
+  function("read_operations", statistics.read_operations);
+  function("read_bytes", statistics.read_bytes);
+  function("write_operations", statistics.write_operations);
+  function("written_bytes", statistics.written_bytes);
+  function("flush_operations", statistics.flush_operations);
+  function("discard_operations", statistics.discard_operations);
+  function("failed_operations", statistics.failed_operations);
+}
+
 }  // namespace
 
 Json to_json(const Error& error) {
@@ -50,6 +63,19 @@ MemoryBalloonStatistics statistics_from_json(const Json& tree) {
   statistics.reported_free_memory = number_of(tree, "reported_free_memory").value_or(0);
   for_each_statistic(
       statistics, [&](const char* name, std::optional<uint64_t>& value) { value = number_of(tree, name); });
+  return statistics;
+}
+
+Json to_json(const StorageDeviceStatistics& statistics) {
+  Json tree = Json::object();
+  for_each_storage_statistic(statistics, [&](const char* name, uint64_t value) { tree[name] = value; });
+  return tree;
+}
+
+StorageDeviceStatistics storage_statistics_from_json(const Json& tree) {
+  StorageDeviceStatistics statistics;
+  for_each_storage_statistic(
+      statistics, [&](const char* name, uint64_t& value) { value = number_of(tree, name).value_or(0); });
   return statistics;
 }
 

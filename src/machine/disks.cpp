@@ -5,9 +5,11 @@
 
 namespace alcove::machine {
 
-Result<std::unique_ptr<storage::Disk>> open_disk(const StorageDeviceAttachment& attachment,
-                                                 std::vector<UniqueFd> files, const std::string& field,
-                                                 const DiskEvents& events) {
+namespace {
+
+Result<std::unique_ptr<storage::Disk>> open_attachment(const StorageDeviceAttachment& attachment,
+                                                       std::vector<UniqueFd> files, const std::string& field,
+                                                       const DiskEvents& events) {
   if (const auto* device = std::get_if<NetworkBlockDeviceStorageDeviceAttachment>(&attachment)) {
     auto disk = storage::NbdDisk::create({.url = device->url,
                                           .timeout = std::chrono::seconds(device->timeout),
@@ -19,8 +21,15 @@ Result<std::unique_ptr<storage::Disk>> open_disk(const StorageDeviceAttachment& 
     if (!disk) return std::unexpected(std::move(disk.error()));
     return *std::move(disk);
   }
-  const auto& image = std::get<DiskImageStorageDeviceAttachment>(attachment);
   if (files.empty()) return fail(ErrorCode::invalid_virtual_machine_configuration, field, "is not open");
+  if (const auto* device = std::get_if<DiskBlockDeviceStorageDeviceAttachment>(&attachment)) {
+    std::vector<storage::StackLayer> layers;
+    layers.push_back({.fd = std::move(files.front()), .format = DiskImageFormat::raw});
+    return storage::open_stack(
+        std::move(layers), {.read_only = device->read_only, .synchronization = device->synchronization_mode},
+        field);
+  }
+  const auto& image = std::get<DiskImageStorageDeviceAttachment>(attachment);
   std::vector<storage::StackLayer> layers;
   for (UniqueFd& file : files) layers.push_back({.fd = std::move(file)});
   layers.front().format = image.format;
@@ -33,6 +42,26 @@ Result<std::unique_ptr<storage::Disk>> open_disk(const StorageDeviceAttachment& 
                               .caching = image.caching_mode,
                               .synchronization = image.synchronization_mode},
                              field);
+}
+
+}  // namespace
+
+Result<std::unique_ptr<storage::Disk>> open_disk(const StorageDeviceAttachment& attachment,
+                                                 std::shared_ptr<storage::DiskControl> control,
+                                                 std::vector<UniqueFd> files, const std::string& field,
+                                                 const DiskEvents& events) {
+  auto disk = open_attachment(attachment, std::move(files), field, events);
+  if (!disk) return std::unexpected(std::move(disk.error()));
+  return std::make_unique<storage::ManagedDisk>(*std::move(disk), std::move(control));
+}
+
+Result<OpenedDisk> open_disk(const StorageDeviceAttachment& attachment, const StorageDeviceLimits& limits,
+                             std::vector<UniqueFd> files, const std::string& field,
+                             const DiskEvents& events) {
+  auto control = std::make_shared<storage::DiskControl>(limits);
+  auto disk = open_disk(attachment, control, std::move(files), field, events);
+  if (!disk) return std::unexpected(std::move(disk.error()));
+  return OpenedDisk{*std::move(disk), std::move(control)};
 }
 
 }  // namespace alcove::machine

@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "storage/disk.h"
+#include "storage/managed_disk.h"
 #include "support/unique_fd.h"
 
 namespace alcove::machine {
@@ -19,10 +19,20 @@ struct DiskEvents {
   std::function<void(const Error&)> failed = {};
 };
 
+struct OpenedDisk {
+  std::unique_ptr<storage::Disk> disk;            // For the device,
+  std::shared_ptr<storage::DiskControl> control;  // and for the machine.
+};
+
 // `files`: the image and those below it, from the top down. Network block devices have none, and are
 // connected.
+// With the control of a disk that it takes the place of.
 Result<std::unique_ptr<storage::Disk>> open_disk(const StorageDeviceAttachment& attachment,
+                                                 std::shared_ptr<storage::DiskControl> control,
                                                  std::vector<UniqueFd> files, const std::string& field,
                                                  const DiskEvents& events = {});
+Result<OpenedDisk> open_disk(const StorageDeviceAttachment& attachment, const StorageDeviceLimits& limits,
+                             std::vector<UniqueFd> files, const std::string& field,
+                             const DiskEvents& events = {});
 
 }  // namespace alcove::machine

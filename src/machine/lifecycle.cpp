@@ -64,6 +64,8 @@ Result<> Machine::Implementation::request_stop() {
 }
 
 void Machine::Implementation::stop() {
+  // Without the lock: a pause may be waiting for them.
+  if (peripherals_) peripherals_->abandon_disks();
   std::lock_guard lock(mutex_);
   if (state_ == State::ended) return;
   if (processors_ && state_ != State::paused) stand();

@@ -56,18 +56,29 @@ std::string_view Machine::hypervisor() const {
 input::Router& Machine::input() {
   return implementation_->peripherals().input();
 }
+StorageControl& Machine::storage() {
+  return implementation_->peripherals().storage();
+}
 NetworkControl& Machine::network(size_t index) {
   return implementation_->peripherals().network(index);
 }
 
 Result<> Machine::attach_usb(size_t controller, const USBMassStorageDeviceConfiguration& device,
                              std::vector<UniqueFd> image) {
-  auto port = implementation_->peripherals().usb().attach(controller, device, std::move(image), "attachment");
-  if (!port) return std::unexpected(std::move(port.error()));
+  auto attached =
+      implementation_->peripherals().usb().attach(controller, device, std::move(image), "attachment");
+  if (!attached) return std::unexpected(std::move(attached.error()));
   return {};
 }
 void Machine::detach_usb(size_t controller, const UUID& uuid, Completion<> completion) {
   implementation_->peripherals().usb().detach(controller, uuid, std::move(completion));
+}
+
+void Machine::change_usb_medium(size_t controller, const UUID& uuid,
+                                const std::optional<StorageDeviceAttachment>& medium,
+                                std::vector<UniqueFd> image, Completion<> completion) {
+  implementation_->peripherals().usb().change_medium(controller, uuid, medium, std::move(image),
+                                                     std::move(completion));
 }
 
 Result<> Machine::set_console_attachment(size_t device, size_t port, Descriptors attachment) {

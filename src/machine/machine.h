@@ -54,6 +54,15 @@ class NetworkControl {
   virtual std::vector<std::string> addresses() const = 0;
 };
 
+// Control of the running disks of storage_devices, by index in the configuration. Any thread.
+class StorageControl {
+ public:
+  virtual ~StorageControl() = default;
+  virtual Result<> set_limits(size_t index, const StorageDeviceLimits& limits) = 0;
+  virtual Result<> resize(size_t index, uint64_t size) = 0;
+  virtual Result<StorageDeviceStatistics> statistics(size_t index) const = 0;
+};
+
 // Not to be called from several threads at once, but for what is marked "any thread".
 class Machine {
  public:
@@ -82,6 +91,7 @@ class Machine {
 
   // By index in the configuration's network_devices.
   NetworkControl& network(size_t index);
+  StorageControl& storage();  // Any thread.
   // To the keyboards and pointing devices. Its send() may be called from any thread.
   input::Router& input();
   // Plugs a USB device into a controller, by index in the configuration's usb_controllers, and pulls it out:
@@ -89,6 +99,10 @@ class Machine {
   Result<> attach_usb(size_t controller, const USBMassStorageDeviceConfiguration& device,
                       std::vector<UniqueFd> image);
   void detach_usb(size_t controller, const UUID& uuid, Completion<> completion);
+  // Another disc for a USB drive, or none: then `completion` is called once, on any thread. Any thread.
+  void change_usb_medium(size_t controller, const UUID& uuid,
+                         const std::optional<StorageDeviceAttachment>& medium, std::vector<UniqueFd> image,
+                         Completion<> completion);
   // What the guest mounts from now on, by index in the configuration's directory_sharing_devices; `folders`
   // as of create(), but for paths that begin with "share". Any thread.
   Result<> set_share(size_t device, const std::optional<DirectoryShare>& share, Descriptors folders);

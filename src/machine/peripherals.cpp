@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cstdlib>
 
 #include "config/guest_readiness.h"
 #include "config/scanout_limits.h"
@@ -40,12 +39,14 @@ class NatControl final : public NetworkControl {
   network::NatNetwork& network_;
 };
 
-// Of storage_devices[N].
-DiskEvents events_of(const DeviceContext& context, const std::string& field) {
-  const size_t device = std::strtoul(field.c_str() + field.find('[') + 1, nullptr, 10);
+std::string field_of_disk(size_t index) {
+  return fmt::format("storage_devices[{}]", index);
+}
+
+DiskEvents events_of(const DeviceContext& context, size_t disk) {
   MachineObserver& observer = context.observer;
-  return {.connected = [&observer, device] { observer.on_storage_connected(device); },
-          .failed = [&observer, device](const Error& error) { observer.on_storage_error(device, error); }};
+  return {.connected = [&observer, disk] { observer.on_storage_connected(disk); },
+          .failed = [&observer, disk](const Error& error) { observer.on_storage_error(disk, error); }};
 }
 
 }  // namespace
@@ -60,27 +61,29 @@ Result<> Peripherals::add(const DeviceContext& context, std::unique_ptr<virtio::
 }
 
 Result<> Peripherals::add_disk(const DeviceContext& context, const VirtioBlockDeviceConfiguration& device,
-                               const std::string& field) {
-  auto disk = open_disk(device.attachment, context.descriptors.take_layers(field + ".attachment"),
-                        field + ".attachment", events_of(context, field));
+                               size_t index) {
+  const std::string field = field_of_disk(index);
+  auto disk =
+      open_disk(device.attachment, device.limits, context.descriptors.take_layers(field + ".attachment"),
+                field + ".attachment", events_of(context, index));
   if (!disk) return std::unexpected(disk.error());
   const unsigned automatic = std::min(context.configuration.cpu_count, kMostDefaultQueues);
   const auto queues = device.queue_count ? device.queue_count : static_cast<uint16_t>(automatic);
-  auto added = add(
-      context,
-      std::make_unique<devices::block::Block>(
-          std::move(*disk),
-          devices::block::BlockOptions{.identifier = device.block_device_identifier, .queue_count = queues}),
-      field);
+  auto block = std::make_unique<devices::block::Block>(
+      std::move(disk->disk),
+      devices::block::BlockOptions{.identifier = device.block_device_identifier, .queue_count = queues});
+  storage_.add(disk->control, [block = block.get()] { block->size_changed(); });
+  auto added = add(context, std::move(block), field);
   if (added) context.board.add_boot_device(firmware::virtio_disk_path(context.board.latest_slot()));
   return added;
 }
 
 Result<> Peripherals::add_disk(const DeviceContext& context,
-                               const NVMExpressControllerDeviceConfiguration& device,
-                               const std::string& field) {
-  auto disk = open_disk(device.attachment, context.descriptors.take_layers(field + ".attachment"),
-                        field + ".attachment", events_of(context, field));
+                               const NVMExpressControllerDeviceConfiguration& device, size_t index) {
+  const std::string field = field_of_disk(index);
+  auto disk =
+      open_disk(device.attachment, device.limits, context.descriptors.take_layers(field + ".attachment"),
+                field + ".attachment", events_of(context, index));
   if (!disk) return std::unexpected(disk.error());
   const auto& platform = std::get<GenericPlatformConfiguration>(context.configuration.platform);
   devices::nvme::Options options{.serial = device.serial_number,
@@ -92,33 +95,38 @@ Result<> Peripherals::add_disk(const DeviceContext& context,
   const size_t number = nvme_controllers_.size();
   if (options.serial.empty()) options.serial = fmt::format("alcove-{}", number);
   options.identifier.back() ^= static_cast<uint8_t>(number + 1);
-  nvme_controllers_.push_back(
-      std::make_unique<devices::nvme::Controller>(std::move(*disk), options, context.memory, context.vm));
-  auto added = context.board.add_pci_device(*nvme_controllers_.back(), field);
+  nvme_controllers_.push_back(std::make_unique<devices::nvme::Controller>(std::move(disk->disk), options,
+                                                                          context.memory, context.vm));
+  auto& controller = *nvme_controllers_.back();
+  storage_.add(disk->control, [&controller] { controller.size_changed(); });
+  auto added = context.board.add_pci_device(controller, field);
   if (added) context.board.add_boot_device(firmware::nvme_disk_path(context.board.latest_slot()));
   return added;
 }
 
 Result<> Peripherals::add_disk(const DeviceContext& context, const USBMassStorageDeviceConfiguration& device,
-                               const std::string& field) {
-  return add_usb_disk(context, 0, device, field + ".attachment");
+                               size_t index) {
+  auto disk =
+      add_usb_disk(context, 0, device, field_of_disk(index) + ".attachment", events_of(context, index));
+  if (!disk) return std::unexpected(std::move(disk.error()));
+  storage_.add(*std::move(disk), {});
+  return {};
 }
 
-Result<> Peripherals::add_usb_disk(const DeviceContext& context, size_t controller,
-                                   const USBMassStorageDeviceConfiguration& device,
-                                   const std::string& field) {
-  const auto port = usb_.attach(controller, device, context.descriptors.take_layers(field), field);
-  if (!port) return std::unexpected(port.error());
-  context.board.add_boot_device(firmware::usb_disk_path(usb_slots_[controller], *port));
-  return {};
+Result<std::shared_ptr<storage::DiskControl>> Peripherals::add_usb_disk(
+    const DeviceContext& context, size_t controller, const USBMassStorageDeviceConfiguration& device,
+    const std::string& field, const DiskEvents& events) {
+  auto attached = usb_.attach(controller, device, context.descriptors.take_layers(field), field, events);
+  if (!attached) return std::unexpected(std::move(attached.error()));
+  context.board.add_boot_device(firmware::usb_disk_path(usb_slots_[controller], attached->port));
+  return attached->disk;
 }
 
 Result<> Peripherals::add_storage(const DeviceContext& context) {
   const auto& configured = context.configuration.storage_devices;
   for (size_t index = 0; index < configured.size(); ++index) {
-    const std::string field = fmt::format("storage_devices[{}]", index);
     auto added =
-        std::visit([&](const auto& device) { return add_disk(context, device, field); }, configured[index]);
+        std::visit([&](const auto& device) { return add_disk(context, device, index); }, configured[index]);
     if (!added) return added;
   }
   return {};
@@ -156,7 +164,7 @@ Result<> Peripherals::add_usb_devices(const DeviceContext& context) {
       const std::string field = fmt::format("usb_controllers[{}].usb_devices[{}].attachment", index, device);
       auto added =
           add_usb_disk(context, index, std::get<USBMassStorageDeviceConfiguration>(devices[device]), field);
-      if (!added) return added;
+      if (!added) return std::unexpected(std::move(added.error()));
     }
   }
   return {};
@@ -372,15 +380,22 @@ Result<std::unique_ptr<Peripherals>> Peripherals::create(const DeviceContext& co
 }
 
 void Peripherals::pause() {
+  storage_.set_rushing(true);
   for (const auto& transport : transports_) transport->pause();
   for (const auto& controller : nvme_controllers_) controller->pause();
   usb_.pause();
 }
 
 void Peripherals::resume() {
+  storage_.set_rushing(false);
   for (const auto& transport : transports_) transport->resume();
   for (const auto& controller : nvme_controllers_) controller->resume();
   usb_.resume();
+}
+
+void Peripherals::abandon_disks() {
+  storage_.abandon();
+  usb_.abandon_disks();
 }
 
 void Peripherals::forget_guest() {

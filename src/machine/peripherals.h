@@ -19,6 +19,7 @@
 #include "machine/descriptors.h"
 #include "machine/machine.h"
 #include "machine/serial_ports.h"
+#include "machine/storage.h"
 #include "machine/usb_controllers.h"
 #include "network/nat_network.h"
 #include "virtio/pci_transport.h"
@@ -44,6 +45,8 @@ class Peripherals {
   // No request is in flight on return, and none is taken until resume(). No processor runs.
   void pause();
   void resume();
+  // The machine is about to end: what waits for servers that may never answer fails soon. Any thread.
+  void abandon_disks();
   // The guest starts anew; its devices have been reset.
   void forget_guest();
 
@@ -52,20 +55,22 @@ class Peripherals {
   Result<> set_share(size_t device, share::Share share);
   devices::vsock::Vsock* vsock() { return vsock_; }  // Null without one.
   Consoles& consoles() { return consoles_; }
+  Storage& storage() { return storage_; }
   input::Router& input() { return input_; }
   UsbControllers& usb() { return usb_; }
   devices::balloon::Balloon* balloon() { return balloon_; }  // Null without one.
 
  private:
   Result<> add_storage(const DeviceContext& context);
-  Result<> add_disk(const DeviceContext& context, const VirtioBlockDeviceConfiguration& device,
-                    const std::string& field);
+  Result<> add_disk(const DeviceContext& context, const VirtioBlockDeviceConfiguration& device, size_t index);
   Result<> add_disk(const DeviceContext& context, const NVMExpressControllerDeviceConfiguration& device,
-                    const std::string& field);
+                    size_t index);
   Result<> add_disk(const DeviceContext& context, const USBMassStorageDeviceConfiguration& device,
-                    const std::string& field);
-  Result<> add_usb_disk(const DeviceContext& context, size_t controller,
-                        const USBMassStorageDeviceConfiguration& device, const std::string& field);
+                    size_t index);
+  Result<std::shared_ptr<storage::DiskControl>> add_usb_disk(const DeviceContext& context, size_t controller,
+                                                             const USBMassStorageDeviceConfiguration& device,
+                                                             const std::string& field,
+                                                             const DiskEvents& events = {});
   Result<> add_usb_controllers(const DeviceContext& context);
   Result<> add_usb_devices(const DeviceContext& context);
   Result<> add_networks(const DeviceContext& context);
@@ -80,6 +85,7 @@ class Peripherals {
 
   std::vector<std::unique_ptr<network::NatNetwork>> networks_;
   std::vector<std::unique_ptr<NetworkControl>> network_controls_;
+  Storage storage_;
   Consoles consoles_;
   input::Router input_;
   devices::balloon::Balloon* balloon_ = nullptr;

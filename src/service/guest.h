@@ -19,10 +19,14 @@ class Guest {
   virtual void stop() = 0;
   virtual std::string_view hypervisor() const = 0;
   virtual machine::NetworkControl& network(size_t index) = 0;
+  virtual machine::StorageControl& storage() = 0;
   virtual void send_input(const InputEvent& event) = 0;
   virtual Result<> attach_usb(size_t controller, const USBMassStorageDeviceConfiguration& device,
                               std::vector<UniqueFd> image) = 0;
   virtual void detach_usb(size_t controller, const UUID& uuid, Completion<> completion) = 0;
+  virtual void change_usb_medium(size_t controller, const UUID& uuid,
+                                 const std::optional<StorageDeviceAttachment>& medium,
+                                 std::vector<UniqueFd> image, Completion<> completion) = 0;
   virtual Result<> set_share(size_t device, const std::optional<DirectoryShare>& share,
                              machine::Descriptors folders) = 0;
   virtual void connect_socket(uint32_t port, UniqueFd socket, std::chrono::milliseconds timeout,

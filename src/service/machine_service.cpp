@@ -158,6 +158,7 @@ void MachineService::receive(const Json& request, std::vector<UniqueFd> descript
   if (*name == "start" && !guest_) return start(*id, request, std::move(descriptors));
   if (*name == "stop") return end(Json{{"reply", *id}}, 0);
   if (!guest_) return reply(*id, Result<>(unknown(*name + " before the start")));
+  if (*name == "change_usb_medium") return change_usb_medium(*id, request, std::move(descriptors));
   if (*name == "attach_usb") return attach_usb(*id, request, std::move(descriptors));
   if (*name == "connect_socket") return connect_socket(*id, request, std::move(descriptors));
   if (*name == "answer_socket") return answer_socket(*id, request, std::move(descriptors));
@@ -216,6 +217,8 @@ void MachineService::serve(const std::string& name, uint64_t id, const Json& req
     return reply(id, guest_->set_balloon_target(control::number_of(request, "memory_size").value_or(0)));
   }
   if (name == "add_port_forward" || name == "remove_port_forward") return serve_network(name, id, request);
+  if (name == "set_storage_limits" || name == "resize_storage" || name == "storage_statistics")
+    return serve_storage(name, id, request);
   if (name == "reconfigure_display") return reconfigure_display(id, request);
   reply(id, Result<>(unknown(fmt::format("\"{}\"", name))));
 }
@@ -230,6 +233,21 @@ void MachineService::serve_network(const std::string& name, uint64_t id, const J
   auto added = guest_->network(*device).add_forward(*forward);
   if (!added) return reply(id, Result<>(std::unexpected(std::move(added.error()))));
   answer(id, Json{{"forward", config::to_tree(*added)}});
+}
+
+void MachineService::serve_storage(const std::string& name, uint64_t id, const Json& request) {
+  const auto number = [&](const char* member) { return control::number_of(request, member).value_or(0); };
+  const auto device = control::number_of(request, "device");
+  if (!device) return reply(id, Result<>(unknown("a disk that it does not name")));
+  machine::StorageControl& storage = guest_->storage();
+  if (name == "resize_storage") return reply(id, storage.resize(*device, number("size")));
+  if (name == "set_storage_limits") {
+    return reply(id, storage.set_limits(*device, {.bytes_per_second = number("bytes_per_second"),
+                                                  .operations_per_second = number("operations_per_second")}));
+  }
+  const auto statistics = storage.statistics(*device);
+  if (!statistics) return reply(id, Result<>(std::unexpected(statistics.error())));
+  answer(id, Json{{"statistics", control::to_json(*statistics)}});
 }
 
 void MachineService::reconfigure_display(uint64_t id, const Json& request) {
@@ -288,11 +306,28 @@ void MachineService::detach_usb(uint64_t id, const Json& request) {
   const auto controller = control::number_of(request, "controller");
   if (!controller || !uuid)
     return reply(id, Result<>(unknown("the end of a USB device that it does not name")));
-  guest_->detach_usb(*controller, *uuid, [this, id](Result<> result) {
+  guest_->detach_usb(*controller, *uuid, reply_later(id));
+}
+
+Completion<> MachineService::reply_later(uint64_t id) {
+  return [this, id](Result<> result) {
     loop_.post([this, id, result = std::move(result)]() mutable {
       if (!ended_) reply(id, std::move(result));
     });
-  });
+  };
+}
+
+void MachineService::change_usb_medium(uint64_t id, const Json& request, std::vector<UniqueFd> descriptors) {
+  const auto controller = control::number_of(request, "controller");
+  const auto uuid = UUID::parse(control::text_of(request, "uuid").value_or(""));
+  if (!controller || !uuid) return reply(id, Result<>(unknown("a disc for a drive that it does not name")));
+  std::optional<StorageDeviceAttachment> medium;
+  if (request.contains("device")) {
+    auto device = config::usb_device_from_tree(control::member_of(request, "device"), "device");
+    if (!device) return reply(id, Result<>(std::unexpected(std::move(device.error()))));
+    medium = std::move(std::get<USBMassStorageDeviceConfiguration>(*device).attachment);
+  }
+  guest_->change_usb_medium(*controller, *uuid, medium, std::move(descriptors), reply_later(id));
 }
 
 void MachineService::connect_socket(uint64_t id, const Json& request, std::vector<UniqueFd> descriptors) {
@@ -316,11 +351,7 @@ void MachineService::answer_socket(uint64_t id, const Json& request, std::vector
   if (!connection || descriptors.size() > 1)
     return reply(id, Result<>(unknown("the answer to a connection that it does not name")));
   guest_->answer_socket(*connection, descriptors.empty() ? UniqueFd() : std::move(descriptors.front()),
-                        [this, id](Result<> result) {
-                          loop_.post([this, id, result = std::move(result)]() mutable {
-                            if (!ended_) reply(id, std::move(result));
-                          });
-                        });
+                        reply_later(id));
 }
 
 void MachineService::balloon_statistics(uint64_t id) {

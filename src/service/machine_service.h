@@ -57,6 +57,9 @@ class MachineService final : public machine::MachineObserver {
   void serve_network(const std::string& name, uint64_t id, const Json& request);
   void reconfigure_display(uint64_t id, const Json& request);
   void balloon_statistics(uint64_t id);
+  void change_usb_medium(uint64_t id, const Json& request, std::vector<UniqueFd> descriptors);
+  Completion<> reply_later(uint64_t id);  // Any thread may call it.
+  void serve_storage(const std::string& name, uint64_t id, const Json& request);
   void reply(uint64_t id, Result<> result);
   void answer(uint64_t id, Json message);
   void send_addresses();

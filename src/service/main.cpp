@@ -37,6 +37,7 @@ class MachineGuest final : public Guest {
   void stop() override { machine_->stop(); }
   std::string_view hypervisor() const override { return machine_->hypervisor(); }
   machine::NetworkControl& network(size_t index) override { return machine_->network(index); }
+  machine::StorageControl& storage() override { return machine_->storage(); }
   void send_input(const InputEvent& event) override { machine_->input().send(event); }
   Result<> attach_usb(size_t controller, const USBMassStorageDeviceConfiguration& device,
                       std::vector<UniqueFd> image) override {
@@ -44,6 +45,11 @@ class MachineGuest final : public Guest {
   }
   void detach_usb(size_t controller, const UUID& uuid, Completion<> completion) override {
     machine_->detach_usb(controller, uuid, std::move(completion));
+  }
+  void change_usb_medium(size_t controller, const UUID& uuid,
+                         const std::optional<StorageDeviceAttachment>& medium, std::vector<UniqueFd> image,
+                         Completion<> completion) override {
+    machine_->change_usb_medium(controller, uuid, medium, std::move(image), std::move(completion));
   }
   Result<> set_share(size_t device, const std::optional<DirectoryShare>& share,
                      machine::Descriptors folders) override {

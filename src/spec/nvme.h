@@ -124,7 +124,9 @@ inline constexpr uint8_t kIdentifyDescriptors = 0x03;
 inline constexpr uint8_t kLogErrors = 0x01;
 inline constexpr uint8_t kLogHealth = 0x02;
 inline constexpr uint8_t kLogFirmware = 0x03;
+inline constexpr uint8_t kLogChangedNamespaces = 0x04;
 inline constexpr uint8_t kLogEffects = 0x05;
+inline constexpr size_t kMostChangedNamespaces = 1024;
 
 // Section 5.21: features.
 inline constexpr uint8_t kFeatureArbitration = 0x01;
@@ -138,10 +140,13 @@ inline constexpr uint8_t kFeatureInterruptVector = 0x09;
 inline constexpr uint8_t kFeatureWriteAtomicity = 0x0a;
 inline constexpr uint8_t kFeatureEvents = 0x0b;
 
-// Section 5.2: asynchronous events of the type "error": information and log page in dword 0 of the
-// completion.
+// Section 5.2: asynchronous events: type, information and log page in dword 0 of the completion.
+inline constexpr uint8_t kEventError = 0;
 inline constexpr uint8_t kEventInvalidDoorbell = 0;
 inline constexpr uint8_t kEventInvalidDoorbellValue = 1;
+inline constexpr uint8_t kEventNotice = 2;
+inline constexpr uint8_t kEventNamespaceChanged = 0;
+inline constexpr uint32_t kEventsOfNamespaces = 1 << 8;  // Whether there are such notices.
 
 // Section 6: NVM commands.
 inline constexpr uint8_t kFlush = 0x00;
@@ -177,7 +182,9 @@ struct [[gnu::packed]] ControllerIdentity {
   uint8_t maximum_transfer;  // 2^n pages.
   uint16_t controller_id;
   uint32_t version;
-  uint8_t reserved84[27];
+  uint8_t reserved84[8];
+  uint32_t optional_events;  // As kFeatureEvents has them.
+  uint8_t reserved96[15];
   uint8_t controller_type;  // 1: I/O
   uint8_t reserved112[144];
   uint16_t optional_admin;  // Bit 8: Doorbell Buffer Config.
@@ -207,6 +214,7 @@ struct [[gnu::packed]] ControllerIdentity {
   uint8_t reserved2050[2046];
 };
 static_assert(sizeof(ControllerIdentity) == 4096);
+static_assert(offsetof(ControllerIdentity, optional_events) == 92);
 static_assert(offsetof(ControllerIdentity, controller_type) == 111);
 static_assert(offsetof(ControllerIdentity, optional_admin) == 256);
 static_assert(offsetof(ControllerIdentity, warning_temperature) == 266);

@@ -47,6 +47,10 @@ struct Sense {
   uint8_t qualifier = 0;
   bool operator==(const Sense&) const = default;
 };
+// MMC-6, section 6.6.3: media events.
+inline constexpr uint8_t kEventNewMedium = 2;
+inline constexpr uint8_t kEventMediumRemoved = 3;
+
 inline constexpr Sense kNoSense{};
 inline constexpr Sense kMediumNotPresent{0x2, 0x3A, 0x00};
 inline constexpr Sense kReadError{0x3, 0x11, 0x00};
@@ -57,6 +61,7 @@ inline constexpr Sense kInvalidField{0x5, 0x24, 0x00};
 inline constexpr Sense kUnitNotSupported{0x5, 0x25, 0x00};
 inline constexpr Sense kInvalidParameter{0x5, 0x26, 0x00};
 inline constexpr Sense kRemovalPrevented{0x5, 0x53, 0x02};
+inline constexpr Sense kMediumChanged{0x6, 0x28, 0x00};
 inline constexpr Sense kWriteProtected{0x7, 0x27, 0x00};
 inline constexpr Sense kDataPhaseError{0xB, 0x4B, 0x00};
 

@@ -55,6 +55,10 @@ class Disk {
   virtual Result<> resize(uint64_t /*size*/, bool /*may_shrink*/, const std::string& where) {
     return fail(ErrorCode::not_supported, where, "this disk's size can't be changed");
   }
+
+  // The machine ends: a request that waits for what may never come fails, within seconds. Any thread,
+  // whatever calls are under way.
+  virtual void abandon() {}
 };
 
 }  // namespace alcove::storage

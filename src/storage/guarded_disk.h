@@ -49,6 +49,7 @@ class GuardedDisk final : public Disk {
   Result<> resize(uint64_t size, bool may_shrink, const std::string& where) override {
     return disk_->resize(size, may_shrink, where);
   }
+  void abandon() override { disk_->abandon(); }
 
  private:
   std::unique_ptr<Disk> disk_;

@@ -9,6 +9,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <csignal>
@@ -81,6 +82,31 @@ class FakeDisplays {
   uint32_t colour_ = 0x123456;
 };
 
+// Disks that are as large as their images, and which nobody reads or writes.
+class FakeStorage final : public machine::StorageControl {
+ public:
+  void add(std::vector<UniqueFd> layers) { disks_.push_back(std::move(layers)); }
+  Result<> set_limits(size_t, const StorageDeviceLimits&) override { return {}; }
+  Result<> resize(size_t index, uint64_t size) override {
+    const uint64_t before = statistics(index)->size;
+    const std::string where = fmt::format("storage_devices[{}]", index);
+    if (size < before) {
+      return fail(ErrorCode::invalid_disk_image, where,
+                  fmt::format("holds {} bytes: what lies beyond {} would be lost", before, size));
+    }
+    if (::ftruncate(disks_.at(index).at(0).get(), static_cast<off_t>(size)) != 0) std::abort();
+    return {};
+  }
+  Result<StorageDeviceStatistics> statistics(size_t index) const override {
+    struct stat status{};
+    if (::fstat(disks_.at(index).at(0).get(), &status) != 0) std::abort();
+    return StorageDeviceStatistics{.size = static_cast<uint64_t>(status.st_size)};
+  }
+
+ private:
+  std::vector<std::vector<UniqueFd>> disks_;
+};
+
 class FakeGuest final : public service::Guest {
  public:
   FakeGuest(const VirtualMachineConfiguration& configuration, machine::Descriptors descriptors,
@@ -93,6 +119,8 @@ class FakeGuest final : public service::Guest {
       networks_.emplace_back(std::get<NATNetworkDeviceAttachment>(*attachment).port_forwards);
     }
     displays_.open(configuration, descriptors_);
+    for (size_t index = 0; index < configuration.storage_devices.size(); ++index)
+      storage_.add(descriptors_.take_layers(fmt::format("storage_devices[{}].attachment", index)));
     for (size_t index = 0; index < configuration.serial_ports.size(); ++index) {
       const std::string path = fmt::format("serial_ports[{}]", index);
       auto log = LogRing::open(descriptors_.take(path + ".log"));
@@ -117,6 +145,12 @@ class FakeGuest final : public service::Guest {
     if (has("stop_soon")) later([this] { observer_.on_stopped(); });
     if (has("error_soon"))
       later([this] { observer_.on_error({ErrorCode::internal, "cpu", "it burns", ""}); });
+    if (has("disk_fails_soon")) {
+      later([this] {
+        observer_.on_storage_connected(0);
+        observer_.on_storage_error(0, {ErrorCode::network_error, "attachment.url", "it sank", ""});
+      });
+    }
     if (has("reboot_soon")) later([this] { observer_.on_reboot(); });
     if (has("addresses_soon")) later([this] { observer_.on_addresses_changed(0); });
     if (has("connect_soon")) later([this] { observer_.on_socket_request(1, 5000, 1024); });
@@ -137,13 +171,19 @@ class FakeGuest final : public service::Guest {
   Result<> attach_usb(size_t controller, const USBMassStorageDeviceConfiguration& device,
                       std::vector<UniqueFd> image) override {
     if (controller != 0) return fail(kUSBControllerNotFound, "", "there is one controller");
-    if (image.empty() || device.optical_disc)
-      return fail(kUSBDeviceInitializationFailure, "attachment", "no discs here");
+    if (image.empty() || !device.attached_scsi)
+      return fail(kUSBDeviceInitializationFailure, "attachment", "only modern ones here");
     usb_.insert(device.uuid);
     return {};
   }
   void detach_usb(size_t, const UUID& uuid, Completion<> completion) override {
     if (usb_.erase(uuid) == 0) return completion(fail(kUSBDeviceNotFound, "", "it is not there"));
+    completion({});
+  }
+  void change_usb_medium(size_t, const UUID& uuid, const std::optional<StorageDeviceAttachment>& medium,
+                         std::vector<UniqueFd> image, Completion<> completion) override {
+    if (!usb_.contains(uuid)) return completion(fail(kUSBDeviceNotFound, "", "it is not there"));
+    if (medium && image.empty()) return completion(fail(ErrorCode::internal, "attachment", "is not open"));
     completion({});
   }
   Result<> pause() override {
@@ -167,6 +207,7 @@ class FakeGuest final : public service::Guest {
   }
   std::string_view hypervisor() const override { return "fake"; }
   machine::NetworkControl& network(size_t index) override { return networks_.at(index); }
+  machine::StorageControl& storage() override { return storage_; }
   // Once there are any, the balloon's statistics tell how many, and how many pressed or released something.
   void send_input(const InputEvent& event) override {
     ++input_events_;
@@ -254,6 +295,7 @@ class FakeGuest final : public service::Guest {
   machine::MachineObserver& observer_;
   std::vector<FakeNetwork> networks_;
   FakeDisplays displays_;
+  FakeStorage storage_;
   std::set<UUID> usb_;
   std::unique_ptr<FakeAgent> agent_;
   uint64_t target_ = 0;

@@ -21,7 +21,6 @@ Block::Block(std::unique_ptr<storage::Disk> disk, const BlockOptions& options)
     : disk_(std::move(disk)), queue_sizes_(std::clamp<uint16_t>(options.queue_count, 1, 64), kQueueSize) {
   std::copy_n(options.identifier.begin(), std::min(options.identifier.size(), identifier_.size()),
               identifier_.begin());
-  configuration_.capacity = disk_->size() / kBlockSectorSize;
   configuration_.seg_max = kQueueSize - 2;  // Header and status take a descriptor each.
   configuration_.blk_size = kBlockSectorSize;
   // Hosts store blocks of 4 KiB; guests that align to them spare the host from reading before it writes.
@@ -56,23 +55,33 @@ uint64_t Block::features() const {
 }
 
 void Block::read_config(uint32_t offset, std::span<std::byte> out) {
-  std::memcpy(out.data(), reinterpret_cast<const std::byte*>(&configuration_) + offset, out.size());
+  auto configuration = configuration_;
+  configuration.capacity = disk_->size() / kBlockSectorSize;
+  std::memcpy(out.data(), reinterpret_cast<const std::byte*>(&configuration) + offset, out.size());
+}
+
+void Block::size_changed() {
+  const std::lock_guard lock(interrupts_mutex_);
+  if (interrupts_) interrupts_->configuration();
 }
 
 void Block::activate(virtio::Activation activation) {
-  const Limits limits{
-      .features = activation.features, .disk_size = disk_->size(), .read_only = disk_->is_read_only()};
+  {
+    const std::lock_guard lock(interrupts_mutex_);
+    interrupts_ = activation.interrupts;
+  }
   for (size_t i = 0; i < activation.queues.size(); ++i) {
     if (!activation.queues[i]) continue;
     workers_[i]->attach(std::move(activation.queues[i]), activation.doorbells[i], *activation.interrupts,
-                        [this, limits](virtio::Queue& queue, virtio::Chain chain) {
-                          return serve(queue, std::move(chain), limits);
+                        [this, features = activation.features](virtio::Queue& queue, virtio::Chain chain) {
+                          return serve(queue, std::move(chain), features);
                         });
   }
 }
 
-bool Block::serve(virtio::Queue& queue, virtio::Chain chain, const Limits& limits) {
-  auto parsed = parse(std::move(chain), limits);
+bool Block::serve(virtio::Queue& queue, virtio::Chain chain, uint64_t features) {
+  auto parsed = parse(std::move(chain),
+                      {.features = features, .disk_size = disk_->size(), .read_only = disk_->is_read_only()});
   if (!parsed) return false;
   Processed processed = process(std::move(*parsed), *disk_, identifier_);
   ++request_count_;
@@ -86,6 +95,10 @@ bool Block::serve(virtio::Queue& queue, virtio::Chain chain, const Limits& limit
 }
 
 void Block::deactivate() {
+  {
+    const std::lock_guard lock(interrupts_mutex_);
+    interrupts_ = nullptr;
+  }
   for (auto& worker : workers_) worker->detach();
 }
 void Block::pause() {

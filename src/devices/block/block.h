@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -36,13 +37,16 @@ class Block final : public virtio::Device {
   void pause() override;
   void resume() override;
 
+  // The disk has another size from now on: the guest is told. Any thread.
+  void size_changed();
+
   // Requests answered since the start, and those among them that the host failed. Any thread.
   uint64_t request_count() const { return request_count_; }
   uint64_t error_count() const { return error_count_; }
   int last_error() const { return last_error_; }  // errno; 0 if there was none.
 
  private:
-  bool serve(virtio::Queue& queue, virtio::Chain chain, const Limits& limits);
+  bool serve(virtio::Queue& queue, virtio::Chain chain, uint64_t features);
 
   std::unique_ptr<storage::Disk> disk_;
   std::array<char, spec::virtio::kBlockIdSize> identifier_{};
@@ -51,6 +55,8 @@ class Block final : public virtio::Device {
   std::atomic<uint64_t> request_count_ = 0;
   std::atomic<uint64_t> error_count_ = 0;
   std::atomic<int> last_error_ = 0;
+  std::mutex interrupts_mutex_;  // Guards interrupts_.
+  virtio::Interrupts* interrupts_ = nullptr;
   std::vector<std::unique_ptr<virtio::QueueWorker>> workers_;  // One for each queue.
 };
 

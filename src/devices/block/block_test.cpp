@@ -220,6 +220,25 @@ TEST_F(BlockTest, AllQueuesServe) {
   EXPECT_EQ(configuration.capacity, 2048u);
 }
 
+TEST_F(BlockTest, AnotherSizeIsTold) {
+  start();
+  const auto capacity = [&] {
+    BlockConfiguration configuration;
+    device->read_config(0, std::as_writable_bytes(std::span(&configuration, 1)));
+    return configuration.capacity;
+  };
+  EXPECT_EQ(capacity(), 2048u);
+  EXPECT_EQ(status({.readable = {header(kBlockRead, 2048)}, .writable = {512}}), kBlockIoError);
+  disk->contents.resize(2 << 20);
+  device->size_changed();
+  EXPECT_EQ(guest->interrupts().configuration_count(), 1u);
+  EXPECT_EQ(capacity(), 4096u);
+  EXPECT_EQ(status({.readable = {header(kBlockRead, 2048)}, .writable = {512}}), kBlockOk);
+  guest->reset();
+  device->size_changed();  // Nobody is there to be told.
+  EXPECT_EQ(guest->interrupts().configuration_count(), 1u);
+}
+
 TEST_F(BlockTest, PauseAndResetDrain) {
   start();
   device->pause();

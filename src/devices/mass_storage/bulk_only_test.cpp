@@ -74,6 +74,43 @@ TEST_F(BulkOnlyTest, ReadsAndWrites) {
   EXPECT_EQ(status().status, kPassed);
 }
 
+TEST_F(BulkOnlyTest, ADiscThatChangesUnderACommandEndsIt) {
+  Host drive({.is_optical = true});
+  const auto transfer = [&](uint8_t endpoint, Bytes bytes) {
+    HostTransfer made(endpoint, std::move(bytes));
+    drive.submit(made);
+    drive.settle();
+    return made;
+  };
+  const auto status_of = [&] {
+    CommandStatus read{};
+    const HostTransfer made = transfer(kIn, Bytes(13));
+    std::memcpy(&read, made.bytes.data(), sizeof read);
+    return read.status;
+  };
+  for (const bool has_other : {true, false}) {
+    transfer(kOut, command({kRead10, 0, 0, 0, 0, 0, 0, 0, 2, 0}, 4096, true));
+    EXPECT_EQ(transfer(kIn, Bytes(2048)).transferred, 2048u);
+    drive.change_disc(has_other);
+    if (has_other) drive.disk->contents[0] = std::byte{0x77};
+    drive.settle();
+    drive.settle();
+    if (has_other) {
+      EXPECT_EQ(transfer(kIn, Bytes(2048)).transferred, 2048u) << "of the other disc";
+      EXPECT_EQ(status_of(), kPassed);
+      transfer(kOut, command({kTestUnitReady, 0, 0, 0, 0, 0}, 0, true));
+      EXPECT_EQ(status_of(), kFailed) << "which tells of the change";
+      transfer(kOut, command({kRead10, 0, 0, 0, 0, 0, 0, 0, 1, 0}, 2048, true));
+      EXPECT_EQ(transfer(kIn, Bytes(2048)).bytes[0], std::byte{0x77});
+      EXPECT_EQ(status_of(), kPassed);
+    } else {
+      transfer(kIn, Bytes(2048));
+      drive.request({.request_type = 0x02, .request = spec::usb::kClearFeature, .index = kIn});
+      EXPECT_EQ(status_of(), kFailed);
+    }
+  }
+}
+
 TEST_F(BulkOnlyTest, ReadsAtOnceWhatTheHostHas) {
   host.disk->holds_all = true;
   host.disk->contents[512] = std::byte{0x5A};

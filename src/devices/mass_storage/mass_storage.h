@@ -22,6 +22,10 @@ class MassStorage final : public usb::FunctionDevice, public std::enable_shared_
   void reset() override;
   void submit(usb::Transfer& transfer) override;
   bool cancel(usb::Transfer& transfer) override;
+  // As of Unit. Any thread.
+  void change_medium(std::unique_ptr<storage::Disk> disk, std::move_only_function<void()> done) {
+    unit_.change_medium(std::move(disk), std::move(done));
+  }
   void pause() override { unit_.pause(); }
   void resume() override;
 

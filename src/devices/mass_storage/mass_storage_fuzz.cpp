@@ -37,7 +37,8 @@ void power_on(Host& host) {
 void run(Host& host, const uint8_t* data, size_t size) {
   std::deque<HostTransfer> transfers;
   power_on(host);
-  const bool attached = data[0] & 2;
+  const bool attached = data[0] & 2, is_drive = data[0] & 1;
+  bool changed = false;
   host.disk->holds_all = data[0] & 4;
   if (attached) host.request({.request_type = 1, .request = spec::usb::kSetInterface, .value = 1});
   std::map<std::pair<uint8_t, uint16_t>, HostTransfer*> waiting;
@@ -107,10 +108,15 @@ void run(Host& host, const uint8_t* data, size_t size) {
         submit(AttachedScsi::kCommand, take(what >> 2));
         break;
       default:
+        if (is_drive && what & 0x40) {
+          host.change_disc(what & 0x20);
+          changed = true;
+        }
         host.settle();
         break;
     }
   }
+  if (changed) host.change_disc(true);
   host.settle();
   host.reset();
 }

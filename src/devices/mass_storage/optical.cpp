@@ -1,5 +1,6 @@
 // What an optical drive answers beyond a disk (MMC-6).
 #include <algorithm>
+#include <utility>
 
 #include "devices/mass_storage/target.h"
 
@@ -73,19 +74,21 @@ Command Target::get_configuration() const {
   return Answer{std::move(bytes)};
 }
 
-Command Target::event_status(std::span<const std::byte> cdb) const {
+Command Target::event_status(std::span<const std::byte> cdb) {
   constexpr unsigned kMediaEvents = 1u << 4;
   if (!(byte(cdb, 1) & 1)) return kInvalidField;  // Only polled.
   Bytes bytes;
   if (byte(cdb, 4) & kMediaEvents) {
-    put(bytes, {0, 6, 4, kMediaEvents, 0, is_ejected() ? 1u : 2u, 0, 0});
+    const unsigned event = std::exchange(media_event_, uint8_t{0});
+    const unsigned tray = has_medium_ && ejected_ ? 1 : 0;
+    put(bytes, {0, 6, 4, kMediaEvents, event, is_ejected() ? tray : 2u, 0, 0});
   } else {
     put(bytes, {0, 2, 0x80, kMediaEvents});
   }
   return limited(std::move(bytes), allocation_of(cdb));
 }
 
-Command Target::parse_optical(std::span<const std::byte> cdb) const {
+Command Target::parse_optical(std::span<const std::byte> cdb) {
   switch (byte(cdb, 0)) {
     case kReadToc:
       return read_toc(cdb);

@@ -93,6 +93,7 @@ Command Target::parse(std::span<const std::byte> cdb) {
     default:
       break;
   }
+  if (attention_) return *std::exchange(attention_, std::nullopt);
   if (ejected_) return kMediumNotPresent;
   switch (operation) {
     case kTestUnitReady:
@@ -291,9 +292,18 @@ Command Target::start_stop(std::span<const std::byte> cdb) {
   if ((what >> 4) != 0 || !(what & 2)) return Nothing{};  // Power conditions; spinning up and down.
   const bool loads = what & 1;
   if (!loads && removal_prevented_) return kRemovalPrevented;
-  ejected_ = !loads;
+  ejected_ = !loads || !has_medium_;
   if (loads) return Nothing{};
   return is_read_only() ? Command{Nothing{}} : Command{Flush{}};
+}
+
+void Target::change_medium(std::optional<uint64_t> size) {
+  size_ = size.value_or(0);
+  has_medium_ = size.has_value();
+  ejected_ = !has_medium_;
+  removal_prevented_ = false;
+  media_event_ = has_medium_ ? kEventNewMedium : kEventMediumRemoved;
+  attention_ = has_medium_ ? std::optional(kMediumChanged) : std::nullopt;
 }
 
 Command Target::transfer(std::span<const std::byte> cdb, bool writes) const {

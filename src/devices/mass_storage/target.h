@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <expected>
+#include <optional>
 #include <span>
 #include <string>
 #include <variant>
@@ -46,7 +47,11 @@ using Command = std::variant<Answer, Read, Write, Flush, Parameters, Nothing, Se
 
 class Target {
  public:
-  explicit Target(const TargetOptions& options) : options_(options) {}
+  explicit Target(const TargetOptions& options) : options_(options), size_(options.size) {}
+
+  // A drive's disc is another one, of so many bytes, or taken out, whatever the host's system prevents. It
+  // hears of that with its next command.
+  void change_medium(std::optional<uint64_t> size);
 
   // `cdb` has 1 to 16 bytes.
   Command parse(std::span<const std::byte> cdb);
@@ -58,7 +63,7 @@ class Target {
   static Bytes sense_data(const Sense& sense);
 
   uint32_t block_size() const { return options_.is_optical ? 2048 : 512; }
-  uint64_t block_count() const { return options_.size / block_size(); }
+  uint64_t block_count() const { return size_ / block_size(); }
   bool is_read_only() const { return options_.read_only || options_.is_optical; }
   bool is_ejected() const { return ejected_; }
 
@@ -72,13 +77,17 @@ class Target {
   Command transfer(std::span<const std::byte> cdb, bool writes) const;
   Command read_toc(std::span<const std::byte> cdb) const;
   Command get_configuration() const;
-  Command event_status(std::span<const std::byte> cdb) const;
-  Command parse_optical(std::span<const std::byte> cdb) const;
+  Command event_status(std::span<const std::byte> cdb);
+  Command parse_optical(std::span<const std::byte> cdb);
   bool contains(uint64_t block, uint64_t count) const;
 
   const TargetOptions options_;
   Sense sense_;
-  bool ejected_ = false;
+  uint64_t size_;
+  bool has_medium_ = true;
+  bool ejected_ = false;            // Or there is no medium.
+  std::optional<Sense> attention_;  // Told once, instead of what a command asks for (SPC-4, section 5.14).
+  uint8_t media_event_ = 0;         // Told once (MMC-6, table 295).
   bool removal_prevented_ = false;
 };
 

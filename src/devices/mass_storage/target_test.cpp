@@ -157,5 +157,36 @@ TEST_F(TargetTest, ADiscHasATableOfContents) {
   EXPECT_GT(answer(disc, {kGetConfiguration, 0, 0, 0, 0, 0, 0, 0, 255, 0}).size(), 8u);
 }
 
+TEST_F(TargetTest, DiscsChange) {
+  const auto sense = [&](std::initializer_list<unsigned> values) {
+    const Command command = disc.parse(cdb(values));
+    const auto* found = std::get_if<Sense>(&command);
+    return found ? *found : kNoSense;
+  };
+  const auto event = [&] { return answer(disc, {kGetEventStatus, 1, 0, 0, 0x10, 0, 0, 0, 8, 0}); };
+  EXPECT_EQ(at(event(), 4), 0u);
+  EXPECT_EQ(at(event(), 5), 2u);
+  disc.parse(cdb({kPreventAllow, 0, 0, 0, 1, 0}));
+
+  disc.change_medium(std::nullopt);
+  EXPECT_EQ(sense({kTestUnitReady, 0, 0, 0, 0, 0}), kMediumNotPresent);
+  EXPECT_EQ(at(event(), 4), kEventMediumRemoved);
+  EXPECT_EQ(at(event(), 4), 0u);
+  EXPECT_EQ(at(event(), 5), 0u) << "neither a disc nor an open tray";
+  EXPECT_EQ(sense({kStartStopUnit, 0, 0, 0, 3, 0}), kNoSense);
+  EXPECT_EQ(sense({kTestUnitReady, 0, 0, 0, 0, 0}), kMediumNotPresent) << "closing the tray brings none";
+  EXPECT_EQ(sense({kRead10, 0, 0, 0, 0, 0, 0, 0, 1, 0}), kMediumNotPresent);
+
+  disc.change_medium(kSize / 2);
+  EXPECT_EQ(at(answer(disc, {kInquiry, 0, 0, 0, 36, 0}), 0), kTypeOptical) << "which does not wait for it";
+  EXPECT_EQ(sense({kTestUnitReady, 0, 0, 0, 0, 0}), kMediumChanged);
+  EXPECT_EQ(sense({kTestUnitReady, 0, 0, 0, 0, 0}), kNoSense);
+  EXPECT_EQ(at(event(), 4), kEventNewMedium);
+  EXPECT_EQ(at(event(), 5), 2u);
+  EXPECT_EQ(disc.block_count(), kSize / 2 / 2048);
+  EXPECT_EQ(sense({kRead10, 0, 0, 0, kSize / 2 / 2048 >> 8, kSize / 2 / 2048 & 0xff, 0, 0, 1, 0}),
+            kOutOfRange);
+}
+
 }  // namespace
 }  // namespace alcove::devices::mass_storage

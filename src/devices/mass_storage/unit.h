@@ -33,6 +33,10 @@ class Unit {
   void flush(Next next);
   void discard(std::vector<Range> ranges, Next next);
 
+  // Puts another disc into the drive, or takes it out. The one before is closed when `done` is called, once,
+  // in the controller's turn; not at all if the device is gone before. Any thread.
+  void change_medium(std::unique_ptr<storage::Disk> disk, std::move_only_function<void()> done);
+
   // When pause() returns, the disk's thread does nothing, and nothing is to be given to it until resume().
   void pause();
   void resume() { paused_ = false; }
@@ -41,8 +45,11 @@ class Unit {
  private:
   using Work = std::move_only_function<storage::IoResult()>;
   void let_work(Work work, Next next);
+  // A command may have begun on the disc before.
+  bool is_there(uint64_t offset, uint64_t size) const;
 
-  const std::unique_ptr<storage::Disk> disk_;
+  std::unique_ptr<storage::Disk> disk_;  // Null without a medium.
+  bool changing_ = false;                // The medium, in the controller's turn.
   exec::Executor& executor_;
   const std::function<std::weak_ptr<const void>()> owner_;
   Target target_;

@@ -43,14 +43,27 @@ std::optional<Admin::Outcome> Admin::execute(const Command& command) {
 
 // Events.
 
-void Admin::add_event(uint8_t information) {
-  if (!events_masked_ && !event_) event_ = information;
+void Admin::add_event(EventType& type, uint8_t information) {
+  if (!type.masked && !type.information) type.information = information;
+}
+
+void Admin::add_error(uint8_t information) {
+  add_event(errors_, information);
+}
+
+void Admin::add_namespace_change() {
+  const auto enabled = features_.find(kFeatureEvents);
+  namespace_changed_ = true;
+  if (enabled != features_.end() && enabled->second & kEventsOfNamespaces)
+    add_event(notices_, kEventNamespaceChanged);
 }
 
 std::optional<Admin::Event> Admin::next_event() {
-  if (!event_ || event_requests_.empty()) return std::nullopt;
-  events_masked_ = true;
-  const uint32_t dword0 = uint32_t{*std::exchange(event_, std::nullopt)} << 8 | uint32_t{kLogErrors} << 16;
+  EventType& type = errors_.information ? errors_ : notices_;
+  if (!type.information || event_requests_.empty()) return std::nullopt;
+  type.masked = true;
+  const uint32_t dword0 = type.type | uint32_t{*std::exchange(type.information, std::nullopt)} << 8 |
+                          uint32_t{type.log_page} << 16;
   const uint16_t id = event_requests_.front();
   event_requests_.pop_front();
   return Event{id, dword0};
@@ -194,7 +207,7 @@ Admin::Outcome Admin::identify(const Command& command) {
 
 Admin::Outcome Admin::get_log_page(const Command& command) {
   const auto which = static_cast<uint8_t>(command.dword10);
-  const auto log = log_page(which, shared_.statistics);
+  const auto log = log_page(which, shared_.statistics, namespace_changed_);
   if (!log) return {kInvalidLogPage};
   if (command.namespace_id != 0 && command.namespace_id != kAllNamespaces) return {kInvalidField};
   const uint64_t size = ((command.dword10 >> 16 | uint64_t{command.dword11 & 0xffff} << 16) + 1) * 4;
@@ -208,7 +221,11 @@ Admin::Outcome Admin::get_log_page(const Command& command) {
     data->write(shared_.memory, part);
   }
   constexpr uint32_t kRetainEvent = 1 << 15;
-  if (which == kLogErrors && !(command.dword10 & kRetainEvent)) events_masked_ = false;
+  if (command.dword10 & kRetainEvent) return {kSuccess};
+  for (EventType* type : {&errors_, &notices_}) {
+    if (which == type->log_page) type->masked = false;
+  }
+  if (which == kLogChangedNamespaces) namespace_changed_ = false;
   return {kSuccess};
 }
 
@@ -296,8 +313,11 @@ void Admin::reset() {
   submissions = {};  // Ends their threads, without the lock.
   features_.clear();
   event_requests_.clear();
-  event_.reset();
-  events_masked_ = false;
+  for (EventType* type : {&errors_, &notices_}) {
+    type->information.reset();
+    type->masked = false;
+  }
+  namespace_changed_ = false;
   shadow_.reset();
   shared_.write_cache = true;
 }

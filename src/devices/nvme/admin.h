@@ -29,7 +29,9 @@ class Admin {
   };
   std::optional<Outcome> execute(const Command& command);
   // Something went wrong that the driver should hear of (Figure 147: of the type "error").
-  void add_event(uint8_t information);
+  void add_error(uint8_t information);
+  // The namespace has other attributes, such as its size (Figure 149: a notice).
+  void add_namespace_change();
   // A waiting request's completion, if there is an event for it: its id and outcome.
   struct Event {
     uint16_t id;
@@ -65,10 +67,19 @@ class Admin {
   Shared& shared_;
   const Options& options_;
   const unsigned vectors_;
-  std::map<uint8_t, uint32_t> features_;                 // Those set, that are but remembered.
-  std::deque<uint16_t> event_requests_;                  // Ids of commands.
-  std::optional<uint8_t> event_;                         // Not told yet.
-  bool events_masked_ = false;                           // Until the log page has been read.
+  std::map<uint8_t, uint32_t> features_;  // Those set, that are but remembered.
+  std::deque<uint16_t> event_requests_;   // Ids of commands.
+  // Of one type (section 5.2): told once, and then not again until its log page has been read.
+  struct EventType {
+    uint8_t type;
+    uint8_t log_page;
+    std::optional<uint8_t> information = {};  // Not told yet.
+    bool masked = false;
+  };
+  void add_event(EventType& type, uint8_t information);
+  EventType errors_{spec::nvme::kEventError, spec::nvme::kLogErrors};
+  EventType notices_{spec::nvme::kEventNotice, spec::nvme::kLogChangedNamespaces};
+  bool namespace_changed_ = false;                       // Since that log page was read.
   std::optional<std::pair<uint64_t, uint64_t>> shadow_;  // Doorbells and events in guest memory.
 
   std::mutex mutex_;  // Guards the tables against doorbells.

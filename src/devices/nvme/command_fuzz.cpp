@@ -64,7 +64,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
         take(words, sizeof words);
         (void)admin.ring_completion(words[0] % 4, words[1]);
         (void)admin.ring_submission(words[0] % 4, words[1]);
-        admin.add_event(operation >> 4 & 1);
+        admin.add_error(operation >> 4 & 1);
+        if (operation & 0x20) admin.add_namespace_change();
         break;
       }
       default: {  // Entries of a list or ranges, as many as there are.

@@ -293,6 +293,13 @@ void Controller::note_wrong_doorbell(uint8_t information) {
   wake();
 }
 
+void Controller::size_changed() {
+  // Whoever enables it later sees the new size anyway.
+  if (!(status_ & kStatusReady)) return;
+  size_changed_ = true;
+  wake();
+}
+
 // The admin queue.
 
 void Controller::run_admin() {
@@ -301,13 +308,14 @@ void Controller::run_admin() {
   if (paused_ || !admin_submissions_) return;
   const uint32_t wrong = wrong_doorbells_.exchange(0);
   for (const uint8_t information : {kEventInvalidDoorbell, kEventInvalidDoorbellValue}) {
-    if (wrong & 1u << information) admin_.add_event(information);
+    if (wrong & 1u << information) admin_.add_error(information);
   }
   tell_events();
   for (uint32_t count = 0; count < admin_submissions_->size() && !interrupted_; ++count) {
     if (!admin_completions_->reserve()) return;  // The doorbell wakes us.
     const auto command = admin_submissions_->pop();
     if (!command) return admin_completions_->cancel();
+    note_size();  // Before the command that may ask for it.
     const auto outcome = admin_.execute(*command);
     if (outcome) {
       post(command->id, *outcome);
@@ -329,7 +337,12 @@ void Controller::post(uint16_t id, Admin::Outcome outcome) {
   signal(*admin_completions_);
 }
 
+void Controller::note_size() {
+  if (size_changed_.exchange(false)) admin_.add_namespace_change();
+}
+
 void Controller::tell_events() {
+  note_size();
   while (admin_completions_->reserve()) {
     const auto event = admin_.next_event();
     if (!event) return admin_completions_->cancel();

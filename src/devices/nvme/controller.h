@@ -33,6 +33,9 @@ class Controller final : public pci::Function {
   bus::Access read_bar(unsigned bar, uint64_t offset, std::span<std::byte> data) override;
   bus::Access write_bar(unsigned bar, uint64_t offset, std::span<const std::byte> data) override;
 
+  // The disk has another size from now on: the guest is told. Any thread.
+  void size_changed();
+
   const Statistics& statistics() const { return shared_.statistics; }
 
   // Where things lie in BAR 0.
@@ -61,6 +64,7 @@ class Controller final : public pci::Function {
   void run_admin();
   void post(uint16_t id, Admin::Outcome outcome);
   void tell_events();
+  void note_size();
 
   void signal(CompletionQueue& queue);  // Any thread.
   void forget(const CompletionQueue& queue);
@@ -88,6 +92,7 @@ class Controller final : public pci::Function {
   std::mutex admin_queue_mutex_;  // Guards the two pointers against doorbells.
   std::shared_ptr<SubmissionQueue> admin_submissions_;
   std::shared_ptr<CompletionQueue> admin_completions_;
+  std::atomic<bool> size_changed_ = false;
   std::atomic<uint32_t> wrong_doorbells_ = 0;  // One bit for each kind of event.
   bool paused_ = false;
   std::atomic<bool> interrupted_ = false;

@@ -43,6 +43,7 @@ Page controller(const Options& options, const storage::Disk& disk) {
   identity.version = kVersion1_4;
   identity.controller_type = 1;
   identity.optional_admin = 1 << 8;
+  identity.optional_events = kEventsOfNamespaces;
   identity.abort_limit = 3;
   identity.event_limit = kMostEventRequests - 1;
   identity.firmware_slots = 1 << 1 | 1;       // One, read only.
@@ -148,7 +149,8 @@ std::vector<std::byte> effects() {
 
 }  // namespace
 
-std::optional<std::vector<std::byte>> log_page(uint8_t which, const Statistics& statistics) {
+std::optional<std::vector<std::byte>> log_page(uint8_t which, const Statistics& statistics,
+                                               bool namespace_changed) {
   switch (which) {
     case kLogErrors:
       return std::vector<std::byte>(64);  // One entry, of no error.
@@ -158,6 +160,11 @@ std::optional<std::vector<std::byte>> log_page(uint8_t which, const Statistics& 
       std::vector<std::byte> log(512);
       log[0] = std::byte{1};  // The active slot,
       std::memcpy(log.data() + 8, "1       ", 8);
+      return log;
+    }
+    case kLogChangedNamespaces: {  // A list of their ids, ended by 0.
+      std::vector<std::byte> log(kMostChangedNamespaces * sizeof(uint32_t));
+      if (namespace_changed) log[0] = std::byte{1};
       return log;
     }
     case kLogEffects:

@@ -29,6 +29,7 @@ std::optional<Page> identify(uint8_t what, uint32_t namespace_id, const Options&
                              const storage::Disk& disk, uint16_t& status);
 
 // Nothing for an unknown page.
-std::optional<std::vector<std::byte>> log_page(uint8_t which, const Statistics& statistics);
+std::optional<std::vector<std::byte>> log_page(uint8_t which, const Statistics& statistics,
+                                               bool namespace_changed);
 
 }  // namespace alcove::devices::nvme

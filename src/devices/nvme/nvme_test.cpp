@@ -518,6 +518,43 @@ TEST_F(NvmeTest, EventsAreToldOnRequest) {
   EXPECT_EQ(execute(admin, {.opcode = kAbort, .dword10 = 1}).dword0, 1u);
 }
 
+TEST_F(NvmeTest, AnotherSizeIsTold) {
+  start();
+  const auto log = [&](uint32_t flags) {
+    EXPECT_EQ(
+        admin_status(
+            {.opcode = kGetLogPage, .prp1 = kData, .dword10 = kLogChangedNamespaces | 1u << 16 | flags}),
+        kSuccess);
+    return *memory->load<uint32_t>(kData);
+  };
+  add(admin, {.opcode = kAsynchronousEventRequest});
+  ring(admin);
+  disk->contents.resize(5 << 20);
+  controller->size_changed();  // Not asked for yet.
+  EXPECT_EQ(admin_status({.opcode = kSetFeatures, .dword10 = kFeatureEvents, .dword11 = kEventsOfNamespaces}),
+            kSuccess);
+  EXPECT_EQ(log(0), 1u);
+  EXPECT_EQ(log(0), 0u);
+  disk->contents.resize(8 << 20);
+  controller->size_changed();
+  EXPECT_EQ(take(admin).dword0, 0x40002u);
+  EXPECT_EQ(
+      admin_status({.opcode = kIdentify, .namespace_id = 1, .prp1 = kData, .dword10 = kIdentifyNamespace}),
+      kSuccess);
+  EXPECT_EQ(*memory->load<uint64_t>(kData), (uint64_t{8} << 20) / 512);
+  Queue queue = create(1);
+  EXPECT_EQ(execute(queue, transfer(kRead, (6 << 20) / 512, 1, kData)).status, kSuccess);
+
+  // Once, until the log page has been read and not kept.
+  add(admin, {.opcode = kAsynchronousEventRequest});
+  ring(admin);
+  controller->size_changed();
+  EXPECT_EQ(log(1 << 15), 1u);
+  EXPECT_EQ(log(0), 1u);
+  controller->size_changed();
+  EXPECT_EQ(take(admin).dword0, 0x40002u);
+}
+
 TEST_F(NvmeTest, DoorbellsMayLieInMemory) {
   start();
   const uint64_t shadow = 0x80000, events = 0x90000;

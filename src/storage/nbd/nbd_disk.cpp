@@ -24,6 +24,7 @@ using std::chrono::milliseconds;
 constexpr uint64_t kMostData = 4 << 20;   // Of one request; servers take 32 MiB.
 constexpr uint64_t kMostRange = 1 << 30;  // Of one without data.
 constexpr milliseconds kLongestPause{10000};
+constexpr milliseconds kTimeToEnd{5000};
 
 // What the guest has to know, and what no other connection changes.
 bool is_final(int error) {
@@ -80,9 +81,31 @@ NbdDisk::~NbdDisk() {
     const std::lock_guard lock(mutex_);
     is_ending_ = true;
   }
+  wake();
+  if (thread_.joinable()) thread_.join();
+}
+
+void NbdDisk::wake() {
   const uint64_t one = 1;
   if (wake_) (void)!::write(wake_.get(), &one, sizeof one);
-  if (thread_.joinable()) thread_.join();
+}
+
+void NbdDisk::abandon() {
+  {
+    const std::lock_guard lock(mutex_);
+    if (!abandoned_) abandoned_ = Clock::now() + kTimeToEnd;
+  }
+  wake();
+}
+
+bool NbdDisk::is_to_end() {
+  const std::lock_guard lock(mutex_);
+  return is_ending_ || abandoned_;
+}
+
+Clock::time_point NbdDisk::last_moment() {
+  const std::lock_guard lock(mutex_);
+  return abandoned_.value_or(Clock::time_point::max());
 }
 
 Result<NbdDisk::Handle> NbdDisk::connect() {
@@ -96,7 +119,8 @@ Result<NbdDisk::Handle> NbdDisk::connect() {
   const auto deadline = Clock::now() + options_.timeout;
   if (nbd_aio_connect_uri(handle.get(), options_.url.c_str()) < 0) return refuse(nbd_get_error());
   while (nbd_aio_is_connecting(handle.get()) > 0) {
-    if (!advance(handle.get(), -1, deadline)) return refuse("no answer in time");
+    if (!advance(handle.get(), wake_.get(), deadline)) return refuse("no answer in time");
+    if (is_to_end()) return refuse("the machine ends");
   }
   if (nbd_aio_is_ready(handle.get()) <= 0) {
     const char* why = nbd_get_error();
@@ -130,8 +154,7 @@ IoResult NbdDisk::perform(Request& request) {
   std::unique_lock lock(mutex_);
   if (is_dead_) return std::unexpected(EIO);
   waiting_.push_back(&request);
-  const uint64_t one = 1;
-  (void)!::write(wake_.get(), &one, sizeof one);
+  wake();
   request.ended.wait(lock, [&] { return request.result.has_value(); });
   if (*request.result != 0) return std::unexpected(*request.result);
   return {};
@@ -280,8 +303,9 @@ void NbdDisk::serve() {
     issue_waiting();
     // It may have ended over that, and nothing wakes who waits for it then.
     if (has_failed_ || nbd_aio_is_dead(handle_.get()) > 0 || nbd_aio_is_closed(handle_.get()) > 0) return;
-    auto deadline = Clock::now() + milliseconds(3600 * 1000);
+    auto deadline = std::min(Clock::now() + milliseconds(3600 * 1000), last_moment());
     for (const Request* request : under_way_) deadline = std::min(deadline, request->deadline);
+    if (Clock::now() >= last_moment()) return;
     if (!advance(handle_.get(), wake_.get(), deadline) && !under_way_.empty()) {
       for (Request* request : under_way_) {
         if (request->deadline <= Clock::now()) ++request->failures;
@@ -294,18 +318,14 @@ void NbdDisk::serve() {
 bool NbdDisk::pause(milliseconds time) {
   const auto end = Clock::now() + time;
   while (Clock::now() < end) {
-    {
-      const std::lock_guard lock(mutex_);
-      if (is_ending_) return false;
-    }
+    if (is_to_end()) return false;
     pollfd polled{wake_.get(), POLLIN, 0};
     if (poll(&polled, 1, std::min(milliseconds_until(end), 100)) > 0) {
       uint64_t ignored = 0;
       (void)!::read(wake_.get(), &ignored, sizeof ignored);
     }
   }
-  const std::lock_guard lock(mutex_);
-  return !is_ending_;
+  return !is_to_end();
 }
 
 // What was under way waits again. Whether to go on: the server may fail the same request each time.
@@ -317,8 +337,9 @@ bool NbdDisk::take_back() {
     for (Request* request : under_way_) waiting_.push_front(request);
     under_way_.clear();
     if (is_ending_) return false;
-    is_hopeless = std::ranges::any_of(
-        waiting_, [&](const Request* request) { return request->failures >= options_.most_failures; });
+    is_hopeless = abandoned_ || std::ranges::any_of(waiting_, [&](const Request* request) {
+                    return request->failures >= options_.most_failures;
+                  });
   }
   if (is_hopeless) {
     give_up({ErrorCode::network_error, where_,
@@ -333,7 +354,7 @@ bool NbdDisk::reconnect() {
   milliseconds time = options_.first_pause;
   Error last;
   for (unsigned failures = 0; failures < options_.most_failures; ++failures) {
-    if (failures > 0 && !pause(time)) return false;
+    if (failures > 0 && !pause(time)) break;
     if (failures > 0) time = std::min(time * 2, kLongestPause);
     auto handle = connect();
     if (!handle) {
@@ -356,12 +377,14 @@ bool NbdDisk::reconnect() {
 
 void NbdDisk::give_up(const Error& error) {
   std::deque<Request*> waiting;
+  bool is_expected = false;
   {
     const std::lock_guard lock(mutex_);
     is_dead_ = true;
     waiting.swap(waiting_);
+    is_expected = is_ending_ || abandoned_;
   }
-  if (options_.failed) options_.failed(error);
+  if (options_.failed && !is_expected) options_.failed(error);
   for (Request* request : waiting) finish(*request, EIO);
 }
 

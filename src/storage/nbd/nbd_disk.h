@@ -51,6 +51,8 @@ class NbdDisk final : public Disk {
   IoResult flush() override;
   IoResult discard(uint64_t offset, uint64_t size) override;
   IoResult write_zeroes(uint64_t offset, uint64_t size, bool may_unmap) override;
+  // The connection is not made anew any more, and what it has not answered soon fails.
+  void abandon() override;
 
  private:
   enum class Kind { read, write, flush, discard, write_zeroes };
@@ -93,6 +95,9 @@ class NbdDisk final : public Disk {
   void give_up(const Error& error);
   void finish(Request& request, int error);
   bool pause(std::chrono::milliseconds time);
+  bool is_to_end();
+  std::chrono::steady_clock::time_point last_moment();
+  void wake();
 
   const NbdOptions options_;
   const std::string where_;
@@ -109,6 +114,7 @@ class NbdDisk final : public Disk {
   std::deque<Request*> waiting_;
   bool is_dead_ = false;
   bool is_ending_ = false;
+  std::optional<std::chrono::steady_clock::time_point> abandoned_;  // When all has to be over.
 
   std::thread thread_;
 };

@@ -154,6 +154,32 @@ TEST_F(Nbd, GivesUpAfterSomeTriesAndSaysSo) {
   EXPECT_EQ(failures, 1);
 }
 
+TEST_F(Nbd, WhoeverEndsDoesNotWaitForAServerThatIsGone) {
+  serve_file();
+  std::atomic<int> failures = 0;
+  auto disk = NbdDisk::create({.url = server.url(),
+                               .most_failures = 1'000'000,  // Else for ever.
+                               .failed = [&](const Error&) { ++failures; }},
+                              "attachment.url");
+  ASSERT_TRUE(disk);
+  server.kill();
+  std::jthread writer([&] { EXPECT_FALSE(write(**disk, 0, Bytes(4096))); });
+  std::this_thread::sleep_for(300ms);
+  (*disk)->abandon();
+  writer.join();
+  EXPECT_FALSE(write(**disk, 0, Bytes(4096)));
+  EXPECT_EQ(failures, 0) << "which nobody needs to hear of";
+}
+
+TEST_F(Nbd, WhatAServerStillDoesCountsAtTheEnd) {
+  serve_file();
+  auto disk = NbdDisk::create({.url = server.url()}, "attachment.url");
+  ASSERT_TRUE(disk);
+  (*disk)->abandon();
+  EXPECT_TRUE(write(**disk, 0, Bytes(4096, std::byte{3})));
+  EXPECT_EQ(read(**disk, 0, 4096), Bytes(4096, std::byte{3}));
+}
+
 TEST_F(Nbd, AnErrorOfTheServersIsTriedAgainOnAnotherConnection) {
   serve_file();
   server.kill();

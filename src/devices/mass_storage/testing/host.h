@@ -114,6 +114,12 @@ class Host {
   void submit(HostTransfer& transfer) {
     loop_.loop().call([&] { device->submit(transfer); });
   }
+  // Another disc, empty, or none: then there is no `disk`. Settle it before more is asked.
+  void change_disc(bool has_one) {
+    auto made = has_one ? std::make_unique<CheckedDisk>() : nullptr;
+    disk = made.get();
+    device->change_medium(std::move(made), [] {});
+  }
   // False: it is under way.
   bool cancel(HostTransfer& transfer) {
     bool done = false;

@@ -1,0 +1,114 @@
+// Disks of a running machine, with the fake guest, which opens their images.
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "client/test_machine.h"
+#include "support/unique_fd.h"
+
+namespace alcove::client {
+namespace {
+
+struct StorageDeviceTest : MachineTest {
+  VirtualMachineConfiguration with_disk(const std::string& behaviour = "") const {
+    VirtualMachineConfiguration result = configuration(behaviour);
+    auto device = disk();
+    device.limits = {.bytes_per_second = 1000};
+    result.storage_devices = {device};
+    return result;
+  }
+  static Result<> resize(StorageDevice& device, uint64_t size) {
+    Outcome outcome;
+    device.resize(size, outcome.completion());
+    return outcome.get();
+  }
+  static Result<> set_limits(StorageDevice& device, StorageDeviceLimits limits) {
+    Outcome outcome;
+    device.set_limits(limits, outcome.completion());
+    return outcome.get();
+  }
+  static Result<StorageDeviceStatistics> statistics(StorageDevice& device) {
+    Outcome<StorageDeviceStatistics> outcome;
+    device.statistics(outcome.completion());
+    return outcome.get();
+  }
+};
+
+TEST_F(StorageDeviceTest, GrowsWithItsImage) {
+  auto machine = running(with_disk());
+  ASSERT_EQ(machine->storage_devices().size(), 1u);
+  StorageDevice& device = *machine->storage_devices()[0];
+  EXPECT_EQ(statistics(device)->size, uint64_t{1} << 20);
+  ASSERT_TRUE(resize(device, 2 << 20));
+  EXPECT_EQ(statistics(device)->size, uint64_t{2} << 20);
+  EXPECT_EQ(std::filesystem::file_size(folder / "disk"), uint64_t{2} << 20);
+
+  const Result<> smaller = resize(device, 1 << 20);
+  EXPECT_EQ(code_of(smaller), ErrorCode::invalid_disk_image);
+  EXPECT_EQ(smaller.error().where, "storage_devices[0]");
+  EXPECT_EQ(code_of(resize(device, 1000)), ErrorCode::invalid_disk_image);
+  EXPECT_EQ(code_of(resize(device, 0)), ErrorCode::invalid_disk_image);
+  EXPECT_EQ(std::filesystem::file_size(folder / "disk"), uint64_t{2} << 20);
+}
+
+TEST_F(StorageDeviceTest, NothingIsDoneWhileItIsStopped) {
+  auto machine = create(with_disk());
+  StorageDevice& device = *machine->storage_devices()[0];
+  EXPECT_EQ(code_of(resize(device, 2 << 20)), ErrorCode::invalid_virtual_machine_state);
+  EXPECT_EQ(code_of(set_limits(device, {})), ErrorCode::invalid_virtual_machine_state);
+  EXPECT_EQ(std::filesystem::file_size(folder / "disk"), uint64_t{1} << 20);
+}
+
+TEST_F(StorageDeviceTest, LimitsAreTheConfigurationsAtEachStart) {
+  auto machine = running(with_disk());
+  StorageDevice& device = *machine->storage_devices()[0];
+  EXPECT_EQ(device.limits(), (StorageDeviceLimits{.bytes_per_second = 1000}));
+  ASSERT_TRUE(set_limits(device, {.operations_per_second = 7}));
+  EXPECT_EQ(device.limits(), (StorageDeviceLimits{.operations_per_second = 7}));
+  ASSERT_TRUE(stop(*machine));
+  ASSERT_TRUE(start(*machine));
+  EXPECT_EQ(device.limits(), (StorageDeviceLimits{.bytes_per_second = 1000}));
+}
+
+TEST_F(StorageDeviceTest, OpenFilesServeAsDisks) {
+  VirtualMachineConfiguration wanted = configuration();
+  UniqueFd file(::open((folder / "disk").c_str(), O_RDONLY | O_CLOEXEC));
+  DiskBlockDeviceStorageDeviceAttachment attachment{.file_handle = file.get()};
+  wanted.storage_devices = {VirtioBlockDeviceConfiguration{.attachment = attachment}};
+  const auto problems = wanted.validate();
+  ASSERT_EQ(problems.size(), 1u);
+  EXPECT_EQ(problems[0].where, "storage_devices[0].attachment.file_handle");
+
+  file.reset(::open((folder / "disk").c_str(), O_RDWR | O_CLOEXEC));
+  attachment.file_handle = file.get();
+  wanted.storage_devices = {VirtioBlockDeviceConfiguration{.attachment = attachment}};
+  auto machine = create(wanted);
+  file.reset();  // It has a copy.
+  for (int round = 0; round < 2; ++round) {
+    ASSERT_TRUE(start(*machine));
+    ASSERT_TRUE(resize(*machine->storage_devices()[0], uint64_t{2 + static_cast<unsigned>(round)} << 20));
+    ASSERT_TRUE(stop(*machine));
+  }
+  EXPECT_EQ(std::filesystem::file_size(folder / "disk"), uint64_t{3} << 20);
+}
+
+TEST_F(StorageDeviceTest, ConnectionsAndTheirEndAreTold) {
+  auto machine = create(with_disk("disk_fails_soon"));
+  std::promise<StorageDevice*> connected;
+  std::promise<std::pair<StorageDevice*, Error>> failed;
+  const Observation observation = machine->observe(
+      {.storage_attachment_was_connected = [&](StorageDevice& device) { connected.set_value(&device); },
+       .storage_attachment_did_encounter_error =
+           [&](StorageDevice& device, const Error& error) { failed.set_value({&device, error}); }});
+  ASSERT_TRUE(start(*machine));
+  auto told = connected.get_future();
+  ASSERT_EQ(told.wait_for(kPatience), std::future_status::ready);
+  EXPECT_EQ(told.get(), machine->storage_devices()[0]);
+  auto end = failed.get_future();
+  ASSERT_EQ(end.wait_for(kPatience), std::future_status::ready);
+  const auto [device, error] = end.get();
+  EXPECT_EQ(device, machine->storage_devices()[0]);
+  EXPECT_EQ(error.what, "it sank");
+}
+
+}  // namespace
+}  // namespace alcove::client
