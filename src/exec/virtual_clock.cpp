@@ -91,21 +91,45 @@ void HostClock::serve() {
   }
 }
 
+Nanoseconds ManualClock::now() const {
+  const std::lock_guard lock(mutex_);
+  return now_;
+}
+
+Nanoseconds ManualClock::wall() const {
+  const std::lock_guard lock(mutex_);
+  return wall_base_ + now_;
+}
+
+void ManualClock::set_wall(Nanoseconds wall) {
+  const std::lock_guard lock(mutex_);
+  wall_base_ = wall - now_;
+}
+
+void ManualClock::erase(Alarm& alarm) {
+  std::erase_if(due_, [&](const auto& entry) { return entry.second == &alarm; });
+}
+
 void ManualClock::set(Alarm& alarm, Nanoseconds when) {
-  clear(alarm);
+  const std::lock_guard lock(mutex_);
+  erase(alarm);
   due_.emplace(when, &alarm);
 }
 
 void ManualClock::clear(Alarm& alarm) {
-  std::erase_if(due_, [&](const auto& entry) { return entry.second == &alarm; });
+  const std::lock_guard lock(mutex_);
+  erase(alarm);
 }
 
 void ManualClock::advance(Nanoseconds by) {
+  std::unique_lock lock(mutex_);
   const Nanoseconds end = now_ + by;
   while (!due_.empty() && due_.begin()->first <= end) {
     auto node = due_.extract(due_.begin());
     now_ = std::max(now_, node.key());
+    lock.unlock();
     node.mapped()->callback();
+    lock.lock();
   }
   now_ = end;
 }

@@ -90,9 +90,9 @@ class HostClock final : public VirtualClock {
 // For tests: time passes when told.
 class ManualClock final : public VirtualClock {
  public:
-  Nanoseconds now() const override { return now_; }
-  Nanoseconds wall() const override { return wall_base_ + now_; }
-  void set_wall(Nanoseconds wall) { wall_base_ = wall - now_; }
+  Nanoseconds now() const override;
+  Nanoseconds wall() const override;
+  void set_wall(Nanoseconds wall);
   // Runs the timers that fall due meanwhile, each at its time.
   void advance(Nanoseconds by);
 
@@ -100,7 +100,9 @@ class ManualClock final : public VirtualClock {
   void set(Alarm& alarm, Nanoseconds when) override;
   void clear(Alarm& alarm) override;
   void remove(Alarm& alarm) override { clear(alarm); }
+  void erase(Alarm& alarm);
 
+  mutable std::mutex mutex_;  // Guards what follows: devices set timers on threads of theirs.
   Nanoseconds now_{0};
   Nanoseconds wall_base_{0};
   std::multimap<Nanoseconds, Alarm*> due_;
