@@ -4,11 +4,13 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/utsname.h>
 
 #include <cerrno>
 #include <cstring>
 
+#include "config/pipewire_socket.h"
 #include "control/messages.h"
 #include "cpu/kvm/kvm_hypervisor.h"
 #include "support/unique_fd.h"
@@ -64,10 +66,22 @@ Prerequisite software_engine() {
           .found = "runs everywhere; what \"auto\" takes without KVM"};
 }
 
+Prerequisite host_sound() {
+  const std::filesystem::path socket = config::pipewire_socket();
+  struct stat status{};
+  Prerequisite result{.name = "host sound"};
+  result.satisfied = ::stat(socket.c_str(), &status) == 0 && S_ISSOCK(status.st_mode);
+  result.found = result.satisfied ? fmt::format("PipeWire at {}", socket.string())
+                                  : fmt::format("no PipeWire at {}", socket.string());
+  if (!result.satisfied)
+    result.hint = "only for machines that use the host's sound: start it (systemctl --user start pipewire)";
+  return result;
+}
+
 }  // namespace
 
 std::vector<Prerequisite> probe() {
-  return {processor(), memory(), kvm(), software_engine()};
+  return {processor(), memory(), kvm(), software_engine(), host_sound()};
 }
 
 std::string print(const std::vector<Prerequisite>& prerequisites) {
