@@ -45,7 +45,22 @@ _alcove() {
   fi
   case $key in
     caching) _alcove_add "$current" < <(printf '%s\n' auto cached uncached); return ;;
-    format) _alcove_add "$current" < <(printf '%s\n' auto raw qcow2); return ;;
+    format)
+      local index=$COMP_CWORD
+      while [[ $index -gt 0 && ${COMP_WORDS[index]} != --* ]]; do index=$((index - 1)); done
+      if [ "${COMP_WORDS[index]}" = --sound ]; then
+        _alcove_add "$current" < <(printf '%s\n' u8 s16 s24 s32 f32)
+      else
+        _alcove_add "$current" < <(printf '%s\n' auto raw qcow2)
+      fi
+      return ;;
+    output|input)
+      _alcove_list "$current" rate= channels= format= loop output= input= && return
+      _alcove_files -f -- "$current"
+      _alcove_add "$current" < <([ "$key" = output ] && printf '%s\n' host null || printf '%s\n' host silence)
+      return ;;
+    rate) _alcove_add "$current" < <(printf '%s\n' 8000 16000 44100 48000 96000); return ;;
+    channels) _alcove_add "$current" < <(printf '%s\n' 1 2 4 6 8); return ;;
     base) _alcove_files -f -- "$current"; return ;;
     uas) _alcove_add "$current" < <(printf '%s\n' on off); return ;;
     sync) _alcove_add "$current" < <(printf '%s\n' full fsync none); return ;;
@@ -61,6 +76,7 @@ _alcove() {
     --usb-disk) _alcove_list "$current" readonly cdrom uas= format= backing base= caching= sync= bytes-per-second= operations-per-second= || _alcove_files -f -- "$current"; return ;;
     --share) _alcove_list "$current" readonly cache= owner= locks mount= name= || _alcove_files -d -- "$current"; return ;;
     --vsock) _alcove_list "$current" to-host= to-guest= cid= || { compopt -o nospace 2>/dev/null; _alcove_add "$current" < <(printf '%s\n' on none to-host= to-guest= cid=); }; return ;;
+    --sound) _alcove_list "$current" output= input= || { compopt -o nospace 2>/dev/null; _alcove_add "$current" < <(printf '%s\n' host none output= input=); }; return ;;
     --identity) _alcove_files -f -- "$current"; return ;;
     --net) _alcove_list "$current" forward= mac= || _alcove_add "$current" < <(printf '%s\n' nat none); return ;;
     --format|--to|--backing-format) _alcove_add "$current" < <(printf '%s\n' raw qcow2); return ;;
@@ -74,7 +90,7 @@ _alcove() {
     --cpu) _alcove_add "$current" < <(printf '%s\n' host x86-64-v1 x86-64-v2 x86-64-v3); return ;;
     --cpus|--memory|--cmdline|--label|--size|--display|--new-disk|--cluster-size|--bytes-per-second|--operations-per-second|--timeout|--key|--delay|--user|--port|--option) return ;;
   esac
-  local machine="--cpus --cpu --memory --kernel --initrd --cmdline --efi --iso --disk --nvme --usb-disk --net --share --vsock --size --clipboard --port --keyboard --pointer --hypervisor --label"
+  local machine="--cpus --cpu --memory --kernel --initrd --cmdline --efi --iso --disk --nvme --usb-disk --net --share --vsock --size --clipboard --port --sound --keyboard --pointer --hypervisor --label"
   local options="--help"
   case $command in
     run) options+=" --print --view $machine" ;;

@@ -1,6 +1,7 @@
 // Everything: virtual machines on Linux hosts.
 #pragma once
 
+#include <alcove/audio.h>
 #include <alcove/boot_loader.h>
 #include <alcove/clipboard.h>
 #include <alcove/console.h>

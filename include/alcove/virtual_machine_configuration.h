@@ -2,6 +2,7 @@
 // Making or changing one has no effect on the host. No member needs setting but the boot loader.
 #pragma once
 
+#include <alcove/audio.h>
 #include <alcove/boot_loader.h>
 #include <alcove/console.h>
 #include <alcove/directory_sharing.h>
@@ -56,6 +57,7 @@ struct VirtualMachineConfiguration {
   // Several of a kind are fine: events go to the first that the guest has a driver for.
   std::vector<KeyboardConfiguration> keyboards;
   std::vector<PointingDeviceConfiguration> pointing_devices;
+  std::vector<AudioDeviceConfiguration> audio_devices;  // At most four.
   std::vector<EntropyDeviceConfiguration> entropy_devices;
   std::vector<MemoryBalloonDeviceConfiguration> memory_balloon_devices;  // At most one.
   HypervisorChoice hypervisor = HypervisorChoice::automatic;
@@ -97,6 +99,7 @@ std::string_view to_string(DiskImageLockingMode value);
 std::string_view to_string(TransportProtocol value);
 std::string_view to_string(SharedDirectoryCachingMode value);
 std::string_view to_string(SocketBridgeDirection value);
+std::string_view to_string(AudioSampleFormat value);
 template <class Enumeration>
 std::optional<Enumeration> from_string(std::string_view name);  // For those above.
 

@@ -143,6 +143,15 @@ void MachineOptions::add_to(CLI::App& command) {
       ->type_name("NAME=pty|FILE")
       ->take_all();
   command
+      .add_option("--sound", sounds,
+                  "Sound card: host (plays and records by PipeWire), or streams: output=host|null|FILE "
+                  "(FILE.wav gets all that the guest plays), input=host|silence|FILE; after output=FILE "
+                  "rate=N, channels=N and format=u8|s16|s24|s32|f32, after input=FILE loop; may be repeated "
+                  "(default: none)")
+      ->group(group)
+      ->type_name("host|none|OPTION[,OPTION]...")
+      ->take_all();
+  command
       .add_option("--keyboard", keyboards, "Keyboard: usb, virtio or none; may be repeated (default: none)")
       ->group(group)
       ->type_name("KIND")
@@ -346,6 +355,10 @@ Result<> MachineOptions::apply(VirtualMachineConfiguration& configuration) const
   }
   for (const std::string& port : ports) {
     if (auto added = add_port(port, configuration); !added) return added;
+  }
+  if (!sounds.empty()) configuration.audio_devices.clear();
+  for (const std::string& sound : sounds) {
+    if (auto added = add_sound(sound, configuration); !added) return added;
   }
   if (hypervisor) {
     const auto choice = from_string<HypervisorChoice>(*hypervisor);

@@ -34,6 +34,7 @@ struct MachineOptions {
   std::optional<std::string> display_size;  // WIDTHxHEIGHT
   std::optional<std::string> clipboard;     // both, to-guest, from-guest or off
   std::vector<std::string> ports;           // NAME=pty or NAME=FILE
+  std::vector<std::string> sounds;          // host, none or [output=…][,input=…][,rate=…]…
   std::optional<std::string> hypervisor;
   std::optional<std::string> label;
 
@@ -69,6 +70,8 @@ Result<> add_port(const std::string& text, VirtualMachineConfiguration& configur
 Result<> add_share(const std::string& text, VirtualMachineConfiguration& configuration);
 // Changes the socket device, or adds or removes it.
 Result<> add_vsock(const std::string& text, VirtualMachineConfiguration& configuration);
+// Adds streams to the sound device, or removes it.
+Result<> add_sound(const std::string& text, VirtualMachineConfiguration& configuration);
 // Nothing for "none".
 Result<std::optional<NetworkDeviceConfiguration>> parse_network(const std::string& text);
 

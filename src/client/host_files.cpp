@@ -10,6 +10,7 @@
 
 #include "client/efi_variable_store.h"
 #include "client/image_lock.h"
+#include "client/sound_files.h"
 #include "config/efi_firmware.h"
 
 namespace alcove::client {
@@ -221,6 +222,7 @@ Result<machine::Descriptors> open_host_files(const VirtualMachineConfiguration& 
     opened = open_line(console_attachment(attachment_of(configuration.serial_ports[index])),
                        serial_ports[index], where + ".attachment", descriptors);
   }
+  if (opened) opened = open_sound_files(configuration, descriptors);
   for (size_t device = 0; device < displays.size(); ++device) {
     for (size_t index = 0; opened && index < displays[device].size(); ++index) {
       const std::string where = fmt::format("graphics_devices[{}].scanouts[{}]", device, index);

@@ -259,6 +259,41 @@ void fields(V& visit, T& value) {
   visit("height", value.height);
 }
 
+template <class V, Is<HostAudioOutputStreamSink> T>
+void fields(V&, T&) {}
+
+template <class V, Is<FileAudioOutputStreamSink> T>
+void fields(V& visit, T& value) {
+  visit("path", value.path);
+  visit("sample_rate", value.sample_rate);
+  visit("channel_count", value.channel_count);
+  visit("sample_format", value.sample_format);
+}
+
+template <class V, Is<VirtioSoundDeviceOutputStreamConfiguration> T>
+void fields(V& visit, T& value) {
+  visit("sink", value.sink);
+}
+
+template <class V, Is<HostAudioInputStreamSource> T>
+void fields(V&, T&) {}
+
+template <class V, Is<FileAudioInputStreamSource> T>
+void fields(V& visit, T& value) {
+  visit("path", value.path);
+  visit("loop", value.loop);
+}
+
+template <class V, Is<VirtioSoundDeviceInputStreamConfiguration> T>
+void fields(V& visit, T& value) {
+  visit("source", value.source);
+}
+
+template <class V, Is<VirtioSoundDeviceConfiguration> T>
+void fields(V& visit, T& value) {
+  visit("streams", value.streams);
+}
+
 template <class V, Is<VirtioEntropyDeviceConfiguration> T>
 void fields(V&, T&) {}
 
@@ -299,6 +334,7 @@ void fields(V& visit, T& value) {
   visit("console_devices", value.console_devices);
   visit("keyboards", value.keyboards);
   visit("pointing_devices", value.pointing_devices);
+  visit("audio_devices", value.audio_devices);
   visit("entropy_devices", value.entropy_devices);
   visit("memory_balloon_devices", value.memory_balloon_devices);
 }

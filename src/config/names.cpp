@@ -37,6 +37,9 @@ std::string_view to_string(SharedDirectoryCachingMode value) {
 std::string_view to_string(SocketBridgeDirection value) {
   return name_of(value);
 }
+std::string_view to_string(AudioSampleFormat value) {
+  return name_of(value);
+}
 
 template <class Enumeration>
 std::optional<Enumeration> from_string(std::string_view text) {
@@ -54,5 +57,6 @@ template std::optional<DiskImageLockingMode> from_string(std::string_view);
 template std::optional<TransportProtocol> from_string(std::string_view);
 template std::optional<SharedDirectoryCachingMode> from_string(std::string_view);
 template std::optional<SocketBridgeDirection> from_string(std::string_view);
+template std::optional<AudioSampleFormat> from_string(std::string_view);
 
 }  // namespace alcove

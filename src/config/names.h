@@ -60,6 +60,14 @@ inline constexpr std::array kNames<SocketBridgeDirection> = {
     Name<SocketBridgeDirection>{SocketBridgeDirection::to_host, "to_host"},
     Name<SocketBridgeDirection>{SocketBridgeDirection::to_guest, "to_guest"},
 };
+template <>
+inline constexpr std::array kNames<AudioSampleFormat> = {
+    Name<AudioSampleFormat>{AudioSampleFormat::u8, "u8"},
+    Name<AudioSampleFormat>{AudioSampleFormat::s16, "s16"},
+    Name<AudioSampleFormat>{AudioSampleFormat::s24, "s24"},
+    Name<AudioSampleFormat>{AudioSampleFormat::s32, "s32"},
+    Name<AudioSampleFormat>{AudioSampleFormat::f32, "f32"},
+};
 
 // The value of `type` that tells an alternative of a variant from the others.
 template <class T>
@@ -133,6 +141,20 @@ inline constexpr std::string_view kTypeName<VirtioScreenCoordinatePointingDevice
     "virtio_screen_coordinate_pointing_device";
 template <>
 inline constexpr std::string_view kTypeName<VirtioTrackpadConfiguration> = "virtio_trackpad";
+template <>
+inline constexpr std::string_view kTypeName<VirtioSoundDeviceConfiguration> = "virtio_sound";
+template <>
+inline constexpr std::string_view kTypeName<VirtioSoundDeviceOutputStreamConfiguration> = "output";
+template <>
+inline constexpr std::string_view kTypeName<VirtioSoundDeviceInputStreamConfiguration> = "input";
+template <>
+inline constexpr std::string_view kTypeName<HostAudioOutputStreamSink> = "host";
+template <>
+inline constexpr std::string_view kTypeName<FileAudioOutputStreamSink> = "file";
+template <>
+inline constexpr std::string_view kTypeName<HostAudioInputStreamSource> = "host";
+template <>
+inline constexpr std::string_view kTypeName<FileAudioInputStreamSource> = "file";
 template <>
 inline constexpr std::string_view kTypeName<VirtioEntropyDeviceConfiguration> = "virtio_entropy";
 template <>

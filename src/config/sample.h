@@ -113,6 +113,18 @@ inline VirtualMachineConfiguration full_sample() {
       .pointing_devices = {VirtioTrackpadConfiguration{.width = 120, .height = 80},
                            USBScreenCoordinatePointingDeviceConfiguration{},
                            VirtioScreenCoordinatePointingDeviceConfiguration{}},
+      .audio_devices = {VirtioSoundDeviceConfiguration{
+          .streams = {VirtioSoundDeviceOutputStreamConfiguration{.sink = HostAudioOutputStreamSink{}},
+                      VirtioSoundDeviceInputStreamConfiguration{.source = HostAudioInputStreamSource{}},
+                      VirtioSoundDeviceOutputStreamConfiguration{
+                          .sink = FileAudioOutputStreamSink{.path = "/srv/played.wav",
+                                                            .sample_rate = 44100,
+                                                            .channel_count = 6,
+                                                            .sample_format = AudioSampleFormat::f32}},
+                      VirtioSoundDeviceInputStreamConfiguration{
+                          .source = FileAudioInputStreamSource{.path = "/srv/voice.wav", .loop = true}},
+                      VirtioSoundDeviceOutputStreamConfiguration{},
+                      VirtioSoundDeviceInputStreamConfiguration{}}}},
       .entropy_devices = {VirtioEntropyDeviceConfiguration{}},
       .memory_balloon_devices = {VirtioTraditionalMemoryBalloonDeviceConfiguration{
           .free_page_reporting = false, .deflate_on_out_of_memory = false}},

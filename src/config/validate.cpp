@@ -107,6 +107,20 @@ bool check_readable_file(const std::filesystem::path& path, const std::string& w
   return false;
 }
 
+void check_writable_file(const std::filesystem::path& path, const std::string& where,
+                         std::string_view contents, Problems& problems) {
+  if (path.empty()) return problems.add(where, "is not set", fmt::format("name a file for {}", contents));
+  struct stat status{};
+  if (::stat(path.c_str(), &status) == 0) {
+    if (S_ISDIR(status.st_mode)) return problems.add(where, fmt::format("{} is a folder", path.string()));
+    if (::access(path.c_str(), W_OK) == 0) return;
+  } else if (errno == ENOENT) {
+    const std::filesystem::path folder = path.has_parent_path() ? path.parent_path() : ".";
+    if (::access(folder.c_str(), W_OK | X_OK) == 0) return;
+  }
+  problems.add(where, fmt::format("can't write {}: {}", path.string(), std::strerror(errno)));
+}
+
 }  // namespace config
 
 std::vector<Error> VirtualMachineConfiguration::validate() const {
@@ -124,6 +138,7 @@ std::vector<Error> VirtualMachineConfiguration::validate() const {
   config::validate_serial_ports(*this, problems);
   config::validate_consoles(*this, problems);
   config::validate_input(*this, problems);
+  config::validate_audio(*this, problems);
   if (memory_balloon_devices.size() > 1) {
     problems.add("memory_balloon_devices", fmt::format("there are {}", memory_balloon_devices.size()),
                  "a machine has at most one");

@@ -31,6 +31,7 @@ void validate_graphics(const VirtualMachineConfiguration& configuration, Problem
 void validate_serial_ports(const VirtualMachineConfiguration& configuration, Problems& problems);
 void validate_consoles(const VirtualMachineConfiguration& configuration, Problems& problems);
 void validate_input(const VirtualMachineConfiguration& configuration, Problems& problems);
+void validate_audio(const VirtualMachineConfiguration& configuration, Problems& problems);
 
 // Of a device that is to be attached to a running machine; paths of fields begin with "attachment".
 std::vector<Error> validate_usb_device(const USBDeviceConfiguration& device);
@@ -44,5 +45,8 @@ std::vector<Error> validate_share(const DirectoryShare& share);
 // Adds a problem unless `path` is a file that can be read. Tells whether it is.
 bool check_readable_file(const std::filesystem::path& path, const std::string& where,
                          std::string_view purpose, Problems& problems);
+// Adds a problem unless `path` is a file for `contents` that can be written, or made.
+void check_writable_file(const std::filesystem::path& path, const std::string& where,
+                         std::string_view contents, Problems& problems);
 
 }  // namespace alcove::config

@@ -1,11 +1,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
 #include <span>
 
 #include "config/validate.h"
@@ -34,20 +30,8 @@ void validate(const FileHandleSerialPortAttachment& attachment, const std::strin
   check_handle(attachment.writing, O_RDONLY, "writing", where + ".writing", problems);
 }
 
-void validate(const FileSerialPortAttachment& attachment, const std::string& attachment_path,
-              Problems& problems) {
-  const std::string where = attachment_path + ".path";
-  const std::filesystem::path& path = attachment.path;
-  if (path.empty()) return problems.add(where, "is not set", "name a file for the guest's output");
-  struct stat status{};
-  if (::stat(path.c_str(), &status) == 0) {
-    if (S_ISDIR(status.st_mode)) return problems.add(where, fmt::format("{} is a folder", path.string()));
-    if (::access(path.c_str(), W_OK) == 0) return;
-  } else if (errno == ENOENT) {
-    const std::filesystem::path folder = path.has_parent_path() ? path.parent_path() : ".";
-    if (::access(folder.c_str(), W_OK | X_OK) == 0) return;
-  }
-  problems.add(where, fmt::format("can't write {}: {}", path.string(), std::strerror(errno)));
+void validate(const FileSerialPortAttachment& attachment, const std::string& where, Problems& problems) {
+  check_writable_file(attachment.path, where + ".path", "the guest's output", problems);
 }
 
 void validate(const PseudoTerminalSerialPortAttachment&, const std::string&, Problems&) {}

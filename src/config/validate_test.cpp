@@ -101,6 +101,66 @@ TEST_F(Validate, Input) {
   EXPECT_THAT(fields(), ElementsAre("pointing_devices[0].width", "pointing_devices[0].height"));
 }
 
+TEST_F(Validate, Audio) {
+  VirtioSoundDeviceConfiguration device;
+  const auto output = [&](FileAudioOutputStreamSink sink) {
+    device.streams.emplace_back(VirtioSoundDeviceOutputStreamConfiguration{.sink = std::move(sink)});
+    configuration.audio_devices = {device};
+  };
+  const auto input = [&](const std::filesystem::path& path) {
+    device.streams.emplace_back(
+        VirtioSoundDeviceInputStreamConfiguration{.source = FileAudioInputStreamSource{.path = path}});
+    configuration.audio_devices = {device};
+  };
+  device.streams = {VirtioSoundDeviceOutputStreamConfiguration{},
+                    VirtioSoundDeviceInputStreamConfiguration{}};
+  output({.path = folder / "played.wav"});
+  input(folder / "kernel");
+  configuration.audio_devices = {device, VirtioSoundDeviceConfiguration{}};
+  EXPECT_THAT(messages(), IsEmpty());
+  device.streams.clear();
+  output({.path = folder / "played.wav", .sample_rate = 47999, .channel_count = 0});
+  output({.path = folder / "." / "played.wav", .sample_rate = 384000, .channel_count = 9});
+  EXPECT_THAT(fields(), ElementsAre("audio_devices[0].streams[0].sink.sample_rate",
+                                    "audio_devices[0].streams[0].sink.channel_count",
+                                    "audio_devices[0].streams[1].sink.path",
+                                    "audio_devices[0].streams[1].sink.sample_rate",
+                                    "audio_devices[0].streams[1].sink.channel_count"));
+  device.streams.clear();
+  input(folder / "kernel");
+  output({.path = folder / "kernel"});
+  EXPECT_THAT(messages(),
+              ElementsAre("audio_devices[0].streams[0].source.path: " + (folder / "kernel").string() +
+                          " is also audio_devices[0].streams[1].sink.path, which empties it "
+                          "(name another file)"));
+  device.streams.clear();
+  input(folder / "missing");
+  output({});
+  output({.path = folder / "missing" / "played.wav"});
+  output({.path = folder});
+  EXPECT_THAT(fields(),
+              ElementsAre("audio_devices[0].streams[0].source.path", "audio_devices[0].streams[1].sink.path",
+                          "audio_devices[0].streams[2].sink.path", "audio_devices[0].streams[3].sink.path"));
+  device.streams.assign(17, VirtioSoundDeviceOutputStreamConfiguration{});
+  configuration.audio_devices.assign(5, device);
+  EXPECT_EQ(fields().size(), 6u);
+}
+
+TEST_F(Validate, TheHostsSoundNeedsPipeWire) {
+  ::setenv("PIPEWIRE_RUNTIME_DIR", folder.c_str(), 1);
+  configuration.audio_devices = {VirtioSoundDeviceConfiguration{
+      .streams = {VirtioSoundDeviceOutputStreamConfiguration{.sink = HostAudioOutputStreamSink{}},
+                  VirtioSoundDeviceInputStreamConfiguration{.source = HostAudioInputStreamSource{}}}}};
+  const auto problems = configuration.validate();
+  ::unsetenv("PIPEWIRE_RUNTIME_DIR");
+  ASSERT_EQ(problems.size(), 2u);
+  EXPECT_EQ(problems[0].code, ErrorCode::not_supported);
+  EXPECT_EQ(problems[0].where, "audio_devices[0].streams[0].sink");
+  EXPECT_EQ(problems[1].where, "audio_devices[0].streams[1].source");
+  EXPECT_THAT(problems[0].what, testing::HasSubstr((folder / "pipewire-0").string()));
+  EXPECT_THAT(problems[0].hint, testing::HasSubstr("use a file or no sink"));
+}
+
 TEST_F(Validate, Usb) {
   XHCIControllerConfiguration controller;
   USBMassStorageDeviceConfiguration stick{.attachment = disk().attachment};

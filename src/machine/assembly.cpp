@@ -80,6 +80,7 @@ Result<> Machine::Implementation::assemble(Descriptors& descriptors) {
                                           .vm = *vm_,
                                           .serial_ports = *serial_ports_,
                                           .loop = device_loop_.loop(),
+                                          .clock = clock_,
                                           .observer = observer_});
   if (!peripherals) return std::unexpected(peripherals.error());
   peripherals_ = std::move(*peripherals);

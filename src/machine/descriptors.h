@@ -28,6 +28,9 @@ namespace alcove::machine {
 //                                     is
 //   console_devices[N].ports[M].attachment.reading, .writing   the same
 //   directory_sharing_devices[N].share.directory, .share.directories.NAME   the folder: O_PATH | O_DIRECTORY
+//   audio_devices[N].streams[M].sink, .source   the WAV file of a stream that has one: for writing, at any
+//   size, or for reading
+//   audio_devices[N].pipewire         a socket connected with PipeWire, where a stream is the host's
 //   graphics_devices[N].scanouts[M].frames   a FrameMemory (display/frame_memory.h) for what the display
 //   shows graphics_devices[N].scanouts[M].changed  an eventfd, O_NONBLOCK: written when there is something
 //   new serial_ports[N].log               a LogRing (support/log_ring.h) for the port's output hypervisor.kvm

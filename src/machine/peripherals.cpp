@@ -18,6 +18,7 @@
 #include "machine/automount.h"
 #include "machine/disks.h"
 #include "machine/shares.h"
+#include "machine/sounds.h"
 
 namespace alcove::machine {
 
@@ -340,6 +341,19 @@ Result<> Peripherals::add_input(const DeviceContext& context) {
   return {};
 }
 
+Result<> Peripherals::add_audio(const DeviceContext& context) {
+  const auto& configured = context.configuration.audio_devices;
+  for (size_t index = 0; index < configured.size(); ++index) {
+    const std::string field = fmt::format("audio_devices[{}]", index);
+    auto device =
+        make_sound_device(std::get<VirtioSoundDeviceConfiguration>(configured[index]), field,
+                          context.configuration.label.value_or("Alcove"), context.descriptors, context.clock);
+    if (!device) return std::unexpected(std::move(device.error()));
+    if (auto added = add(context, *std::move(device), field); !added) return added;
+  }
+  return {};
+}
+
 Result<> Peripherals::add_others(const DeviceContext& context) {
   const VirtualMachineConfiguration& configuration = context.configuration;
   for (size_t index = 0; index < configuration.entropy_devices.size(); ++index) {
@@ -373,7 +387,7 @@ Result<std::unique_ptr<Peripherals>> Peripherals::create(const DeviceContext& co
        {&Peripherals::add_usb_controllers, &Peripherals::add_storage, &Peripherals::add_usb_devices,
         &Peripherals::add_networks, &Peripherals::add_directory_sharing, &Peripherals::add_graphics,
         &Peripherals::add_serial_ports, &Peripherals::add_consoles, &Peripherals::add_input,
-        &Peripherals::add_others, &Peripherals::add_sockets}) {
+        &Peripherals::add_audio, &Peripherals::add_others, &Peripherals::add_sockets}) {
     if (auto added = (*result.*part)(context); !added) return std::unexpected(added.error());
   }
   return result;

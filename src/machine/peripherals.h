@@ -35,6 +35,7 @@ struct DeviceContext {
   cpu::Vm& vm;
   SerialPorts& serial_ports;
   exec::EventLoop& loop;
+  exec::VirtualClock& clock;
   MachineObserver& observer;
 };
 
@@ -80,6 +81,7 @@ class Peripherals {
   Result<> add_serial_ports(const DeviceContext& context);
   Result<> add_consoles(const DeviceContext& context);
   Result<> add_input(const DeviceContext& context);
+  Result<> add_audio(const DeviceContext& context);
   Result<> add_others(const DeviceContext& context);
   Result<> add(const DeviceContext& context, std::unique_ptr<virtio::Device> device, std::string name);
 
