@@ -12,7 +12,6 @@
 #include <vector>
 
 #include "storage/transfer.h"
-#include "support/thread.h"
 
 namespace alcove::storage {
 
@@ -72,17 +71,12 @@ Result<std::unique_ptr<NbdDisk>> NbdDisk::create(NbdOptions options, const std::
   if (!handle) return std::unexpected(std::move(handle.error()));
   disk->handle_ = *std::move(handle);
   if (Result<> fit = disk->examine(); !fit) return std::unexpected(std::move(fit.error()));
-  disk->thread_ = start_thread("nbd", [disk = disk.get()] { disk->run(); });
+  if (disk->options_.connected) disk->options_.connected();
   return disk;
 }
 
 NbdDisk::~NbdDisk() {
-  {
-    const std::lock_guard lock(mutex_);
-    is_ending_ = true;
-  }
-  wake();
-  if (thread_.joinable()) thread_.join();
+  if (handle_) nbd_shutdown(handle_.get(), 0);
 }
 
 void NbdDisk::wake() {
@@ -98,9 +92,14 @@ void NbdDisk::abandon() {
   wake();
 }
 
-bool NbdDisk::is_to_end() {
+bool NbdDisk::is_abandoned() {
   const std::lock_guard lock(mutex_);
-  return is_ending_ || abandoned_;
+  return abandoned_.has_value();
+}
+
+bool NbdDisk::has_ended(const Request& request) {
+  const std::lock_guard lock(mutex_);
+  return request.result.has_value();
 }
 
 Clock::time_point NbdDisk::last_moment() {
@@ -120,7 +119,7 @@ Result<NbdDisk::Handle> NbdDisk::connect() {
   if (nbd_aio_connect_uri(handle.get(), options_.url.c_str()) < 0) return refuse(nbd_get_error());
   while (nbd_aio_is_connecting(handle.get()) > 0) {
     if (!advance(handle.get(), wake_.get(), deadline)) return refuse("no answer in time");
-    if (is_to_end()) return refuse("the machine ends");
+    if (is_abandoned()) return refuse("the machine ends");
   }
   if (nbd_aio_is_ready(handle.get()) <= 0) {
     const char* why = nbd_get_error();
@@ -154,10 +153,26 @@ IoResult NbdDisk::perform(Request& request) {
   std::unique_lock lock(mutex_);
   if (is_dead_) return std::unexpected(EIO);
   waiting_.push_back(&request);
-  wake();
-  request.ended.wait(lock, [&] { return request.result.has_value(); });
+  if (has_driver_) wake();
+  while (!request.result) {
+    if (has_driver_) {
+      changed_.wait(lock);
+      continue;
+    }
+    has_driver_ = true;
+    lock.unlock();
+    drive(request);
+    lock.lock();
+    has_driver_ = false;
+    changed_.notify_all();  // Another one goes on.
+  }
   if (*request.result != 0) return std::unexpected(*request.result);
   return {};
+}
+
+void NbdDisk::drive(const Request& mine) {
+  do serve(mine);
+  while (!has_ended(mine) && reconnect());
 }
 
 // By way of memory that the guest does not change, and that is in one piece.
@@ -221,10 +236,10 @@ IoResult NbdDisk::write_zeroes(uint64_t offset, uint64_t size, bool may_unmap) {
 void NbdDisk::finish(Request& request, int error) {
   const std::lock_guard lock(mutex_);
   request.result = error;
-  request.ended.notify_all();
+  changed_.notify_all();
 }
 
-// Within libnbd's work on the disk's thread. A connection that ends answers all its requests, with errors.
+// Within libnbd's work. A connection that ends answers all its requests, with errors.
 void NbdDisk::answered(Request& request, int error) {
   std::erase(under_way_, &request);
   if (error == 0 || is_final(error)) return finish(request, error);
@@ -291,17 +306,14 @@ void NbdDisk::issue_waiting() {
   }
 }
 
-// Until the connection is of no use any more, or the disk ends.
-void NbdDisk::serve() {
-  has_failed_ = false;
-  while (!has_failed_) {
-    {
-      const std::lock_guard lock(mutex_);
-      if (is_ending_) return;
-    }
+// Until the connection is of no use any more, or the request has ended.
+void NbdDisk::serve(const Request& mine) {
+  while (!has_failed_ && !has_ended(mine)) {
+    if (!handle_) return;
     if (nbd_aio_is_dead(handle_.get()) > 0 || nbd_aio_is_closed(handle_.get()) > 0) return;
     issue_waiting();
     // It may have ended over that, and nothing wakes who waits for it then.
+    if (has_ended(mine)) return;
     if (has_failed_ || nbd_aio_is_dead(handle_.get()) > 0 || nbd_aio_is_closed(handle_.get()) > 0) return;
     auto deadline = std::min(Clock::now() + milliseconds(3600 * 1000), last_moment());
     for (const Request* request : under_way_) deadline = std::min(deadline, request->deadline);
@@ -318,14 +330,14 @@ void NbdDisk::serve() {
 bool NbdDisk::pause(milliseconds time) {
   const auto end = Clock::now() + time;
   while (Clock::now() < end) {
-    if (is_to_end()) return false;
+    if (is_abandoned()) return false;
     pollfd polled{wake_.get(), POLLIN, 0};
     if (poll(&polled, 1, std::min(milliseconds_until(end), 100)) > 0) {
       uint64_t ignored = 0;
       (void)!::read(wake_.get(), &ignored, sizeof ignored);
     }
   }
-  return !is_to_end();
+  return !is_abandoned();
 }
 
 // What was under way waits again. Whether to go on: the server may fail the same request each time.
@@ -336,7 +348,6 @@ bool NbdDisk::take_back() {
     const std::lock_guard lock(mutex_);
     for (Request* request : under_way_) waiting_.push_front(request);
     under_way_.clear();
-    if (is_ending_) return false;
     is_hopeless = abandoned_ || std::ranges::any_of(waiting_, [&](const Request* request) {
                     return request->failures >= options_.most_failures;
                   });
@@ -348,7 +359,7 @@ bool NbdDisk::take_back() {
   return !is_hopeless;
 }
 
-// False: it ends, or has given up.
+// False: it has given up.
 bool NbdDisk::reconnect() {
   if (!take_back()) return false;
   milliseconds time = options_.first_pause;
@@ -368,6 +379,7 @@ bool NbdDisk::reconnect() {
       return false;
     }
     handle_ = *std::move(handle);
+    has_failed_ = false;
     if (options_.connected) options_.connected();
     return true;
   }
@@ -382,21 +394,10 @@ void NbdDisk::give_up(const Error& error) {
     const std::lock_guard lock(mutex_);
     is_dead_ = true;
     waiting.swap(waiting_);
-    is_expected = is_ending_ || abandoned_;
+    is_expected = abandoned_.has_value();
   }
   if (options_.failed && !is_expected) options_.failed(error);
   for (Request* request : waiting) finish(*request, EIO);
-}
-
-void NbdDisk::run() {
-  if (options_.connected) options_.connected();
-  do {
-    serve();
-    const std::lock_guard lock(mutex_);
-    if (is_ending_) break;
-  } while (reconnect());
-  if (handle_) nbd_shutdown(handle_.get(), 0);
-  handle_.reset();
 }
 
 }  // namespace alcove::storage

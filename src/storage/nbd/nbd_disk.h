@@ -1,5 +1,7 @@
 // A disk that a server of the Network Block Device protocol has. When the connection fails, or a request
 // takes too long, it is made anew and the requests under way are made again: whoever made them only waits.
+// There is no thread for this: of those that wait for their requests one drives the connection for all, and
+// when it is done another one does.
 #pragma once
 
 #include <alcove/error.h>
@@ -16,7 +18,6 @@
 #include <mutex>
 #include <optional>
 #include <string>
-#include <thread>
 
 #include "storage/disk.h"
 #include "support/unique_fd.h"
@@ -33,7 +34,7 @@ struct NbdOptions {
   // Connections that fail one after another, or tries of one request, before the disk gives up.
   unsigned most_failures = 10;
   std::chrono::milliseconds first_pause{100};  // Between these; doubled each time, to 10 seconds at most.
-  // Called on the disk's thread: once for each connection, and when it gives up.
+  // Called by create() or by whoever makes a request: once for each connection, and when it gives up.
   std::function<void()> connected = {};
   std::function<void(const Error&)> failed = {};
 };
@@ -62,12 +63,11 @@ class NbdDisk final : public Disk {
     uint64_t size = 0;
     std::byte* data = nullptr;  // Of reads and writes.
     bool may_unmap = false;
-    // Of the disk's thread.
+    // The driver's.
     unsigned failures = 0;
     std::chrono::steady_clock::time_point deadline{};
     // Guarded by mutex_.
     std::optional<int> result;  // 0, or an errno value.
-    std::condition_variable ended;
   };
   struct Reply {
     NbdDisk* disk;
@@ -85,17 +85,19 @@ class NbdDisk final : public Disk {
   IoResult perform_in_pieces(Kind kind, uint64_t offset, uint64_t size, bool may_unmap);
   IoResult transfer(Kind kind, uint64_t offset, std::span<const iovec> buffers);
 
-  void run();
+  // Until this request has ended. By the driver, as all that follows.
+  void drive(const Request& mine);
   void issue_waiting();
   bool issue(Request& request);
   void answered(Request& request, int error);
-  void serve();
+  void serve(const Request& mine);
   bool take_back();
   bool reconnect();
   void give_up(const Error& error);
   void finish(Request& request, int error);
   bool pause(std::chrono::milliseconds time);
-  bool is_to_end();
+  bool has_ended(const Request& request);
+  bool is_abandoned();
   std::chrono::steady_clock::time_point last_moment();
   void wake();
 
@@ -105,18 +107,19 @@ class NbdDisk final : public Disk {
   bool is_read_only_ = false;
   std::atomic<bool> can_flush_ = false, can_trim_ = false, can_zero_ = false;
 
-  UniqueFd wake_;
-  Handle handle_;                  // Of the thread, once that runs.
-  std::list<Request*> under_way_;  // Too.
-  bool has_failed_ = false;        // The server answered so that the connection is to be made anew.
+  UniqueFd wake_;  // The driver looks at what follows.
+
+  // The driver's.
+  Handle handle_;
+  std::list<Request*> under_way_;
+  bool has_failed_ = false;  // The server answered so that the connection is to be made anew.
 
   std::mutex mutex_;  // Guards what follows.
+  std::condition_variable changed_;
+  bool has_driver_ = false;
   std::deque<Request*> waiting_;
   bool is_dead_ = false;
-  bool is_ending_ = false;
   std::optional<std::chrono::steady_clock::time_point> abandoned_;  // When all has to be over.
-
-  std::thread thread_;
 };
 
 }  // namespace alcove::storage
