@@ -4,7 +4,7 @@ JOBS ?= $(shell nproc)
 
 # What reads bytes that a guest, a file or another process made, and what that stands on; without the software
 # engine, whose build would take longer than all of these.
-SANITIZED = support exec memory bus storage network serial input audio firmware config control pci chips boot virtio usb \
+SANITIZED = support exec memory bus storage network service serial input audio firmware config control pci chips boot virtio usb \
             storage_nbd devices_block devices_mass_storage devices_hid devices_net devices_console devices_entropy \
             devices_balloon devices_fs devices_vsock devices_sound devices_input devices_nvme devices_gpu display view
 

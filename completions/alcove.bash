@@ -40,7 +40,7 @@ _alcove() {
     if [ "$COMP_CWORD" -gt 3 ] && [ "${COMP_WORDS[COMP_CWORD - 3]}" = --share ]; then previous=--share key=; fi
   fi
   if [ "$COMP_CWORD" -eq 1 ]; then
-    _alcove_add "$current" < <(printf '%s\n' run create start stop pause resume console view screenshot usb storage stats events connect ssh type list info delete efi disk doctor --help --version)
+    _alcove_add "$current" < <(printf '%s\n' run create start stop pause resume console view screenshot usb network storage stats events connect ssh type list info delete efi disk doctor --help --version)
     return
   fi
   case $key in
@@ -78,7 +78,8 @@ _alcove() {
     --vsock) _alcove_list "$current" to-host= to-guest= cid= || { compopt -o nospace 2>/dev/null; _alcove_add "$current" < <(printf '%s\n' on none to-host= to-guest= cid=); }; return ;;
     --sound) _alcove_list "$current" output= input= || { compopt -o nospace 2>/dev/null; _alcove_add "$current" < <(printf '%s\n' host none output= input=); }; return ;;
     --identity) _alcove_files -f -- "$current"; return ;;
-    --net) _alcove_list "$current" forward= mac= || _alcove_add "$current" < <(printf '%s\n' nat none); return ;;
+    --net) _alcove_list "$current" forward= mac= peers hostname= mtu= || _alcove_add "$current" < <(printf '%s\n' nat network= tap= passt fd= none); return ;;
+    --device) return ;;
     --format|--to|--backing-format) _alcove_add "$current" < <(printf '%s\n' raw qcow2); return ;;
     --compress) _alcove_add "$current" < <(printf '%s\n' zlib zstd); return ;;
     --backing-file) _alcove_files -f -- "$current"; return ;;
@@ -117,6 +118,10 @@ _alcove() {
         limit) options+=" --bytes-per-second --operations-per-second" ;;
       esac ;;
     info|list|doctor|usb|stats|events) options+=" --json" ;;
+    network) [ "$COMP_CWORD" -gt 2 ] && case ${COMP_WORDS[2]} in
+        attach|detach) options+=" --device" ;;
+        list|interfaces) options+=" --json" ;;
+      esac ;;
   esac
   case $current in
     -*) _alcove_add "$current" < <(printf '%s\n' $options); return ;;
@@ -142,6 +147,15 @@ _alcove() {
     return
   fi
   if [ "$command" = storage ] && [ "$COMP_CWORD" -gt 3 ]; then return; fi
+  if [ "$command" = network ] && [ "$COMP_CWORD" -eq 2 ]; then
+    _alcove_add "$current" < <(printf '%s\n' attach detach list interfaces)
+    return
+  fi
+  if [ "$command" = network ] && [ "$COMP_CWORD" -gt 3 ]; then
+    [ "${COMP_WORDS[2]}" != attach ] || _alcove_add "$current" < <(printf '%s\n' nat network= tap= passt none)
+    return
+  fi
+  if [ "$command" = network ] && [[ ${COMP_WORDS[2]} = list || ${COMP_WORDS[2]} = interfaces ]]; then return; fi
   if [ "$command" = usb ] && [ "$COMP_CWORD" -eq 2 ]; then
     _alcove_add "$current" < <(printf '%s\n' attach detach change eject list)
     return

@@ -60,6 +60,14 @@ class NetworkDevice {
   virtual ~NetworkDevice() = default;
   virtual MACAddress mac_address() const = 0;
 
+  // What the other end of the cable is plugged into; that of the configuration at each start. Nothing: it is
+  // unplugged, as it is after VirtualMachineObserver::network_attachment_was_disconnected.
+  virtual std::optional<NetworkDeviceAttachment> attachment() const = 0;
+  // Pulls the cable and plugs it in elsewhere: the guest sees its link go down and, if there is another
+  // attachment, up again once it has noticed, a second later at most. Errors as of validate(); paths of
+  // fields begin with "attachment". Nothing changes where it fails.
+  virtual void set_attachment(std::optional<NetworkDeviceAttachment> attachment, Completion<> completion) = 0;
+
   // IP addresses that the guest uses, as known from DHCP and from its packets, e.g. "10.0.2.15"; those of an
   // interface that can be reached first. Empty while there are none.
   virtual std::vector<std::string> addresses() const = 0;
@@ -67,7 +75,8 @@ class NetworkDevice {
   // Those in effect, with the host ports that were chosen.
   virtual std::vector<PortForward> port_forwards() const = 0;
   // The result is the forward in effect: its host_port is never 0. Fails with network_error when the host's
-  // port is taken. Forwards added here end with the machine.
+  // port is taken, and with not_supported where the attachment is not NAT or a shared network. Forwards added
+  // here end with the machine, or with the attachment.
   virtual void add_port_forward(PortForward forward, Completion<PortForward> completion) = 0;
   // Takes one of port_forwards(). Connections that exist go on.
   virtual void remove_port_forward(PortForward forward, Completion<> completion) = 0;

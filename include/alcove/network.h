@@ -4,6 +4,7 @@
 #include <alcove/mac_address.h>
 
 #include <cstdint>
+#include <filesystem>
 #include <optional>
 #include <string>
 #include <variant>
@@ -33,7 +34,65 @@ struct NATNetworkDeviceAttachment {
   bool operator==(const NATNetworkDeviceAttachment&) const = default;
 };
 
-using NetworkDeviceAttachment = std::variant<NATNetworkDeviceAttachment>;
+// Ethernet frames through a socket of the caller's: one datagram is one frame, from its destination address
+// on, without a checksum. For networks of one's own, and to join two machines (socketpair(2)).
+struct FileHandleNetworkDeviceAttachment {
+  // A connected UNIX socket, SOCK_DGRAM or SOCK_SEQPACKET. It stays the caller's; VirtualMachine::create()
+  // duplicates it. Its flags (O_NONBLOCK…) are left as they are. What the other end does not read in time is
+  // kept, up to 2 MiB, then lost: give it a large SO_SNDBUF and SO_RCVBUF.
+  int file_handle = -1;
+  // The largest IP packet, in bytes: 1500 to 65535. Frames are up to 14 bytes longer; those that are more so
+  // are lost.
+  uint32_t maximum_transmission_unit = 1500;
+
+  bool operator==(const FileHandleNetworkDeviceAttachment&) const = default;
+};
+
+// A tap or macvtap interface of the host: the guest is on the network that the interface belongs to, with
+// whatever addresses that has. One of the two members is set.
+struct TapNetworkDeviceAttachment {
+  // One that exists, and that the caller may open ("ip tuntap add tap0 mode tap user $USER"). Opened at the
+  // machine's start. Packets may be as large as its MTU.
+  std::string interface_name;
+  // Or an open one: /dev/net/tun after TUNSETIFF with IFF_TAP and IFF_NO_PI, with or without IFF_VNET_HDR, or
+  // a macvtap's /dev/tapN. It stays the caller's, but becomes non-blocking, and belongs to one machine at a
+  // time.
+  int file_handle = -1;
+
+  bool operator==(const TapNetworkDeviceAttachment&) const = default;
+};
+
+// The program passt(1), if it is installed: as NAT needs no rights, but the guest has the host's own address,
+// and connections keep it.
+struct PasstNetworkDeviceAttachment {
+  std::filesystem::path program;  // Empty: the one in PATH.
+  // `guest_address` has to be empty, `host_port` not 0.
+  std::vector<PortForward> port_forwards;
+
+  bool operator==(const PasstNetworkDeviceAttachment&) const = default;
+};
+
+// A network that machines of one user on this host share, by its name: there is one as long as a machine is
+// on it. As with NAT the guest reaches what the host reaches. Its IPv4 address is the same whenever its MAC
+// address is, unless two would have the same. Guests that both want to reach their peers do, and find each
+// other by name; no others.
+struct SharedNetworkDeviceAttachment {
+  std::string network_name;  // Letters, digits, '-' and '_', at most 32.
+  // What peers find the guest by, as HOST and as HOST.NETWORK.internal: letters, digits and '-', at most 63.
+  // Empty: none. Each machine on a network has another.
+  std::string host_name;
+  bool reaches_peers = false;
+  std::vector<PortForward> port_forwards;
+
+  bool operator==(const SharedNetworkDeviceAttachment&) const = default;
+};
+
+using NetworkDeviceAttachment =
+    std::variant<NATNetworkDeviceAttachment, FileHandleNetworkDeviceAttachment, TapNetworkDeviceAttachment,
+                 PasstNetworkDeviceAttachment, SharedNetworkDeviceAttachment>;
+
+// "nat", "tap=tap0", "passt", "network=lab", "file handle"; for people.
+std::string describe(const NetworkDeviceAttachment& attachment);
 
 // A virtio network card.
 struct VirtioNetworkDeviceConfiguration {
@@ -45,5 +104,41 @@ struct VirtioNetworkDeviceConfiguration {
 };
 
 using NetworkDeviceConfiguration = std::variant<VirtioNetworkDeviceConfiguration>;
+
+// An interface of the host that a machine can share at layer 2: by a macvtap interface on it, or, if it is a
+// bridge, by a tap interface that belongs to it. Making either needs the administrator.
+struct BridgedNetworkInterface {
+  std::string identifier;    // "eth0"
+  std::string display_name;  // "Ethernet (e1000e)"
+  MACAddress mac_address;
+  bool has_link = false;
+  // Access points take frames of one address only, so that most wireless interfaces are no good for this.
+  bool is_wireless = false;
+
+  // Those of this host, by their names.
+  static std::vector<BridgedNetworkInterface> list();
+
+  bool operator==(const BridgedNetworkInterface&) const = default;
+};
+
+// A network of SharedNetworkDeviceAttachments as it is at a moment.
+struct SharedNetwork {
+  struct Member {
+    MACAddress mac_address;
+    std::string host_name;  // May be empty.
+    std::string address;    // IPv4.
+    bool reaches_peers = false;
+
+    bool operator==(const Member&) const = default;
+  };
+  std::string name;
+  std::string subnet;  // "10.77.0.0/16"
+  std::vector<Member> members;
+
+  // Those of this user, by their names.
+  static std::vector<SharedNetwork> list();
+
+  bool operator==(const SharedNetwork&) const = default;
+};
 
 }  // namespace alcove

@@ -67,6 +67,7 @@ void make_paths_absolute(DiskImageStorageDeviceAttachment& disk) {
 int create(const std::string& name, const MachineOptions& options, const std::string& new_disk_size) {
   VirtualMachineConfiguration configuration = default_configuration();
   if (auto applied = options.apply(configuration); !applied) return report(applied.error());
+  set_host_names(configuration, name);
   // The bundle may be used from any folder.
   for (auto& device : configuration.storage_devices) {
     auto& attachment = std::visit([](auto& kind) -> auto& { return kind.attachment; }, device);

@@ -102,11 +102,15 @@ void MachineOptions::add_to(CLI::App& command) {
       ->type_name("FILE[,OPTION]...")
       ->take_all();
   command
-      .add_option("--net", networks,
-                  "Network card; options of nat: forward=PROTOCOL:[ADDRESS:]PORT:[ADDRESS:]PORT, "
-                  "mac=ADDRESS; may be repeated (default: nat)")
+      .add_option(
+          "--net", networks,
+          "Network card: behind the host's address (nat, or passt, if that is installed), on a network "
+          "that machines share by its name, or on a tap or macvtap interface, or at a datagram socket; "
+          "options: mac=ADDRESS; of nat, network and passt forward=PROTOCOL:[ADDRESS:]PORT:[ADDRESS:]"
+          "PORT; of network peers (reach others that have this, too) and hostname=NAME; of fd mtu=N; "
+          "may be repeated (default: nat)")
       ->group(group)
-      ->type_name("nat[,OPTION]...|none")
+      ->type_name("nat|network=NAME|tap=INTERFACE|passt|fd=N[,OPTION]...|none")
       ->take_all();
   command
       .add_option(
@@ -238,34 +242,6 @@ Result<VirtioGraphicsScanoutConfiguration> parse_display_size(const std::string&
                                             .height = static_cast<uint32_t>(std::stoul(height))};
 }
 
-Result<std::optional<NetworkDeviceConfiguration>> parse_network(const std::string& text) {
-  const std::vector<std::string> parts = split(text);
-  if (parts[0] == "none" && parts.size() == 1) return std::nullopt;
-  if (parts[0] != "nat")
-    return usage("--net", fmt::format("'{}' is not a kind of network", parts[0]), "use nat or none");
-  VirtioNetworkDeviceConfiguration device;
-  NATNetworkDeviceAttachment attachment;
-  for (const std::string& part : std::span(parts).subspan(1)) {
-    const auto [key, value] = key_and_value(part);
-    if (key == "forward") {
-      auto forward = parse_port_forward(value);
-      if (!forward)
-        return usage("--net", fmt::format("'{}' {}", value, forward.error().what), forward.error().hint);
-      attachment.port_forwards.push_back(*forward);
-    } else if (key == "mac") {
-      auto address = MACAddress::parse(value);
-      if (!address)
-        return usage("--net", fmt::format("'{}' {}", value, address.error().what), address.error().hint);
-      device.mac_address = *address;
-    } else {
-      return usage("--net", fmt::format("'{}' is not an option of nat", part),
-                   "use forward=PROTOCOL:[ADDRESS:]PORT:[ADDRESS:]PORT or mac=ADDRESS");
-    }
-  }
-  device.attachment = attachment;
-  return device;
-}
-
 Result<> MachineOptions::apply(VirtualMachineConfiguration& configuration) const {
   if (cpus) configuration.cpu_count = *cpus;
   if (cpu_model) configuration.cpu_model = *cpu_model;
@@ -368,6 +344,7 @@ Result<> MachineOptions::apply(VirtualMachineConfiguration& configuration) const
     configuration.hypervisor = *choice;
   }
   if (label) configuration.label = *label;
+  if (configuration.label) set_host_names(configuration, *configuration.label);
   return {};
 }
 

@@ -28,7 +28,7 @@ struct MachineOptions {
   std::vector<std::string> keyboards;       // usb, virtio or none
   std::vector<std::string> pointers;        // usb, virtio, trackpad or none
   std::vector<std::string> usb_disks;       // FILE[,readonly][,cdrom][,uas=…][,caching=…][,sync=…]
-  std::vector<std::string> networks;        // nat[,forward=tcp:2222:22]…[,mac=…] or none
+  std::vector<std::string> networks;        // nat[,forward=tcp:2222:22]…[,mac=…], network=…, tap=… or none
   std::vector<std::string> shares;          // TAG=FOLDER[,readonly][,cache=…][,owner=…][,locks][,name=…]
   std::vector<std::string> vsocks;          // on, none or [cid=…][,to-host=PORT:PATH][,to-guest=PORT:PATH]…
   std::optional<std::string> display_size;  // WIDTHxHEIGHT
@@ -72,7 +72,12 @@ Result<> add_share(const std::string& text, VirtualMachineConfiguration& configu
 Result<> add_vsock(const std::string& text, VirtualMachineConfiguration& configuration);
 // Adds streams to the sound device, or removes it.
 Result<> add_sound(const std::string& text, VirtualMachineConfiguration& configuration);
-// Nothing for "none".
+// Nothing for "none", in both.
+Result<std::optional<NetworkDeviceAttachment>> parse_attachment(const std::string& text);
 Result<std::optional<NetworkDeviceConfiguration>> parse_network(const std::string& text);
+// What peers find the machine by on shared networks, if nothing else was given: the machine's name, as far as
+// it is one for a host.
+void set_host_name(NetworkDeviceAttachment& attachment, const std::string& name);
+void set_host_names(VirtualMachineConfiguration& configuration, const std::string& name);
 
 }  // namespace alcove::cli

@@ -7,6 +7,7 @@
 #include "cli/commands.h"
 #include "cli/disk.h"
 #include "cli/efi.h"
+#include "cli/network.h"
 #include "cli/output.h"
 #include "cli/view_options.h"
 
@@ -263,6 +264,7 @@ int main(int argc, char** argv) {
       ->check(whole_number);
   add_efi_commands(app, status);
   add_disk_commands(app, status);
+  add_network_commands(app, status);
 
   CLI::App* list_command = app.add_subcommand("list", "List the kept machines");
   list_command->add_flag("--json", json, "For programs");

@@ -74,7 +74,9 @@ nlohmann::json describe(VirtualMachine& machine) {
     nlohmann::json forwards = nlohmann::json::array();
     for (const PortForward& forward : device->port_forwards())
       forwards.push_back(format_port_forward(forward));
+    const auto attachment = device->attachment();
     networks.push_back({{"mac_address", device->mac_address().string()},
+                        {"attachment", attachment ? nlohmann::json(describe(*attachment)) : nlohmann::json()},
                         {"addresses", device->addresses()},
                         {"port_forwards", forwards}});
   }
@@ -114,6 +116,10 @@ std::string description_text(const nlohmann::json& machine) {
                       machine["resident_memory_size"].get<uint64_t>() >> 20);
   for (const auto& device : machine["network_devices"]) {
     text += fmt::format("network    {}", device["mac_address"].get<std::string>());
+    const auto attachment = device.find("attachment");
+    if (attachment != device.end() && attachment->is_string()) text += "  " + attachment->get<std::string>();
+    if (attachment != device.end() && attachment->is_null()) text += "  unplugged";
+    if (device.contains("error")) text += ": " + error_from_json(device["error"]).what;
     for (const auto& address : device["addresses"]) text += "  " + address.get<std::string>();
     for (const auto& forward : device["port_forwards"]) text += "  " + forward.get<std::string>();
     text += '\n';

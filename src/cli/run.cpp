@@ -50,9 +50,9 @@ void write_all(int fd, std::string_view text) {
 class Session {
  public:
   Session(RunningMachine& running, GuestConsole& console, const ViewOptions& view)
-      : running_(running),
-        console_(console),
-        view_(running, view, [this](WindowWish wish) { grant(wish); }) {}
+      : running_(running), console_(console), view_(running, view, [this](WindowWish wish) { grant(wish); }) {
+    running_.on_network_failure([](const Error& error) { say(error.message()); });
+  }
 
   Result<> open_view();
   int serve(int signals);
@@ -102,7 +102,7 @@ void Session::command(char key) {
     }
     case 'i': {
       std::string text =
-          fmt::format("{}\n{}", to_string(machine.state()), description_text(describe(machine)));
+          fmt::format("{}\n{}", to_string(machine.state()), description_text(running_.describe()));
       text.pop_back();  // The last end of a line.
       say(text);
       break;

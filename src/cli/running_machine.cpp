@@ -12,6 +12,8 @@
 #include <utility>
 #include <vector>
 
+#include "cli/output.h"
+
 namespace alcove::cli {
 
 // Completions come on the machine's thread, perhaps when the RunningMachine is gone.
@@ -33,7 +35,12 @@ Result<std::unique_ptr<RunningMachine>> RunningMachine::create(
   const auto tell = [fd = running->ended_.get()](VirtualMachineState state) {
     if (state == VirtualMachineState::stopped || state == VirtualMachineState::error) eventfd_write(fd, 1);
   };
-  running->observation_ = running->machine_->observe({.state_changed = tell});
+  running->observation_ = running->machine_->observe(
+      {.state_changed = tell,
+       .network_attachment_was_disconnected = [self = running.get()](const NetworkDevice& device,
+                                                                     const Error& error) {
+         self->post([self, &device, error] { self->network_failed(device, error); });
+       }});
   return running;
 }
 
@@ -117,6 +124,35 @@ void RunningMachine::change_usb(const std::string& id, std::optional<StorageDevi
   if (!device) return done(std::unexpected(device.error()));
   (*device)->usb_controller()->change_medium(std::dynamic_pointer_cast<USBMassStorageDevice>(*device),
                                              std::move(medium), later(std::move(done)));
+}
+
+void RunningMachine::attach_network(size_t device, std::optional<NetworkDeviceAttachment> attachment,
+                                    Done done) {
+  const auto& devices = machine_->network_devices();
+  if (device >= devices.size()) {
+    return done(fail(ErrorCode::not_supported, "--device",
+                     devices.empty() ? "the machine has no network card" : "it has no such network card",
+                     "`alcove info` shows them, from 0 on"));
+  }
+  NetworkDevice* card = devices[device];
+  card->set_attachment(std::move(attachment), later([this, card, done = std::move(done)](Result<> result) {
+                         if (result) network_errors_.erase(card);
+                         done(std::move(result));
+                       }));
+}
+
+void RunningMachine::network_failed(const NetworkDevice& device, const Error& error) {
+  network_errors_.insert_or_assign(&device, error);
+  if (network_failure_) network_failure_(error);
+}
+
+nlohmann::json RunningMachine::describe() {
+  nlohmann::json result = cli::describe(*machine_);
+  for (size_t index = 0; index < machine_->network_devices().size(); ++index) {
+    const auto found = network_errors_.find(machine_->network_devices()[index]);
+    if (found != network_errors_.end()) result["network_devices"][index]["error"] = to_json(found->second);
+  }
+  return result;
 }
 
 void RunningMachine::connect(uint32_t port, std::function<void(Result<VirtioSocketConnection>)> done) {

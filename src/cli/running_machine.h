@@ -6,7 +6,9 @@
 
 #include <chrono>
 #include <functional>
+#include <map>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <optional>
 
 #include "support/unique_fd.h"
@@ -30,6 +32,8 @@ class RunningMachine {
   // By the beginning of its uuid, or all of it.
   void detach_usb(const std::string& id, Done done);
   void change_usb(const std::string& id, std::optional<StorageDeviceAttachment> medium, Done done);
+  // By index; nothing: its cable is pulled.
+  void attach_network(size_t device, std::optional<NetworkDeviceAttachment> attachment, Done done);
   // To a port of the guest.
   void connect(uint32_t port, std::function<void(Result<VirtioSocketConnection>)> done);
   // Disks by their number in storage_devices.
@@ -55,6 +59,11 @@ class RunningMachine {
   // Then: nothing, or what ended it.
   std::optional<Error> error() const;
 
+  // As cli::describe() does, and why cables were pulled by themselves.
+  nlohmann::json describe();
+  // Called by call_back().
+  void on_network_failure(std::function<void(const Error&)> call) { network_failure_ = std::move(call); }
+
   VirtualMachine& machine() { return *machine_; }
 
  private:
@@ -64,10 +73,13 @@ class RunningMachine {
   Completion<> later(Done done);
   template <class T>
   Completion<T> later_with(std::function<void(Result<T>)> done);
+  void network_failed(const NetworkDevice& device, const Error& error);
 
   std::shared_ptr<Answers> answers_;
   std::optional<Error> start_error_;
   bool plug_is_pulled_ = false;
+  std::map<const NetworkDevice*, Error> network_errors_;  // Of those that are unplugged.
+  std::function<void(const Error&)> network_failure_;
   UniqueFd ended_;
   std::unique_ptr<VirtualMachine> machine_;
   Observation observation_;

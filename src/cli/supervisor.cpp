@@ -59,6 +59,7 @@ class Supervisor {
   void tell(const nlohmann::json& event);
   void change_storage(Client& client, const std::string& command, const nlohmann::json& request);
   void send_statistics(const Client& client);
+  void attach_network(Client& client, const nlohmann::json& request);
   void open_console(Client& client);
   void open_view(Client& client, const nlohmann::json& request);
   void open_window(Client& client, size_t display);
@@ -154,7 +155,7 @@ void Supervisor::answer(Client& client, const nlohmann::json& request) {
   const auto found = request.is_object() ? request.find("command") : request.end();
   const std::string command = found != request.end() && found->is_string() ? found->get<std::string>() : "";
   if (command == "info") {
-    if (!send_line(client.socket.get(), describe(running_.machine()))) client.gone = true;
+    if (!send_line(client.socket.get(), running_.describe())) client.gone = true;
   } else if (command == "pause") {
     running_.pause(reply_later(client));
   } else if (command == "resume") {
@@ -184,6 +185,8 @@ void Supervisor::answer(Client& client, const nlohmann::json& request) {
   } else if (command == "events") {
     reply(client, {});
     client.wants_events = true;
+  } else if (command == "attach_network") {
+    attach_network(client, request);
   } else if (command == "connect") {
     connect(client, request);
   } else if (command == "console") {
@@ -233,6 +236,15 @@ void Supervisor::shut_down(const Client& client, const nlohmann::json& request) 
                                     {"means", to_string(*means)}};
     if (!send_line(asker->socket.get(), message)) asker->gone = true;
   });
+}
+
+void Supervisor::attach_network(Client& client, const nlohmann::json& request) {
+  const auto device = request.find("device");
+  auto attachment = parse_attachment(request.value("attachment", ""));
+  if (!attachment) return reply(client, std::unexpected(attachment.error()));
+  if (*attachment) set_host_name(**attachment, running_.machine().configuration().label.value_or(""));
+  running_.attach_network(device != request.end() && device->is_number_unsigned() ? device->get<size_t>() : 0,
+                          *std::move(attachment), reply_later(client));
 }
 
 void Supervisor::connect(const Client& client, const nlohmann::json& request) {

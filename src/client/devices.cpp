@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "client/machine_program.h"
 #include "client/named_descriptors.h"
 #include "config/validate.h"
 
@@ -26,9 +27,67 @@ void NetworkDeviceProxy::set_addresses(std::vector<std::string> addresses) {
   addresses_ = std::move(addresses);
 }
 
-void NetworkDeviceProxy::set_port_forwards(std::vector<PortForward> forwards) {
+void NetworkDeviceProxy::set_state(const Json& state) {
+  std::vector<PortForward> forwards;
+  for (const Json& tree : control::member_of(state, "port_forwards")) {
+    if (auto forward = config::port_forward_from_tree(tree, "")) forwards.push_back(*std::move(forward));
+  }
   const std::lock_guard lock(mutex_);
   forwards_ = std::move(forwards);
+  addresses_ = control::texts_of(state, "addresses");
+}
+
+std::optional<NetworkDeviceAttachment> NetworkDeviceProxy::attachment() const {
+  const std::lock_guard lock(mutex_);
+  return attachment_;
+}
+
+void NetworkDeviceProxy::disconnected() {
+  const std::lock_guard lock(mutex_);
+  attachment_.reset();
+  addresses_.clear();
+  forwards_.clear();
+}
+
+void NetworkDeviceProxy::reset() {
+  const std::lock_guard lock(mutex_);
+  attachment_ = configuration_.attachment;
+}
+
+void NetworkDeviceProxy::set_attachment(std::optional<NetworkDeviceAttachment> attachment,
+                                        Completion<> completion) {
+  const auto refuse = [&](Error error) { requests_.refuse(std::move(completion), std::move(error)); };
+  Json request = {{"request", "set_network_attachment"}, {"device", index_}};
+  machine::Descriptors opened;
+  if (attachment) {
+    if (auto problems = config::validate_network_attachment(*attachment); !problems.empty())
+      return refuse(std::move(problems.front()));
+    auto files = make_network_files(*attachment, "attachment");
+    if (!files) return refuse(std::move(files.error()));
+    auto program = find_machine_program(machine_program_);
+    if (!program) return refuse(std::move(program.error()));
+    if (auto done = open_network(*attachment, *files,
+                                 {.mac_address = configuration_.mac_address, .machine_program = *program},
+                                 "attachment", opened);
+        !done) {
+      return refuse(std::move(done.error()));
+    }
+    request["attachment"] = config::to_tree(*attachment);
+  }
+  std::vector<UniqueFd> descriptors = add_descriptors(request, std::move(opened).take_all());
+  requests_.request_for_device(
+      std::move(request),
+      [this, attachment = std::move(attachment),
+       completion = std::move(completion)](Result<Json> reply) mutable {
+        if (!reply) return completion(std::unexpected(std::move(reply.error())));
+        set_state(*reply);
+        {
+          const std::lock_guard lock(mutex_);
+          attachment_ = std::move(attachment);
+        }
+        completion({});
+      },
+      std::move(descriptors));
 }
 
 void NetworkDeviceProxy::add_port_forward(PortForward forward, Completion<PortForward> completion) {

@@ -4,33 +4,52 @@
 #include <alcove/devices.h>
 #include <alcove/virtual_machine.h>
 
+#include <filesystem>
 #include <mutex>
 
 #include "client/device_requests.h"
 #include "client/host_files.h"
+#include "client/network_files.h"
 #include "control/messages.h"
 
 namespace alcove::client {
 
 class NetworkDeviceProxy final : public NetworkDevice {
  public:
-  NetworkDeviceProxy(DeviceRequests& requests, size_t index, MACAddress mac_address)
-      : requests_(requests), index_(index), mac_address_(mac_address) {}
+  // `machine_program` as of VirtualMachineOptions.
+  NetworkDeviceProxy(DeviceRequests& requests, size_t index, VirtioNetworkDeviceConfiguration configuration,
+                     NetworkFiles files, std::filesystem::path machine_program)
+      : requests_(requests),
+        index_(index),
+        configuration_(std::move(configuration)),
+        configured_(std::move(files)),
+        machine_program_(std::move(machine_program)),
+        attachment_(configuration_.attachment) {}
 
-  MACAddress mac_address() const override { return mac_address_; }
+  MACAddress mac_address() const override { return configuration_.mac_address; }
+  std::optional<NetworkDeviceAttachment> attachment() const override;
+  void set_attachment(std::optional<NetworkDeviceAttachment> attachment, Completion<> completion) override;
   std::vector<std::string> addresses() const override;
   std::vector<PortForward> port_forwards() const override;
   void add_port_forward(PortForward forward, Completion<PortForward> completion) override;
   void remove_port_forward(PortForward forward, Completion<> completion) override;
 
+  const NetworkFiles& configured_files() const { return configured_; }
+  // What the machine's process says of it: port_forwards and addresses.
+  void set_state(const config::Json& state);
   void set_addresses(std::vector<std::string> addresses);
-  void set_port_forwards(std::vector<PortForward> forwards);
+  void disconnected();
+  // Another machine process: as configured.
+  void reset();
 
  private:
   DeviceRequests& requests_;
   const size_t index_;
-  const MACAddress mac_address_;
+  const VirtioNetworkDeviceConfiguration configuration_;
+  const NetworkFiles configured_;
+  const std::filesystem::path machine_program_;
   mutable std::mutex mutex_;  // Guards what follows.
+  std::optional<NetworkDeviceAttachment> attachment_;
   std::vector<std::string> addresses_;
   std::vector<PortForward> forwards_;
 };

@@ -49,12 +49,7 @@ void VirtualMachine::Implementation::started(const Json& message) {
   hypervisor_ = control::text_of(message, "hypervisor").value_or("");
   const Json& devices = control::member_of(message, "network");
   for (size_t index = 0; devices.is_array() && index < networks.size() && index < devices.size(); ++index) {
-    std::vector<PortForward> forwards;
-    for (const Json& tree : control::member_of(devices[index], "port_forwards")) {
-      if (auto forward = config::port_forward_from_tree(tree, "")) forwards.push_back(*std::move(forward));
-    }
-    networks[index]->set_port_forwards(std::move(forwards));
-    networks[index]->set_addresses(control::texts_of(devices[index], "addresses"));
+    networks[index]->set_state(devices[index]);
   }
   for (const auto& balloon : balloons) balloon->reset();
   forget_guest();
@@ -68,6 +63,7 @@ void VirtualMachine::Implementation::forget_guest() {
   for (const auto& controller : usb) controller->reset();
   for (const auto& device : sharing) device->reset();
   for (const auto& device : storage) device->reset();
+  for (const auto& device : networks) device->reset();
   for (const auto& device : consoles) {
     for (const auto& port : device->proxies()) port->reset();
   }
@@ -167,6 +163,7 @@ void VirtualMachine::Implementation::receive_device_event(const std::string& eve
     });
   } else if (event == "network_error") {
     const Error error = control::error_from_json(control::member_of(message, "error"));
+    device.disconnected();
     notify([&device, error](const VirtualMachineObserver& observer) {
       if (observer.network_attachment_was_disconnected)
         observer.network_attachment_was_disconnected(device, error);
@@ -185,10 +182,7 @@ void VirtualMachine::Implementation::process_ended(const std::string& how) {
   using Kind = Ending::Kind;
   hypervisor_.clear();
   guest_is_ready_ = false;
-  for (const auto& network : networks) {
-    network->set_addresses({});
-    network->set_port_forwards({});
-  }
+  for (const auto& network : networks) network->set_state({});
   forget_guest();
   if (ending.kind == Kind::machine_failed) error_ = ending.error;
   set_state(ending.kind == Kind::machine_failed ? State::error : State::stopped);

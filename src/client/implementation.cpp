@@ -26,7 +26,8 @@ std::unexpected<Error> refused(std::string_view operation, VirtualMachineState s
 // closed.
 VirtualMachineConfiguration with_own_handles(VirtualMachineConfiguration configuration,
                                              const std::vector<client::SerialPortFiles>& ports,
-                                             const std::vector<std::vector<client::LineFiles>>& consoles) {
+                                             const std::vector<std::vector<client::LineFiles>>& consoles,
+                                             const std::vector<client::NetworkFiles>& networks) {
   const auto own = [](auto& attachment, const client::LineFiles& files) {
     if (!attachment || !std::holds_alternative<FileHandleSerialPortAttachment>(*attachment)) return;
     *attachment =
@@ -40,6 +41,11 @@ VirtualMachineConfiguration with_own_handles(VirtualMachineConfiguration configu
     for (size_t port = 0; port < consoles[device].size(); ++port)
       own(console.ports[port].attachment, consoles[device][port]);
   }
+  for (size_t index = 0; index < networks.size(); ++index) {
+    auto& attachment =
+        std::get<VirtioNetworkDeviceConfiguration>(configuration.network_devices[index]).attachment;
+    attachment = client::with_own_handle(*std::move(attachment), networks[index]);
+  }
   return configuration;
 }
 
@@ -50,29 +56,33 @@ VirtualMachine::Implementation::Implementation(VirtualMachineConfiguration confi
                                                std::vector<client::SerialPortFiles> serial_port_files,
                                                std::vector<std::vector<client::LineFiles>> console_files,
                                                std::vector<UniqueFd> disk_handles,
+                                               std::vector<client::NetworkFiles> network_files,
                                                const client::GraphicsFiles& graphics_files)
     : configuration_(std::move(configuration)),
       options_(std::move(options)),
       serial_port_files_(std::move(serial_port_files)),
       disk_handles_(std::move(disk_handles)),
-      start_configuration_(with_own_handles(configuration_, serial_port_files_, console_files)),
+      start_configuration_(
+          with_own_handles(configuration_, serial_port_files_, console_files, network_files)),
       own_executor_(options_.executor ? nullptr : std::make_shared<client::ThreadExecutor>()),
       executor_(own_executor_ ? own_executor_ : options_.executor) {
   client::use_disk_handles(start_configuration_, disk_handles_);
   const client::BlockedSignals blocked;
   io_ = std::make_unique<exec::LoopThread>("alcove-machine");
-  make_devices(graphics_files);
+  make_devices(std::move(network_files), graphics_files);
   make_consoles(std::move(console_files));
 }
 
-void VirtualMachine::Implementation::make_devices(const client::GraphicsFiles& graphics_files) {
+void VirtualMachine::Implementation::make_devices(std::vector<client::NetworkFiles> network_files,
+                                                  const client::GraphicsFiles& graphics_files) {
   for (const auto& device : configuration_.storage_devices) {
     storage.push_back(std::make_unique<client::StorageDeviceProxy>(*this, storage.size(), device));
     storage_devices.push_back(storage.back().get());
   }
   for (const auto& device : configuration_.network_devices) {
-    const MACAddress address = std::visit([](const auto& kind) { return kind.mac_address; }, device);
-    networks.push_back(std::make_unique<client::NetworkDeviceProxy>(*this, networks.size(), address));
+    networks.push_back(std::make_unique<client::NetworkDeviceProxy>(
+        *this, networks.size(), std::get<VirtioNetworkDeviceConfiguration>(device),
+        std::move(network_files[networks.size()]), options_.machine_program));
     network_devices.push_back(networks.back().get());
   }
   for (size_t index = 0; index < configuration_.memory_balloon_devices.size(); ++index) {

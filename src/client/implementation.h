@@ -42,7 +42,8 @@ class VirtualMachine::Implementation final : public client::DeviceRequests,
   Implementation(VirtualMachineConfiguration configuration, VirtualMachineOptions options,
                  std::vector<client::SerialPortFiles> serial_port_files,
                  std::vector<std::vector<client::LineFiles>> console_files,
-                 std::vector<UniqueFd> disk_handles, const client::GraphicsFiles& graphics_files);
+                 std::vector<UniqueFd> disk_handles, std::vector<client::NetworkFiles> network_files,
+                 const client::GraphicsFiles& graphics_files);
 
   void start(VirtualMachineStartOptions options, Completion<> completion);
   void pause(Completion<> completion);
@@ -106,7 +107,8 @@ class VirtualMachine::Implementation final : public client::DeviceRequests,
   };
   using Handlers = std::map<uint64_t, Handler>;
 
-  void make_devices(const client::GraphicsFiles& graphics_files);
+  void make_devices(std::vector<client::NetworkFiles> network_files,
+                    const client::GraphicsFiles& graphics_files);
   void make_consoles(std::vector<std::vector<client::LineFiles>> files);
   // Has desktops that follow an agent follow it.
   void arrange_displays();
@@ -128,6 +130,8 @@ class VirtualMachine::Implementation final : public client::DeviceRequests,
   void shutdown_is_due(uint64_t id);
   void launch(const VirtualMachineConfiguration& configuration, uint64_t id);
   Result<> open_consoles(const VirtualMachineConfiguration& configuration, machine::Descriptors& descriptors);
+  Result<> open_networks(const VirtualMachineConfiguration& configuration,
+                         const std::filesystem::path& program, machine::Descriptors& descriptors);
   Result<> spawn(const VirtualMachineConfiguration& configuration, uint64_t id);
   void process_gone();
   void flush_input();

@@ -40,6 +40,7 @@ Result<> VirtualMachine::Implementation::spawn(const VirtualMachineConfiguration
   auto bridges = client::SocketBridges::create(configuration, io_->loop());
   if (!bridges) return std::unexpected(std::move(bridges.error()));
   if (auto opened = open_consoles(configuration, *files); !opened) return opened;
+  if (auto opened = open_networks(configuration, *program, *files); !opened) return opened;
   for (client::SerialPortFiles& port : serial_port_files_) port.log.clear();
   for (const auto& device : graphics) {
     for (const auto& display : device->proxies()) display->reset();
@@ -97,6 +98,19 @@ Result<> VirtualMachine::Implementation::open_consoles(const VirtualMachineConfi
       descriptors.add(where + ".reading", *std::move(socket));
       descriptors.add(where + ".writing", *std::move(copy));
     }
+  }
+  return {};
+}
+
+Result<> VirtualMachine::Implementation::open_networks(const VirtualMachineConfiguration& configuration,
+                                                       const std::filesystem::path& program,
+                                                       machine::Descriptors& descriptors) {
+  for (size_t index = 0; index < networks.size(); ++index) {
+    const auto& device = std::get<VirtioNetworkDeviceConfiguration>(configuration.network_devices[index]);
+    auto opened = client::open_network(*device.attachment, networks[index]->configured_files(),
+                                       {.mac_address = device.mac_address, .machine_program = program},
+                                       fmt::format("network_devices[{}].attachment", index), descriptors);
+    if (!opened) return opened;
   }
   return {};
 }

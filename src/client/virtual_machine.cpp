@@ -48,11 +48,13 @@ Result<std::unique_ptr<VirtualMachine>> VirtualMachine::create(VirtualMachineCon
   if (!consoles) return std::unexpected(std::move(consoles.error()));
   auto disks = client::duplicate_disk_handles(configuration);
   if (!disks) return std::unexpected(std::move(disks.error()));
+  auto networks = client::make_network_files(configuration);
+  if (!networks) return std::unexpected(std::move(networks.error()));
   const auto displays = client::open_displays(configuration);
   if (!displays) return std::unexpected(displays.error());
-  return std::unique_ptr<VirtualMachine>(new VirtualMachine(
-      std::make_shared<Implementation>(std::move(configuration), std::move(options), *std::move(serial_ports),
-                                       *std::move(consoles), *std::move(disks), *displays)));
+  return std::unique_ptr<VirtualMachine>(new VirtualMachine(std::make_shared<Implementation>(
+      std::move(configuration), std::move(options), *std::move(serial_ports), *std::move(consoles),
+      *std::move(disks), *std::move(networks), *displays)));
 }
 
 VirtualMachine::VirtualMachine(std::shared_ptr<Implementation> implementation)

@@ -126,6 +126,32 @@ void fields(V& visit, T& value) {
   visit("port_forwards", value.port_forwards);
 }
 
+template <class V, Is<FileHandleNetworkDeviceAttachment> T>
+void fields(V& visit, T& value) {
+  visit("file_handle", value.file_handle);
+  visit("maximum_transmission_unit", value.maximum_transmission_unit);
+}
+
+template <class V, Is<TapNetworkDeviceAttachment> T>
+void fields(V& visit, T& value) {
+  visit("interface_name", value.interface_name);
+  visit("file_handle", value.file_handle);
+}
+
+template <class V, Is<PasstNetworkDeviceAttachment> T>
+void fields(V& visit, T& value) {
+  visit("program", value.program);
+  visit("port_forwards", value.port_forwards);
+}
+
+template <class V, Is<SharedNetworkDeviceAttachment> T>
+void fields(V& visit, T& value) {
+  visit("network_name", value.network_name);
+  visit("host_name", value.host_name);
+  visit("reaches_peers", value.reaches_peers);
+  visit("port_forwards", value.port_forwards);
+}
+
 template <class V, Is<VirtioNetworkDeviceConfiguration> T>
 void fields(V& visit, T& value) {
   visit("mac_address", value.mac_address);

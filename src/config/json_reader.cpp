@@ -223,6 +223,14 @@ Result<USBDeviceConfiguration> usb_device_from_tree(const Json& tree, const std:
   return device;
 }
 
+Result<NetworkDeviceAttachment> network_attachment_from_tree(const Json& tree, const std::string& path) {
+  std::vector<Error> errors;
+  NetworkDeviceAttachment attachment;
+  Reader(errors).read(tree, path, attachment);
+  if (!errors.empty()) return std::unexpected(std::move(errors.front()));
+  return attachment;
+}
+
 Result<DirectoryShare> directory_share_from_tree(const Json& tree, const std::string& path) {
   std::vector<Error> errors;
   DirectoryShare share;

@@ -100,6 +100,14 @@ inline constexpr std::string_view kTypeName<VirtioNetworkDeviceConfiguration> = 
 template <>
 inline constexpr std::string_view kTypeName<NATNetworkDeviceAttachment> = "nat";
 template <>
+inline constexpr std::string_view kTypeName<FileHandleNetworkDeviceAttachment> = "file_handle";
+template <>
+inline constexpr std::string_view kTypeName<TapNetworkDeviceAttachment> = "tap";
+template <>
+inline constexpr std::string_view kTypeName<PasstNetworkDeviceAttachment> = "passt";
+template <>
+inline constexpr std::string_view kTypeName<SharedNetworkDeviceAttachment> = "shared_network";
+template <>
 inline constexpr std::string_view kTypeName<VirtioGraphicsDeviceConfiguration> = "virtio_graphics";
 template <>
 inline constexpr std::string_view kTypeName<VirtioFileSystemDeviceConfiguration> = "virtio_file_system";

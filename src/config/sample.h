@@ -59,16 +59,31 @@ inline VirtualMachineConfiguration full_sample() {
           .usb_devices = {USBMassStorageDeviceConfiguration{
               .attachment = DiskImageStorageDeviceAttachment{.path = "/srv/stick.img"},
               .attached_scsi = false}}}},
-      .network_devices = {VirtioNetworkDeviceConfiguration{
-                              .attachment =
-                                  NATNetworkDeviceAttachment{
-                                      .port_forwards = {{.host_port = 2222, .guest_port = 22},
-                                                        {.protocol = TransportProtocol::udp,
-                                                         .host_address = "::1",
-                                                         .host_port = 0,
-                                                         .guest_address = "10.0.2.15",
-                                                         .guest_port = 53}}}},
-                          VirtioNetworkDeviceConfiguration{}},
+      .network_devices =
+          {VirtioNetworkDeviceConfiguration{
+               .attachment =
+                   NATNetworkDeviceAttachment{.port_forwards = {{.host_port = 2222, .guest_port = 22},
+                                                                {.protocol = TransportProtocol::udp,
+                                                                 .host_address = "::1",
+                                                                 .host_port = 0,
+                                                                 .guest_address = "10.0.2.15",
+                                                                 .guest_port = 53}}}},
+           VirtioNetworkDeviceConfiguration{},
+           VirtioNetworkDeviceConfiguration{
+               .attachment =
+                   FileHandleNetworkDeviceAttachment{.file_handle = 5, .maximum_transmission_unit = 9000}},
+           VirtioNetworkDeviceConfiguration{
+               .attachment = TapNetworkDeviceAttachment{.interface_name = "tap0", .file_handle = 6}},
+           VirtioNetworkDeviceConfiguration{
+               .attachment =
+                   PasstNetworkDeviceAttachment{.program = "/usr/bin/passt",
+                                                .port_forwards = {{.host_port = 8080, .guest_port = 80}}}},
+           VirtioNetworkDeviceConfiguration{
+               .attachment =
+                   SharedNetworkDeviceAttachment{.network_name = "lab",
+                                                 .host_name = "web",
+                                                 .reaches_peers = true,
+                                                 .port_forwards = {{.host_port = 2223, .guest_port = 22}}}}},
       .directory_sharing_devices =
           {VirtioFileSystemDeviceConfiguration{
                .tag = "source",

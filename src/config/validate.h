@@ -36,6 +36,9 @@ void validate_audio(const VirtualMachineConfiguration& configuration, Problems& 
 // Of a device that is to be attached to a running machine; paths of fields begin with "attachment".
 std::vector<Error> validate_usb_device(const USBDeviceConfiguration& device);
 
+// What a network device's cable is to be plugged into from now on; paths of fields begin with "attachment".
+std::vector<Error> validate_network_attachment(const NetworkDeviceAttachment& attachment);
+
 // What a console's port is to be attached to from now on; paths of fields begin with "attachment".
 std::vector<Error> validate_console_attachment(const ConsolePortAttachment& attachment);
 

@@ -1,13 +1,38 @@
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <linux/if_tun.h>
+#include <net/if.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <map>
 #include <tuple>
 
 #include "config/validate.h"
+#include "support/program.h"
 
-namespace alcove::config {
+namespace alcove {
+namespace config {
 namespace {
+
+constexpr uint32_t kSmallestUnit = 1500, kLargestUnit = 65535;
+constexpr size_t kLongestNetworkName = 32, kLongestHostName = 63;
+
+int socket_option(int socket, int option) {
+  int value = -1;
+  socklen_t size = sizeof value;
+  return ::getsockopt(socket, SOL_SOCKET, option, &value, &size) == 0 ? value : -1;
+}
+
+bool has_only(std::string_view text, std::string_view others) {
+  return std::ranges::all_of(text, [&](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+           others.find(c) != others.npos;
+  });
+}
 
 bool is_address(const std::string& text) {
   in6_addr parsed{};
@@ -24,10 +49,11 @@ class NetworkValidator {
     if (!device.attachment) {
       return problems_.add(where + ".attachment", "there is none", "set a NATNetworkDeviceAttachment");
     }
-    const auto& forwards = std::get<NATNetworkDeviceAttachment>(*device.attachment).port_forwards;
-    for (size_t index = 0; index < forwards.size(); ++index) {
-      validate(forwards[index], fmt::format("{}.attachment.port_forwards[{}]", where, index));
-    }
+    validate(*device.attachment, where + ".attachment");
+  }
+
+  void validate(const NetworkDeviceAttachment& attachment, const std::string& where) {
+    std::visit([&](const auto& kind) { validate_kind(kind, where); }, attachment);
   }
 
  private:
@@ -45,6 +71,90 @@ class NetworkValidator {
       problems_.add(where, fmt::format("{} is also that of {}", address.string(), other->second),
                     "each device needs its own");
     }
+  }
+
+  void validate_kind(const NATNetworkDeviceAttachment& nat, const std::string& where) {
+    validate(nat.port_forwards, where);
+  }
+
+  void validate_kind(const FileHandleNetworkDeviceAttachment& attachment, const std::string& where) {
+    const int handle = attachment.file_handle;
+    const std::string field = where + ".file_handle";
+    const int type = socket_option(handle, SO_TYPE);
+    sockaddr_storage peer{};
+    socklen_t size = sizeof peer;
+    if (::fcntl(handle, F_GETFD) < 0) {
+      problems_.add(field, fmt::format("{} is not an open file descriptor", handle),
+                    "take one end of a socketpair(2)");
+    } else if (socket_option(handle, SO_DOMAIN) != AF_UNIX ||
+               (type != SOCK_DGRAM && type != SOCK_SEQPACKET)) {
+      problems_.add(field, fmt::format("file descriptor {} is no UNIX datagram socket", handle),
+                    "take one of type SOCK_DGRAM or SOCK_SEQPACKET");
+    } else if (::getpeername(handle, reinterpret_cast<sockaddr*>(&peer), &size) != 0) {
+      problems_.add(field, fmt::format("the socket {} is not connected", handle), "connect(2) it");
+    }
+    const uint32_t unit = attachment.maximum_transmission_unit;
+    if (unit < kSmallestUnit || unit > kLargestUnit)
+      problems_.add(where + ".maximum_transmission_unit", fmt::format("is {}", unit),
+                    fmt::format("{} to {}", kSmallestUnit, kLargestUnit));
+  }
+
+  void validate_kind(const TapNetworkDeviceAttachment& tap, const std::string& where) {
+    const std::string& name = tap.interface_name;
+    if (name.empty() == (tap.file_handle < 0)) {
+      problems_.add(where + (name.empty() ? "" : ".file_handle"),
+                    name.empty() ? "names no interface" : "is set beside interface_name",
+                    "set one of interface_name and file_handle");
+    } else if (!name.empty() && ::if_nametoindex(name.c_str()) == 0) {
+      problems_.add(
+          where + ".interface_name", fmt::format("the host has no interface {}", name),
+          fmt::format("have it made: sudo ip tuntap add {0} mode tap user $USER && sudo ip link set "
+                      "{0} up",
+                      name.size() < IFNAMSIZ ? name : "tap0"));
+    } else if (name.empty()) {
+      ifreq interface{};
+      if (::ioctl(tap.file_handle, TUNGETIFF, &interface) != 0 || !(interface.ifr_flags & IFF_TAP) ||
+          !(interface.ifr_flags & IFF_NO_PI)) {
+        problems_.add(where + ".file_handle",
+                      fmt::format("file descriptor {} is no open tap interface", tap.file_handle),
+                      "open /dev/net/tun, with IFF_TAP | IFF_NO_PI, or a macvtap's /dev/tapN");
+      }
+    }
+  }
+
+  void validate_kind(const PasstNetworkDeviceAttachment& passt, const std::string& where) {
+    if (passt.program.empty() && !find_in_path("passt")) {
+      problems_.add(where, "the program passt is not installed", "sudo apt install passt");
+    } else if (!passt.program.empty() && ::access(passt.program.c_str(), X_OK) != 0) {
+      problems_.add(where + ".program", fmt::format("{} can't be run", passt.program.string()),
+                    "name the program passt");
+    }
+    validate(passt.port_forwards, where);
+    for (size_t index = 0; index < passt.port_forwards.size(); ++index) {
+      const std::string field = fmt::format("{}.port_forwards[{}]", where, index);
+      if (passt.port_forwards[index].host_port == 0)
+        problems_.add(field + ".host_port", "is 0, and passt does not choose one", "1 to 65535");
+      if (!passt.port_forwards[index].guest_address.empty())
+        problems_.add(field + ".guest_address", "is set, and passt knows one guest", "leave it empty");
+    }
+  }
+
+  void validate_kind(const SharedNetworkDeviceAttachment& network, const std::string& where) {
+    const std::string& name = network.network_name;
+    if (name.empty() || name.size() > kLongestNetworkName || !has_only(name, "-_"))
+      problems_.add(where + ".network_name", fmt::format("\"{}\" is no name of a network", name),
+                    fmt::format("letters, digits, '-' and '_', at most {}", kLongestNetworkName));
+    const std::string& host = network.host_name;
+    if (!host.empty() && (host.size() > kLongestHostName || !has_only(host, "-") || host.starts_with('-') ||
+                          host.ends_with('-')))
+      problems_.add(where + ".host_name", fmt::format("\"{}\" is no host name", host),
+                    fmt::format("letters, digits and '-', at most {}", kLongestHostName));
+    validate(network.port_forwards, where);
+  }
+
+  void validate(const std::vector<PortForward>& forwards, const std::string& where) {
+    for (size_t index = 0; index < forwards.size(); ++index)
+      validate(forwards[index], fmt::format("{}.port_forwards[{}]", where, index));
   }
 
   void validate(const PortForward& forward, const std::string& where) {
@@ -84,4 +194,27 @@ void validate_network(const VirtualMachineConfiguration& configuration, Problems
   }
 }
 
-}  // namespace alcove::config
+std::vector<Error> validate_network_attachment(const NetworkDeviceAttachment& attachment) {
+  Problems problems;
+  NetworkValidator(problems).validate(attachment, "attachment");
+  return problems.take();
+}
+
+}  // namespace config
+
+std::string describe(const NetworkDeviceAttachment& attachment) {
+  struct Describer {
+    std::string operator()(const NATNetworkDeviceAttachment&) const { return "nat"; }
+    std::string operator()(const FileHandleNetworkDeviceAttachment&) const { return "file handle"; }
+    std::string operator()(const TapNetworkDeviceAttachment& tap) const {
+      return tap.interface_name.empty() ? "tap" : "tap=" + tap.interface_name;
+    }
+    std::string operator()(const PasstNetworkDeviceAttachment&) const { return "passt"; }
+    std::string operator()(const SharedNetworkDeviceAttachment& network) const {
+      return "network=" + network.network_name + (network.reaches_peers ? ",peers" : "");
+    }
+  };
+  return std::visit(Describer{}, attachment);
+}
+
+}  // namespace alcove

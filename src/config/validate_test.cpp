@@ -2,12 +2,14 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
 
 #include "support/testing/temporary_folder.h"
+#include "support/unique_fd.h"
 
 namespace alcove {
 namespace {
@@ -356,6 +358,63 @@ TEST_F(Validate, NetworkDevice) {
   first_network().mac_address = MACAddress({2, 0, 0, 0, 0, 0});
   configuration.network_devices.push_back(first_network());
   EXPECT_THAT(fields(), ElementsAre("network_devices[1].mac_address"));
+}
+
+TEST_F(Validate, NetworkFileHandles) {
+  int pair[2], streams[2];
+  ASSERT_EQ(::socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, pair), 0);
+  ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, streams), 0);
+  const UniqueFd ends[] = {UniqueFd(pair[0]), UniqueFd(pair[1]), UniqueFd(streams[0]), UniqueFd(streams[1])};
+  const UniqueFd lonely(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  const std::string where = "network_devices[0].attachment.";
+  for (const uint32_t unit : {1500, 65535}) {
+    first_network().attachment =
+        FileHandleNetworkDeviceAttachment{.file_handle = pair[0], .maximum_transmission_unit = unit};
+    EXPECT_THAT(fields(), IsEmpty());
+  }
+  for (const uint32_t unit : {0, 1499, 65536}) {
+    first_network().attachment =
+        FileHandleNetworkDeviceAttachment{.file_handle = pair[0], .maximum_transmission_unit = unit};
+    EXPECT_THAT(fields(), ElementsAre(where + "maximum_transmission_unit"));
+  }
+  for (const int handle : {-1, 12345, streams[0], lonely.get()}) {
+    first_network().attachment = FileHandleNetworkDeviceAttachment{.file_handle = handle};
+    EXPECT_THAT(fields(), ElementsAre(where + "file_handle"));
+    first_network().attachment = TapNetworkDeviceAttachment{.interface_name = "lo", .file_handle = handle};
+    EXPECT_THAT(fields(), handle == -1 ? testing::Matcher<std::vector<std::string>>(IsEmpty())
+                                       : ElementsAre(where + "file_handle"));
+  }
+  first_network().attachment = TapNetworkDeviceAttachment{.file_handle = pair[0]};
+  EXPECT_THAT(fields(), ElementsAre(where + "file_handle"));
+  first_network().attachment = TapNetworkDeviceAttachment{};
+  EXPECT_THAT(fields(), ElementsAre("network_devices[0].attachment"));
+  first_network().attachment = TapNetworkDeviceAttachment{.interface_name = "nosuch0"};
+  EXPECT_THAT(fields(), ElementsAre(where + "interface_name"));
+}
+
+TEST_F(Validate, SharedNetworksAndPasst) {
+  const std::string where = "network_devices[0].attachment.";
+  SharedNetworkDeviceAttachment network{.network_name = "lab-1_x", .host_name = "web-1"};
+  first_network().attachment = network;
+  EXPECT_THAT(fields(), IsEmpty());
+  for (const char* name : {"", "a b", "a/b", "..", "123456789012345678901234567890123"}) {
+    network.network_name = name;
+    first_network().attachment = network;
+    EXPECT_THAT(fields(), ElementsAre(where + "network_name")) << name;
+  }
+  network.network_name = "lab";
+  for (const char* name : {"-", "a.b", "a_b", "b-"}) {
+    network.host_name = name;
+    first_network().attachment = network;
+    EXPECT_THAT(fields(), ElementsAre(where + "host_name")) << name;
+  }
+  first_network().attachment = PasstNetworkDeviceAttachment{
+      .program = "/nosuch", .port_forwards = {{.guest_address = "10.0.0.1", .guest_port = 1}}};
+  EXPECT_THAT(fields(), ElementsAre(where + "program", where + "port_forwards[0].host_port",
+                                    where + "port_forwards[0].guest_address"));
+  first_network().attachment = PasstNetworkDeviceAttachment{
+      .program = "/bin/sh", .port_forwards = {{.host_port = 8080, .guest_port = 80}}};
+  EXPECT_THAT(fields(), IsEmpty());
 }
 
 TEST_F(Validate, PortForwards) {

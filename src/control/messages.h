@@ -10,15 +10,16 @@
 //   change_usb_medium {controller, uuid, device?} with the image of the device's attachment, and those below
 //   it set_share {device, share?, descriptors: paths of the folders, which come with it} connect_socket
 //   {port, timeout} with one file descriptor; milliseconds answer_socket {connection}, with one file
-//   descriptor to accept what socket_request asks, with none to refuse it set_console_attachment {device,
-//   port, descriptors: paths of the files, which come with it} resize_console {device, port, columns, rows}
-//   set_balloon_target {memory_size}, balloon_statistics
-//   set_storage_limits {device, bytes_per_second, operations_per_second}, resize_storage {device, size},
-//   storage_statistics {device}
-//   reconfigure_display {device, display, width, height, pixels_per_inch}
+//   descriptor to accept what socket_request asks, with none to refuse it set_network_attachment {device,
+//   attachment?, descriptors: paths of what comes with it} set_console_attachment {device, port, descriptors:
+//   paths of the files, which come with it} resize_console {device, port, columns, rows} set_balloon_target
+//   {memory_size}, balloon_statistics set_storage_limits {device, bytes_per_second, operations_per_second},
+//   resize_storage {device, size}, storage_statistics {device} reconfigure_display {device, display, width,
+//   height, pixels_per_inch}
 // Machine to application:
 //   {reply: id, error?: {code, where, what, hint}, …}   one for each request, with
 //     start: hypervisor, network: [{port_forwards, addresses}]; add_port_forward: forward;
+//     set_network_attachment: port_forwards, addresses;
 //     balloon_statistics, storage_statistics: statistics; connect_socket: port
 //   {event: stopped | error {error} | rebooted | addresses {device, addresses} |
 //           network_error {device, error} | console_port {device, port, open} |

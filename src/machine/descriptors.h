@@ -27,6 +27,10 @@ namespace alcove::machine {
 //                                     O_NONBLOCK may be set or not, and may belong to others: leave it as it
 //                                     is
 //   console_devices[N].ports[M].attachment.reading, .writing   the same
+//   network_devices[N].attachment.file_handle   a connected datagram socket, or a tap interface
+//   network_devices[N].attachment.socket   a connection to passt, or to a shared network that was joined,
+//   whose
+//                                          answer can be read
 //   directory_sharing_devices[N].share.directory, .share.directories.NAME   the folder: O_PATH | O_DIRECTORY
 //   audio_devices[N].streams[M].sink, .source   the WAV file of a stream that has one: for writing, at any
 //   size, or for reading

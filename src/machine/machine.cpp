@@ -60,7 +60,7 @@ StorageControl& Machine::storage() {
   return implementation_->peripherals().storage();
 }
 NetworkControl& Machine::network(size_t index) {
-  return implementation_->peripherals().network(index);
+  return implementation_->peripherals().networks().control(index);
 }
 
 Result<> Machine::attach_usb(size_t controller, const USBMassStorageDeviceConfiguration& device,
@@ -79,6 +79,12 @@ void Machine::change_usb_medium(size_t controller, const UUID& uuid,
                                 std::vector<UniqueFd> image, Completion<> completion) {
   implementation_->peripherals().usb().change_medium(controller, uuid, medium, std::move(image),
                                                      std::move(completion));
+}
+
+Result<> Machine::set_network_attachment(size_t device,
+                                         const std::optional<NetworkDeviceAttachment>& attachment,
+                                         Descriptors descriptors) {
+  return implementation_->peripherals().networks().attach(device, attachment, std::move(descriptors));
 }
 
 Result<> Machine::set_console_attachment(size_t device, size_t port, Descriptors attachment) {

@@ -113,6 +113,10 @@ class Machine {
   // As on_socket_request() asked: without a socket the guest is refused. Fails if the guest does not want to
   // connect any more. `completion` is called once, on any thread. Any thread.
   void answer_socket(uint64_t connection, UniqueFd socket, Completion<> completion);
+  // What a network device's cable is plugged into from now on, by index in the configuration; nothing: it is
+  // pulled. `descriptors` as of create(), but for paths that begin with "attachment". Any thread.
+  Result<> set_network_attachment(size_t device, const std::optional<NetworkDeviceAttachment>& attachment,
+                                  Descriptors descriptors);
   // What a console device's port is attached to from now on, by index in the configuration; `attachment` as
   // of create(), but for paths that begin with "attachment". Any thread.
   Result<> set_console_attachment(size_t device, size_t port, Descriptors attachment);

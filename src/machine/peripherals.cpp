@@ -26,20 +26,6 @@ namespace {
 
 constexpr unsigned kMostDefaultQueues = 8;
 
-class NatControl final : public NetworkControl {
- public:
-  explicit NatControl(network::NatNetwork& network) : network_(network) {}
-  Result<PortForward> add_forward(const PortForward& forward) override {
-    return network_.add_forward(forward);
-  }
-  Result<> remove_forward(const PortForward& forward) override { return network_.remove_forward(forward); }
-  std::vector<PortForward> forwards() const override { return network_.forwards(); }
-  std::vector<std::string> addresses() const override { return network_.addresses(); }
-
- private:
-  network::NatNetwork& network_;
-};
-
 std::string field_of_disk(size_t index) {
   return fmt::format("storage_devices[{}]", index);
 }
@@ -174,29 +160,11 @@ Result<> Peripherals::add_usb_devices(const DeviceContext& context) {
 Result<> Peripherals::add_networks(const DeviceContext& context) {
   const auto& configured = context.configuration.network_devices;
   for (size_t index = 0; index < configured.size(); ++index) {
-    const std::string field = fmt::format("network_devices[{}]", index);
-    const auto& device = std::get<VirtioNetworkDeviceConfiguration>(configured[index]);
-    if (!device.attachment) {
-      return fail(ErrorCode::invalid_virtual_machine_configuration, field + ".attachment", "is missing");
-    }
-    const auto& nat = std::get<NATNetworkDeviceAttachment>(*device.attachment);
-    auto network = network::NatNetwork::create(context.loop,
-                                               {.mac_address = device.mac_address,
-                                                .port_forwards = nat.port_forwards,
-                                                .addresses_changed = [&observer = context.observer, index] {
-                                                  observer.on_addresses_changed(index);
-                                                }});
-    if (!network) {
-      Error error = network.error();
-      error.where = field + ".attachment." + error.where;
-      return std::unexpected(std::move(error));
-    }
-    networks_.push_back(std::move(*network));
-    network_controls_.push_back(std::make_unique<NatControl>(*networks_.back()));
-    auto card = std::make_unique<devices::net::Net>(
-        context.loop, devices::net::NetOptions{.mac_address = device.mac_address});
-    card->plug(networks_.back().get());
-    if (auto added = add(context, std::move(card), field); !added) return added;
+    auto card = networks_.make_device(std::get<VirtioNetworkDeviceConfiguration>(configured[index]),
+                                      context.descriptors, context.loop, context.observer);
+    if (!card) return std::unexpected(std::move(card.error()));
+    if (auto added = add(context, *std::move(card), fmt::format("network_devices[{}]", index)); !added)
+      return added;
   }
   return {};
 }

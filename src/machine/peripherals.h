@@ -10,7 +10,6 @@
 #include "devices/balloon/balloon.h"
 #include "devices/fs/file_system.h"
 #include "devices/gpu/gpu.h"
-#include "devices/net/net.h"
 #include "devices/nvme/controller.h"
 #include "devices/vsock/vsock.h"
 #include "input/router.h"
@@ -18,10 +17,10 @@
 #include "machine/consoles.h"
 #include "machine/descriptors.h"
 #include "machine/machine.h"
+#include "machine/networks.h"
 #include "machine/serial_ports.h"
 #include "machine/storage.h"
 #include "machine/usb_controllers.h"
-#include "network/nat_network.h"
 #include "virtio/pci_transport.h"
 
 namespace alcove::machine {
@@ -51,7 +50,7 @@ class Peripherals {
   // The guest starts anew; its devices have been reset.
   void forget_guest();
 
-  NetworkControl& network(size_t index) { return *network_controls_[index]; }
+  Networks& networks() { return networks_; }
   devices::gpu::Gpu* gpu(size_t index) { return index < gpus_.size() ? gpus_[index] : nullptr; }
   Result<> set_share(size_t device, share::Share share);
   devices::vsock::Vsock* vsock() { return vsock_; }  // Null without one.
@@ -85,8 +84,7 @@ class Peripherals {
   Result<> add_others(const DeviceContext& context);
   Result<> add(const DeviceContext& context, std::unique_ptr<virtio::Device> device, std::string name);
 
-  std::vector<std::unique_ptr<network::NatNetwork>> networks_;
-  std::vector<std::unique_ptr<NetworkControl>> network_controls_;
+  Networks networks_;
   Storage storage_;
   Consoles consoles_;
   input::Router input_;

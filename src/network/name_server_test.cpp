@@ -54,7 +54,7 @@ int follow_the_host() {
     exec::LoopThread thread("net");
     auto network = NatNetwork::create(thread.loop(), {.mac_address = MACAddress(kGuestMac)}).value();
     const auto ask = [&](const UniqueFd& server) {
-      thread.loop().call([&] { network->transmit(udp("10.0.2.15", 4000, "10.0.2.3", 53, "name?")); });
+      thread.loop().call([&] { network->transmit(udp("10.0.2.15", 4000, "10.0.2.3", 53, "name?"), 0); });
       char question[16];
       return recv(server.get(), question, sizeof question, 0) == 5;
     };

@@ -35,7 +35,8 @@ NatNetwork::NatNetwork(exec::EventLoop& loop, NatOptions options)
     : loop_(loop),
       options_(std::move(options)),
       socket_limit_(socket_limit()),
-      stack_(std::make_unique<SlirpStack>(loop, options_.mtu, [this](Bytes frame) { to_guest(frame); })),
+      stack_(std::make_unique<SlirpStack>(loop, options_.mtu, options_.addresses,
+                                          [this](Bytes frame) { to_guest(frame); })),
       addresses_(options_.mac_address) {}
 
 Result<std::unique_ptr<NatNetwork>> NatNetwork::create(exec::EventLoop& loop, NatOptions options) {
@@ -73,7 +74,7 @@ bool NatNetwork::admissible(Bytes frame) const {
   return stack_->socket_count() < socket_limit_ || !may_open_socket(*packet);
 }
 
-void NatNetwork::transmit(Bytes frame) {
+void NatNetwork::transmit(Bytes frame, size_t) {
   if (!admissible(frame)) {
     ++refused_frames_;
     return;
@@ -84,7 +85,7 @@ void NatNetwork::transmit(Bytes frame) {
 
 void NatNetwork::to_guest(Bytes frame) {
   if (addresses_.see_to_guest(frame)) addresses_changed();
-  if (receiver_) receiver_->receive(frame);
+  if (receiver_) receiver_->receive(frame, Checksums::right);
 }
 
 void NatNetwork::addresses_changed() {

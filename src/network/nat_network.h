@@ -19,6 +19,7 @@ namespace alcove::network {
 struct NatOptions {
   MACAddress mac_address;  // The guest's, by which its addresses are told from others'.
   uint16_t mtu = 1500;
+  NatAddresses addresses = {};
   std::vector<PortForward> port_forwards;
   // Called on the loop after addresses() changed, at most ten times a second.
   std::function<void()> addresses_changed;
@@ -34,15 +35,16 @@ class NatNetwork final : public Network {
 
   // Any thread. add_forward() gives the forward in effect, with the port chosen for host_port 0;
   // remove_forward() wants it so, and leaves connections alone.
-  Result<PortForward> add_forward(const PortForward& forward);
-  Result<> remove_forward(const PortForward& forward);
-  std::vector<PortForward> forwards() const;
-  std::vector<std::string> addresses() const;
+  Result<PortForward> add_forward(const PortForward& forward) override;
+  Result<> remove_forward(const PortForward& forward) override;
+  std::vector<PortForward> forwards() const override;
+  std::vector<std::string> addresses() const override;
   // Frames from the guest that went nowhere: of another kind, too long, or for want of sockets.
   uint64_t refused_frames() const;
 
   void connect(FrameReceiver* receiver) override { receiver_ = receiver; }
-  void transmit(std::span<const std::byte> frame) override;
+  void transmit(std::span<const std::byte> frame, size_t segment_size) override;
+  uint16_t mtu() const override { return options_.mtu; }
   void pause() override { stack_->pause(); }
   void resume() override { stack_->resume(); }
 

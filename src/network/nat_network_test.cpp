@@ -69,7 +69,7 @@ class NatTest : public ::testing::Test {
     thread.loop().call([&] { network->connect(&guest); });
   }
   void send(const Frame& frame) {
-    thread.loop().call([&] { network->transmit(frame); });
+    thread.loop().call([&] { network->transmit(frame, 0); });
   }
   void introduce() { send(arp_request(kGuest, kHost)); }
 

@@ -13,15 +13,16 @@ in_addr ipv4(uint32_t address) {
   return {.s_addr = htonl(address)};
 }
 
-in6_addr ipv6(uint8_t last) {
+in6_addr ipv6(const NatAddresses& addresses, uint8_t last) {
   in6_addr address{};
-  address.s6_addr[0] = 0xfe;
-  address.s6_addr[1] = 0xc0;
+  std::ranges::copy(addresses.prefix, address.s6_addr);
   address.s6_addr[15] = last;
   return address;
 }
 
-constexpr uint32_t kNetwork = 10u << 24 | 2u << 8;
+const char* text_or_null(const std::string& text) {
+  return text.empty() ? nullptr : text.c_str();
+}
 
 }  // namespace
 
@@ -106,24 +107,26 @@ struct SlirpCallbacks {
   }
 };
 
-SlirpStack::SlirpStack(exec::EventLoop& loop, uint16_t mtu,
+SlirpStack::SlirpStack(exec::EventLoop& loop, uint16_t mtu, const NatAddresses& addresses,
                        std::function<void(std::span<const std::byte>)> output)
     : loop_(loop), output_(std::move(output)) {
   static constexpr SlirpCb kCallbacks = SlirpCallbacks::table();
   const SlirpConfig config{
       .version = 4,
       .in_enabled = true,
-      .vnetwork = ipv4(kNetwork),
-      .vnetmask = ipv4(0xffffff00),
-      .vhost = ipv4(kNetwork | 2),
+      .vnetwork = ipv4(addresses.network),
+      .vnetmask = ipv4(addresses.mask),
+      .vhost = ipv4(addresses.host()),
       .in6_enabled = true,
-      .vprefix_addr6 = ipv6(0),
+      .vprefix_addr6 = ipv6(addresses, 0),
       .vprefix_len = 64,
-      .vhost6 = ipv6(2),
+      .vhost6 = ipv6(addresses, 2),
+      .vhostname = text_or_null(addresses.host_name),
       // No TFTP, no boot file, no emulation of protocols: none of the host's files is for the guest.
-      .vdhcp_start = ipv4(kNetwork | 15),
-      .vnameserver = ipv4(kNetwork | 3),
-      .vnameserver6 = ipv6(3),
+      .vdhcp_start = ipv4(addresses.guest),
+      .vnameserver = ipv4(addresses.name_server()),
+      .vnameserver6 = ipv6(addresses, 3),
+      .vdomainname = text_or_null(addresses.domain),
       .if_mtu = mtu,
       .if_mru = mtu,
   };

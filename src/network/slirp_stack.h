@@ -12,6 +12,7 @@
 #include <span>
 
 #include "exec/event_loop.h"
+#include "network/nat_addresses.h"
 
 struct Slirp;
 
@@ -20,12 +21,14 @@ namespace alcove::network {
 // One instance of libslirp, driven by an event loop: its sockets, its timers, its clock. Made, used and
 // destroyed on the loop's thread.
 //
-// The guest's network is 10.0.2.0/24 and fec0::/64; the host is 10.0.2.2 and fec0::2, the name server
-// 10.0.2.3 and fec0::3, the guest from 10.0.2.15. libslirp reads /etc/resolv.conf again when it changes.
+// By default the guest's network is 10.0.2.0/24 and fec0::/64; the host is 10.0.2.2 and fec0::2, the name
+// server 10.0.2.3 and fec0::3, the guest from 10.0.2.15. libslirp reads /etc/resolv.conf again when it
+// changes.
 class SlirpStack {
  public:
   // Frames for the guest go to `output`, which must not call input().
-  SlirpStack(exec::EventLoop& loop, uint16_t mtu, std::function<void(std::span<const std::byte>)> output);
+  SlirpStack(exec::EventLoop& loop, uint16_t mtu, const NatAddresses& addresses,
+             std::function<void(std::span<const std::byte>)> output);
   ~SlirpStack();
   SlirpStack(const SlirpStack&) = delete;
   SlirpStack& operator=(const SlirpStack&) = delete;

@@ -20,6 +20,9 @@ class Guest {
   virtual std::string_view hypervisor() const = 0;
   virtual machine::NetworkControl& network(size_t index) = 0;
   virtual machine::StorageControl& storage() = 0;
+  virtual Result<> set_network_attachment(size_t device,
+                                          const std::optional<NetworkDeviceAttachment>& attachment,
+                                          machine::Descriptors descriptors) = 0;
   virtual void send_input(const InputEvent& event) = 0;
   virtual Result<> attach_usb(size_t controller, const USBMassStorageDeviceConfiguration& device,
                               std::vector<UniqueFd> image) = 0;

@@ -163,6 +163,7 @@ void MachineService::receive(const Json& request, std::vector<UniqueFd> descript
   if (*name == "connect_socket") return connect_socket(*id, request, std::move(descriptors));
   if (*name == "answer_socket") return answer_socket(*id, request, std::move(descriptors));
   if (*name == "set_console_attachment") return set_console_attachment(*id, request, std::move(descriptors));
+  if (*name == "set_network_attachment") return set_network_attachment(*id, request, std::move(descriptors));
   if (*name == "set_share") return set_share(*id, request, std::move(descriptors));
   serve(*name, *id, request);
 }
@@ -196,14 +197,15 @@ Result<> MachineService::create_guest(const Json& request, std::vector<UniqueFd>
 
 control::Json MachineService::started_reply() {
   Json network = Json::array();
-  for (size_t device = 0; device < network_device_count_; ++device) {
-    Json forwards = Json::array();
-    for (const PortForward& forward : guest_->network(device).forwards())
-      forwards.push_back(config::to_tree(forward));
-    network.push_back(
-        {{"port_forwards", std::move(forwards)}, {"addresses", guest_->network(device).addresses()}});
-  }
+  for (size_t device = 0; device < network_device_count_; ++device) network.push_back(network_state(device));
   return {{"hypervisor", guest_->hypervisor()}, {"network", std::move(network)}};
+}
+
+control::Json MachineService::network_state(size_t device) {
+  Json forwards = Json::array();
+  for (const PortForward& forward : guest_->network(device).forwards())
+    forwards.push_back(config::to_tree(forward));
+  return {{"port_forwards", std::move(forwards)}, {"addresses", guest_->network(device).addresses()}};
 }
 
 void MachineService::serve(const std::string& name, uint64_t id, const Json& request) {
@@ -293,6 +295,23 @@ void MachineService::set_console_attachment(uint64_t id, const Json& request,
   if (!device || !port || !attachment)
     return reply(id, Result<>(unknown("an attachment with too few or too many files")));
   reply(id, guest_->set_console_attachment(*device, *port, *std::move(attachment)));
+}
+
+void MachineService::set_network_attachment(uint64_t id, const Json& request,
+                                            std::vector<UniqueFd> descriptors) {
+  const auto device = control::number_of(request, "device");
+  auto named = named_descriptors(request, std::move(descriptors));
+  if (!device || *device >= network_device_count_ || !named)
+    return reply(id, Result<>(unknown("an attachment with too few or too many files")));
+  std::optional<NetworkDeviceAttachment> attachment;
+  if (request.contains("attachment")) {
+    auto read = config::network_attachment_from_tree(control::member_of(request, "attachment"), "attachment");
+    if (!read) return reply(id, Result<>(std::unexpected(std::move(read.error()))));
+    attachment = *std::move(read);
+  }
+  auto attached = guest_->set_network_attachment(*device, attachment, *std::move(named));
+  if (!attached) return reply(id, std::move(attached));
+  answer(id, network_state(*device));
 }
 
 void MachineService::resize_console(uint64_t id, const Json& request) {

@@ -50,6 +50,8 @@ class MachineService final : public machine::MachineObserver {
   void attach_usb(uint64_t id, const Json& request, std::vector<UniqueFd> descriptors);
   void set_share(uint64_t id, const Json& request, std::vector<UniqueFd> descriptors);
   void set_console_attachment(uint64_t id, const Json& request, std::vector<UniqueFd> descriptors);
+  void set_network_attachment(uint64_t id, const Json& request, std::vector<UniqueFd> descriptors);
+  Json network_state(size_t device);
   void resize_console(uint64_t id, const Json& request);
   void detach_usb(uint64_t id, const Json& request);
   void connect_socket(uint64_t id, const Json& request, std::vector<UniqueFd> descriptors);

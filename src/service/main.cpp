@@ -1,4 +1,5 @@
 // alcove-vm: the process of one machine. Started by libalcove with the control socket as descriptor 3.
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -7,10 +8,12 @@
 
 #include <csignal>
 #include <cstdio>
+#include <string>
 #include <string_view>
 
 #include "machine/machine.h"
 #include "service/machine_service.h"
+#include "service/network_service.h"
 #include "service/probe.h"
 
 namespace alcove::service {
@@ -38,6 +41,10 @@ class MachineGuest final : public Guest {
   std::string_view hypervisor() const override { return machine_->hypervisor(); }
   machine::NetworkControl& network(size_t index) override { return machine_->network(index); }
   machine::StorageControl& storage() override { return machine_->storage(); }
+  Result<> set_network_attachment(size_t device, const std::optional<NetworkDeviceAttachment>& attachment,
+                                  machine::Descriptors descriptors) override {
+    return machine_->set_network_attachment(device, attachment, std::move(descriptors));
+  }
   void send_input(const InputEvent& event) override { machine_->input().send(event); }
   Result<> attach_usb(size_t controller, const USBMassStorageDeviceConfiguration& device,
                       std::vector<UniqueFd> image) override {
@@ -99,10 +106,21 @@ int serve() {
   return MachineService(UniqueFd(kSocketNumber), MachineGuest::create).run();
 }
 
-bool has_control_socket() {
-  int type = 0;
-  socklen_t size = sizeof(type);
-  return ::getsockopt(kSocketNumber, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_STREAM;
+bool has_socket(int type) {
+  int found = 0;
+  socklen_t size = sizeof found;
+  return ::getsockopt(kSocketNumber, SOL_SOCKET, SO_TYPE, &found, &size) == 0 && found == type;
+}
+
+// A shared network's process: whoever starts it waits for this one, and not for the one that goes on.
+int serve_network(const std::string& name) {
+  const pid_t child = ::fork();
+  if (child != 0) return child < 0 ? 1 : 0;
+  raise_descriptor_limit();
+  if (::chdir("/") != 0) return 1;  // So that no file system is kept busy.
+  const int nothing = ::open("/dev/null", O_RDWR | O_CLOEXEC);
+  ::dup2(nothing, STDERR_FILENO);
+  return NetworkService(name, UniqueFd(kSocketNumber)).run();
 }
 
 }  // namespace
@@ -113,7 +131,11 @@ int main(int argument_count, char** arguments) {
     fmt::print("{}\n", alcove::service::print(alcove::service::probe()));
     return 0;
   }
-  if (!alcove::service::has_control_socket()) {
+  constexpr std::string_view kNetwork = "--network=";
+  const std::string_view argument = argument_count == 2 ? arguments[1] : "";
+  if (argument.starts_with(kNetwork) && alcove::service::has_socket(SOCK_SEQPACKET))
+    return alcove::service::serve_network(std::string(argument.substr(kNetwork.size())));
+  if (!alcove::service::has_socket(SOCK_STREAM)) {
     fmt::print(stderr,
                "alcove-vm runs one machine for a program that uses libalcove, which starts it.\n"
                "Run machines with `alcove run`; see what this host can do with `alcove doctor`.\n");

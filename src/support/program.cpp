@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <vector>
 
@@ -38,6 +39,18 @@ Result<fs::path> find_program(const fs::path& wanted, const ProgramSearch& searc
               std::string("the program ") + search.name + " is neither beside this one nor in " +
                   ALCOVE_LIBEXEC_FOLDER + search.what_missing,
               search.hint);
+}
+
+std::optional<std::filesystem::path> find_in_path(std::string_view name) {
+  const char* variable = std::getenv("PATH");
+  const std::string_view folders = variable ? variable : "/usr/local/bin:/usr/bin:/bin";
+  for (size_t begin = 0; begin <= folders.size();) {
+    const size_t end = std::min(folders.find(':', begin), folders.size());
+    const auto path = std::filesystem::path(folders.substr(begin, end - begin)) / name;
+    if (path.is_absolute() && is_program(path)) return path;
+    begin = end + 1;
+  }
+  return {};
 }
 
 }  // namespace alcove

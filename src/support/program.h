@@ -4,7 +4,9 @@
 #include <alcove/error.h>
 
 #include <filesystem>
+#include <optional>
 #include <string>
+#include <string_view>
 
 namespace alcove {
 
@@ -19,5 +21,8 @@ struct ProgramSearch {
 // `wanted` unless it is empty, else what the environment names, else the one beside the running program, else
 // where Alcove is installed. Fails with not_supported if that is not a program.
 Result<std::filesystem::path> find_program(const std::filesystem::path& wanted, const ProgramSearch& search);
+
+// The program of this name in $PATH.
+std::optional<std::filesystem::path> find_in_path(std::string_view name);
 
 }  // namespace alcove

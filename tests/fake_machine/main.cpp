@@ -4,7 +4,8 @@
 //   fail_start  die_in_start  fail_pause  stop_in_pause  die_in_pause  error_in_pause  stop_on_request
 //   stop_soon  error_soon  reboot_soon  addresses_soon  hang_in_stop  hang_in_start  chatter
 //   ready_soon  connect_soon (to port 1024)  connect_twice (to 1024 and 1025; stops if the second is refused)
-//   agent (serves the first port of the first console device)
+//   fail_network (what is attached by a descriptor at run time)  agent (serves the first port of the first
+//   console device)
 #include <fmt/format.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -116,7 +117,9 @@ class FakeGuest final : public service::Guest {
         observer_(observer) {
     for (const auto& device : configuration.network_devices) {
       const auto& attachment = std::get<VirtioNetworkDeviceConfiguration>(device).attachment;
-      networks_.emplace_back(std::get<NATNetworkDeviceAttachment>(*attachment).port_forwards);
+      networks_.emplace_back(forwards_of(*attachment));
+      const auto index = networks_.size() - 1;
+      greet(descriptors_, fmt::format("network_devices[{}].attachment.file_handle", index));
     }
     displays_.open(configuration, descriptors_);
     for (size_t index = 0; index < configuration.storage_devices.size(); ++index)
@@ -209,6 +212,14 @@ class FakeGuest final : public service::Guest {
   machine::NetworkControl& network(size_t index) override { return networks_.at(index); }
   machine::StorageControl& storage() override { return storage_; }
   // Once there are any, the balloon's statistics tell how many, and how many pressed or released something.
+  // What has a descriptor gets "hello" there.
+  Result<> set_network_attachment(size_t device, const std::optional<NetworkDeviceAttachment>& attachment,
+                                  machine::Descriptors descriptors) override {
+    networks_.at(device) = FakeNetwork(attachment ? forwards_of(*attachment) : std::vector<PortForward>());
+    if (greet(descriptors, "attachment.file_handle") && has("fail_network"))
+      observer_.on_network_error(device, {ErrorCode::network_error, "attachment", "it is torn", ""});
+    return {};
+  }
   void send_input(const InputEvent& event) override {
     ++input_events_;
     const auto* key = std::get_if<KeyEvent>(&event);
@@ -274,6 +285,15 @@ class FakeGuest final : public service::Guest {
  private:
   bool has(std::string_view word) const {
     return words_.find(fmt::format(" {} ", word)) != std::string::npos;
+  }
+  static std::vector<PortForward> forwards_of(const NetworkDeviceAttachment& attachment) {
+    const auto* nat = std::get_if<NATNetworkDeviceAttachment>(&attachment);
+    return nat ? nat->port_forwards : std::vector<PortForward>();
+  }
+  static bool greet(machine::Descriptors& descriptors, const std::string& path) {
+    const UniqueFd out = descriptors.take(path);
+    if (out && ::write(out.get(), "hello", 5) < 0) std::abort();
+    return static_cast<bool>(out);
   }
   [[noreturn]] static void die() {
     fmt::print(stderr, "these are my last words\n");

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstddef>
 #include <cstring>
 #include <utility>
 
@@ -22,6 +23,8 @@ constexpr std::array<uint16_t, kQueues> kQueueSizes{256, 256, 64};
 // Chains that one turn serves at most, so that a guest that never ceases leaves the loop to others.
 constexpr unsigned kTurn = 256;
 constexpr size_t kLargestCommand = 8192;
+// How long a guest may take to see that its link is down before that is up again.
+constexpr std::chrono::seconds kTimeToLook{1};
 
 }  // namespace
 
@@ -45,6 +48,7 @@ Net::Net(exec::EventLoop& loop, NetOptions options) : loop_(loop), options_(opti
 Net::~Net() {
   loop_.call([this] {
     alive_.reset();
+    if (waiting_until_) loop_.cancel(*waiting_until_);
     halt();
     if (network_) network_->connect(nullptr);
   });
@@ -52,16 +56,34 @@ Net::~Net() {
 
 void Net::plug(network::Network* network) {
   loop_.call([&] {
-    if (network_) network_->connect(nullptr);
-    network_ = network;
-    if (network_) {
-      network_->connect(this);
-      paused_ ? network_->pause() : network_->resume();
-    }
-    std::lock_guard lock(mutex_);
-    configuration_.status = network_ ? wire::kStatusLinkUp : 0;
-    if (session_) session_->interrupts->configuration();
+    if (waiting_until_) loop_.cancel(*std::exchange(waiting_until_, std::nullopt));
+    const bool was_plugged = network_ || waiting_network_;
+    const bool is_seen = session_ && (session_->features & wire::kFeatureStatus);
+    waiting_network_ = nullptr;
+    if (!network || !was_plugged || !is_seen) return connect(network);
+    waiting_network_ = network;
+    waiting_until_ = loop_.call_at(exec::Clock::now() + kTimeToLook, [this] { connect_waiting(); });
+    connect(nullptr);
   });
+}
+
+void Net::connect(network::Network* network) {
+  if (network_) network_->connect(nullptr);
+  network_ = network;
+  if (network_) {
+    network_->connect(this);
+    paused_ ? network_->pause() : network_->resume();
+  }
+  std::lock_guard lock(mutex_);
+  look_awaited_ = waiting_network_ != nullptr;
+  configuration_.status = network_ ? wire::kStatusLinkUp : 0;
+  if (session_) session_->interrupts->configuration();
+}
+
+void Net::connect_waiting() {
+  if (!waiting_network_) return;
+  if (waiting_until_) loop_.cancel(*std::exchange(waiting_until_, std::nullopt));
+  connect(std::exchange(waiting_network_, nullptr));
 }
 
 NetStatistics Net::statistics() const {
@@ -93,6 +115,12 @@ std::span<const uint16_t> Net::queue_sizes() const {
 void Net::read_config(uint32_t offset, std::span<std::byte> out) {
   std::lock_guard lock(mutex_);
   std::memcpy(out.data(), reinterpret_cast<const std::byte*>(&configuration_) + offset, out.size());
+  constexpr size_t kStatus = offsetof(spec::virtio_net::Configuration, status);
+  if (!look_awaited_ || offset > kStatus || offset + out.size() <= kStatus) return;
+  look_awaited_ = false;
+  loop_.post([this, alive = std::weak_ptr(alive_)] {
+    if (!alive.expired()) connect_waiting();
+  });
 }
 
 void Net::activate(virtio::Activation activation) {
@@ -166,11 +194,11 @@ void Net::keep_statistics() {
   statistics_.dropped_received_frames += session_->receiver->dropped();
 }
 
-void Net::receive(std::span<const std::byte> frame) {
+void Net::receive(std::span<const std::byte> frame, network::Checksums checksums) {
   if (!running_ || !session_->receiver || !session_->filter.wants(frame)) return;
-  if (!session_->merger.append(frame)) {
+  if (checksums != network::Checksums::right || !session_->merger.append(frame)) {
     if (!deliver_held()) return;
-    session_->merger.begin(frame);
+    session_->merger.begin(frame, checksums);
   }
   deliver_soon();
 }
@@ -234,7 +262,8 @@ void Net::send(const virtio::Chain& chain) {
     return;
   }
   ++statistics_.sent_frames;
-  network_->transmit(std::move(*frame).finish());
+  const size_t segment_size = frame->segment_size();
+  network_->transmit(std::move(*frame).finish(), segment_size);
 }
 
 void Net::serve_control() {

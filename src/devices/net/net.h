@@ -43,7 +43,8 @@ class Net final : public virtio::Device, public network::FrameReceiver {
   ~Net() override;
 
   // Plugs the cable into a network, which must outlive that; null pulls it. The guest sees its link go up or
-  // down. Any thread.
+  // down. Where the cable was plugged in before, the link comes up again once the guest has seen that it is
+  // down, or after a second, so that the guest asks for an address anew. Any thread.
   void plug(network::Network* network);
   NetStatistics statistics() const;  // Any thread.
 
@@ -57,7 +58,7 @@ class Net final : public virtio::Device, public network::FrameReceiver {
   void pause() override;
   void resume() override;
 
-  void receive(std::span<const std::byte> frame) override;
+  void receive(std::span<const std::byte> frame, network::Checksums checksums) override;
   // Looks at all queues, as after their notifications. The loop's thread.
   void serve();
 
@@ -80,6 +81,8 @@ class Net final : public virtio::Device, public network::FrameReceiver {
   void serve_control();
   void send(const virtio::Chain& chain);
   void acknowledge(virtio::Chain& chain);
+  void connect(network::Network* network);
+  void connect_waiting();
   bool deliver_held();
   void deliver_soon();
   void fail();
@@ -90,9 +93,12 @@ class Net final : public virtio::Device, public network::FrameReceiver {
 
   mutable std::mutex mutex_;  // Guards what virtual CPUs read at any time.
   spec::virtio_net::Configuration configuration_{};
+  bool look_awaited_ = false;  // At the link's status, while it is down.
 
   // The loop's thread only.
   network::Network* network_ = nullptr;
+  network::Network* waiting_network_ = nullptr;  // To be plugged in; null: none.
+  std::optional<exec::EventLoop::TimerId> waiting_until_;
   std::optional<Session> session_;
   bool running_ = false, paused_ = false, delivery_posted_ = false;
   TransmitFrame::Buffer buffer_ = TransmitFrame::make_buffer();

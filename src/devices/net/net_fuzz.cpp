@@ -21,12 +21,14 @@ struct Quiet final : virtio::Interrupts {
 // Sends back every third frame, as a network may at any time.
 struct Echo final : network::Network {
   void connect(network::FrameReceiver* to) override { receiver = to; }
-  void transmit(std::span<const std::byte> frame) override {
+  void transmit(std::span<const std::byte> frame, size_t) override {
     if (frame.size() < 14 || frame.size() > devices::net::kLargestFrame) __builtin_trap();
-    if (++count % 3 == 0) receiver->receive(frame);
+    if (++count % 3 == 0)
+      receiver->receive(frame, count % 2 ? network::Checksums::right : network::Checksums::unknown);
   }
   void pause() override {}
   void resume() override {}
+  std::vector<std::string> addresses() const override { return {}; }
   network::FrameReceiver* receiver = nullptr;
   unsigned count = 0;
 };
@@ -58,7 +60,7 @@ void run(exec::EventLoop& loop, memory::GuestMemory& memory, std::span<const uin
   net.activate(std::move(activation));
   const std::vector<std::byte> frame(60 + data[3] * 8);
   for (int turn = 0; turn < 2; ++turn) {
-    net.receive(frame);
+    net.receive(frame, network::Checksums::right);
     net.serve();
   }
   net.statistics();

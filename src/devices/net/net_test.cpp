@@ -29,11 +29,16 @@ constexpr uint64_t kBasic = wire::kFeatureMac | wire::kFeatureStatus | wire::kFe
 class Wire final : public network::Network {
  public:
   void connect(network::FrameReceiver* to) override { receiver = to; }
-  void transmit(std::span<const std::byte> frame) override { sent.emplace_back(frame.begin(), frame.end()); }
+  void transmit(std::span<const std::byte> frame, size_t of_segments) override {
+    sent.emplace_back(frame.begin(), frame.end());
+    segment_size = of_segments;
+  }
+  std::vector<std::string> addresses() const override { return {}; }
   void pause() override { paused = true; }
   void resume() override { paused = false; }
   network::FrameReceiver* receiver = nullptr;
   bool paused = false;
+  size_t segment_size = 0;
   std::vector<Frame> sent;
 };
 
@@ -53,8 +58,8 @@ class NetTest : public testing::Test {
     });
     return result;
   }
-  void arrive(const Frame& frame) {
-    thread.loop().call([&] { cable.receiver->receive(frame); });
+  void arrive(const Frame& frame, network::Checksums checksums = network::Checksums::right) {
+    thread.loop().call([&] { cable.receiver->receive(frame, checksums); });
   }
   uint8_t command(Bytes bytes) {
     const auto reply = guest.queue(kControl).request({.readable = {std::move(bytes)}, .writable = {1}});
@@ -91,6 +96,50 @@ TEST_F(NetTest, ShowsItsAddressLinkAndMtu) {
   EXPECT_FALSE(transmit({}, to_guest(60)));
   net.plug(&cable);
   EXPECT_TRUE(transmit({}, to_guest(60)));
+}
+
+TEST_F(NetTest, HasTheGuestSeeItsCablePluggedInElsewhere) {
+  activate();
+  const auto link = [&] {
+    Bytes status(2);
+    net.read_config(6, status);
+    return std::to_integer<int>(status[0]);
+  };
+  Wire other;
+  net.plug(&other);
+  EXPECT_EQ(guest.interrupts().configuration_count(), 1u);
+  // Down until the guest has looked at it; at the MTU alone is no look.
+  EXPECT_FALSE(transmit({}, to_guest(60)));
+  Bytes mtu(2);
+  net.read_config(10, mtu);
+  EXPECT_EQ(other.receiver, nullptr);
+  EXPECT_EQ(link(), 0);
+  EXPECT_TRUE(guest.interrupts().wait([&] { return guest.interrupts().configuration_count() == 2; }));
+  EXPECT_EQ(link(), 1);
+  thread.loop().call([&] { EXPECT_EQ(other.receiver, &net); });
+  EXPECT_EQ(cable.receiver, nullptr);
+  // A guest that does not look sees it up again all the same.
+  net.plug(&cable);
+  EXPECT_TRUE(guest.interrupts().wait([&] { return guest.interrupts().configuration_count() == 4; }));
+  thread.loop().call([&] { EXPECT_EQ(cable.receiver, &net); });
+  // And one that is pulled before it was up stays down.
+  net.plug(&other);
+  net.plug(nullptr);
+  EXPECT_EQ(link(), 0);
+  EXPECT_EQ(link(), 0);
+  thread.loop().call([&] { EXPECT_EQ(other.receiver, nullptr); });
+  net.plug(&cable);
+}
+
+TEST_F(NetTest, TellsWhatIsKnownOfChecksums) {
+  activate(kBasic | wire::kFeatureGuestChecksum);
+  for (const auto checksums : {network::Checksums::right, network::Checksums::unknown}) {
+    const auto placed = guest.queue(kReceive).add({.writable = {2000}});
+    arrive(to_guest(60), checksums);
+    ASSERT_TRUE(guest.queue(kReceive).wait());
+    EXPECT_EQ(std::to_integer<int>(guest.queue(kReceive).bytes(placed.writable[0], 1)[0]),
+              checksums == network::Checksums::right ? wire::kDataValid : 0);
+  }
 }
 
 TEST_F(NetTest, SendsFramesFromBuffersOfAnyShape) {
@@ -152,6 +201,7 @@ TEST_F(NetTest, PassesLargeSegmentsWhereNegotiated) {
                       .checksum_start = 34,
                       .checksum_offset = 16};
   EXPECT_TRUE(transmit(header, to_guest(kLargestFrame)));
+  EXPECT_EQ(cable.segment_size, 1460u);
   EXPECT_FALSE(transmit(header, to_guest(kLargestFrame + 1)));
   header.segment_size = 0;
   EXPECT_FALSE(transmit(header, to_guest(3000)));
@@ -217,8 +267,8 @@ TEST_F(NetTest, DeliversSegmentsThatArriveTogetherAsOne) {
   auto& queue = guest.queue(kReceive);
   for (int i = 0; i < 3; ++i) queue.add({.writable = {2000}});
   thread.loop().call([&] {
-    for (uint32_t i = 0; i < 3; ++i) net.receive(segment(1000 * i));
-    net.receive(network::testing::arp_request("10.0.2.2", "10.0.2.15"));
+    for (uint32_t i = 0; i < 3; ++i) net.receive(segment(1000 * i), network::Checksums::right);
+    net.receive(network::testing::arp_request("10.0.2.2", "10.0.2.15"), network::Checksums::right);
   });
   EXPECT_EQ(queue.wait()->length, 2000u);
   EXPECT_EQ(queue.wait()->length, 12u + 54 + 3000 - 2000);

@@ -62,11 +62,12 @@ std::span<std::byte> SegmentMerger::frame() {
   return std::span(packet_).subspan(sizeof(wire::Header));
 }
 
-void SegmentMerger::begin(Bytes frame) {
+void SegmentMerger::begin(Bytes frame, network::Checksums checksums) {
   packet_.resize(sizeof(wire::Header));
   packet_.insert(packet_.end(), frame.begin(), frame.end());
   segments_ = 1;
-  const auto headers = merging_ ? headers_of(frame) : std::nullopt;
+  checked_ = checksums == network::Checksums::right;
+  const auto headers = merging_ && checked_ ? headers_of(frame) : std::nullopt;
   may_grow_ = headers && !headers->push;
   if (!may_grow_) return;
   header_size_ = headers->size;
@@ -114,7 +115,7 @@ Bytes SegmentMerger::take() {
               .segment_size = static_cast<uint16_t>(segment_size_),
               .checksum_start = kTcp,
               .checksum_offset = ip::kTcpChecksum};
-  } else if (checksum_offload_) {
+  } else if (checksum_offload_ && checked_) {
     header.flags = wire::kDataValid;
   }
   std::memcpy(packet_.data(), &header, sizeof header);

@@ -5,6 +5,8 @@
 #include <span>
 #include <vector>
 
+#include "network/network.h"
+
 namespace alcove::devices::net {
 
 // Puts consecutive TCP segments together to one large one, as the guest asked for (VIRTIO_NET_F_GUEST_TSO4),
@@ -15,10 +17,10 @@ class SegmentMerger {
   explicit SegmentMerger(uint64_t features);
 
   bool empty() const { return packet_.empty(); }
-  // True if the frame continues the one held and is now part of it.
+  // True if the frame, whose checksums are right, continues the one held and is now part of it.
   bool append(std::span<const std::byte> frame);
   // Holds the frame; there was none.
-  void begin(std::span<const std::byte> frame);
+  void begin(std::span<const std::byte> frame, network::Checksums checksums);
   // Header and frame, complete but for the number of buffers. Valid until begin(); nothing is held any more.
   std::span<const std::byte> take();
 
@@ -28,7 +30,7 @@ class SegmentMerger {
 
   const bool merging_, checksum_offload_;
   std::vector<std::byte> packet_, taken_;
-  bool may_grow_ = false;
+  bool may_grow_ = false, checked_ = false;
   unsigned segments_ = 0;
   size_t header_size_ = 0, segment_size_ = 0;  // Of the first segment.
   uint32_t next_sequence_ = 0;

@@ -13,6 +13,7 @@ namespace {
 namespace wire = spec::virtio_net;
 using namespace network::testing;
 using network::Bytes;
+using network::Checksums;
 
 constexpr uint64_t kMerging =
     wire::kFeatureGuestTso4 | wire::kFeatureGuestChecksum | wire::kFeatureMergeableBuffers;
@@ -30,7 +31,7 @@ wire::Header header_of(Bytes packet) {
 
 TEST(SegmentMerger, PutsConsecutiveSegmentsTogether) {
   SegmentMerger merger(kMerging);
-  merger.begin(segment(1000, std::string(100, 'a')));
+  merger.begin(segment(1000, std::string(100, 'a')), Checksums::right);
   EXPECT_TRUE(merger.append(segment(1100, std::string(100, 'b'))));
   EXPECT_TRUE(merger.append(segment(1200, "end", kAck | kPush)));
   EXPECT_FALSE(merger.append(segment(1203, "more")));
@@ -51,12 +52,12 @@ TEST(SegmentMerger, PutsConsecutiveSegmentsTogether) {
 TEST(SegmentMerger, PassesASingleFrameUnchanged) {
   const Frame frame = segment(1000, "x");
   SegmentMerger merger(kMerging);
-  merger.begin(frame);
+  merger.begin(frame, Checksums::right);
   Bytes packet = merger.take();
   EXPECT_EQ(header_of(packet).flags, wire::kDataValid);
   EXPECT_TRUE(std::ranges::equal(packet.subspan(sizeof(wire::Header)), frame));
   SegmentMerger plain(0);
-  plain.begin(frame);
+  plain.begin(frame, Checksums::right);
   packet = plain.take();
   EXPECT_EQ(header_of(packet).flags, 0);
   EXPECT_TRUE(std::ranges::equal(packet.subspan(sizeof(wire::Header)), frame));
@@ -66,7 +67,7 @@ TEST(SegmentMerger, KeepsApartWhatDoesNotContinue) {
   const std::string data(100, 'a');
   const auto continues = [&](const Frame& first, const Frame& next, uint64_t features = kMerging) {
     SegmentMerger merger(features);
-    merger.begin(first);
+    merger.begin(first, Checksums::right);
     return merger.append(next);
   };
   const Frame first = segment(1000, data);
@@ -93,7 +94,7 @@ TEST(SegmentMerger, GrowsToTheLargestPacketAndNoFurther) {
   SegmentMerger merger(kMerging);
   const std::string data(1460, 'd');
   uint32_t sequence = 0xffff0000;  // Wraps.
-  merger.begin(segment(sequence, data));
+  merger.begin(segment(sequence, data), Checksums::right);
   unsigned segments = 1;
   while (merger.append(segment(sequence += 1460, data))) ++segments;
   EXPECT_EQ(segments, (65535u - 40) / 1460);

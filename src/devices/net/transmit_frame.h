@@ -27,6 +27,10 @@ class TransmitFrame {
   static std::optional<TransmitFrame> parse(const virtio::Chain& chain, uint64_t features, uint16_t mtu,
                                             Buffer& buffer);
 
+  // Into segments of how many bytes it is to be cut; 0: it is not.
+  size_t segment_size() const {
+    return header_.segment_type == spec::virtio_net::kSegmentNone ? 0 : header_.segment_size;
+  }
   // The frame as it goes out, its checksum completed.
   std::span<const std::byte> finish() &&;
 

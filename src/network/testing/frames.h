@@ -163,7 +163,7 @@ inline Frame dhcp(uint8_t type, const std::string& address = {}) {
 // Keeps frames until the test looks at them.
 class Collector final : public FrameReceiver {
  public:
-  void receive(Bytes frame) override {
+  void receive(Bytes frame, Checksums) override {
     std::lock_guard lock(mutex_);
     frames_.emplace_back(frame.begin(), frame.end());
     changed_.notify_all();

@@ -1,0 +1,146 @@
+// What --net takes.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <span>
+
+#include "cli/machine_options.h"
+
+namespace alcove::cli {
+
+namespace {
+
+std::unexpected<Error> usage(std::string what, std::string hint = {}) {
+  return fail(ErrorCode::invalid_virtual_machine_configuration, "--net", std::move(what), std::move(hint));
+}
+
+std::vector<std::string> split(const std::string& text) {
+  std::vector<std::string> parts;
+  for (size_t start = 0; start <= text.size();) {
+    const size_t comma = std::min(text.find(',', start), text.size());
+    parts.push_back(text.substr(start, comma - start));
+    start = comma + 1;
+  }
+  return parts;
+}
+
+// "key=value" into its halves; the second is empty without '='.
+std::pair<std::string, std::string> key_and_value(const std::string& part) {
+  const size_t equals = std::min(part.find('='), part.size());
+  return {part.substr(0, equals), equals == part.size() ? "" : part.substr(equals + 1)};
+}
+
+// A kind of network, as it is before its options.
+Result<NetworkDeviceAttachment> parse_kind(const std::string& text) {
+  const auto [kind, name] = key_and_value(text);
+  if (text == "nat") return NATNetworkDeviceAttachment{};
+  if (text == "passt") return PasstNetworkDeviceAttachment{};
+  if (kind == "tap" && !name.empty()) return TapNetworkDeviceAttachment{.interface_name = name};
+  if (kind == "network" && !name.empty()) return SharedNetworkDeviceAttachment{.network_name = name};
+  if (kind == "fd" && whole_number(name).empty())
+    return FileHandleNetworkDeviceAttachment{.file_handle = std::stoi(name)};
+  return usage(fmt::format("'{}' is not a kind of network", text),
+               "use nat, network=NAME, tap=INTERFACE, passt, fd=N or none");
+}
+
+std::vector<PortForward>* forwards_of(NetworkDeviceAttachment& attachment) {
+  return std::visit(
+      [](auto& kind) -> std::vector<PortForward>* {
+        if constexpr (requires { kind.port_forwards; }) return &kind.port_forwards;
+        return nullptr;
+      },
+      attachment);
+}
+
+// False, if it is no option of such an attachment.
+Result<bool> apply_option(const std::string& part, NetworkDeviceAttachment& attachment) {
+  const auto [key, value] = key_and_value(part);
+  auto* network = std::get_if<SharedNetworkDeviceAttachment>(&attachment);
+  auto* file = std::get_if<FileHandleNetworkDeviceAttachment>(&attachment);
+  if (key == "forward" && forwards_of(attachment)) {
+    auto forward = parse_port_forward(value);
+    if (!forward) return usage(fmt::format("'{}' {}", value, forward.error().what), forward.error().hint);
+    forwards_of(attachment)->push_back(*forward);
+  } else if (part == "peers" && network) {
+    network->reaches_peers = true;
+  } else if (key == "hostname" && network) {
+    network->host_name = value;
+  } else if (key == "mtu" && file && whole_number(value).empty()) {
+    file->maximum_transmission_unit = static_cast<uint32_t>(std::stoul(value));
+  } else {
+    return false;
+  }
+  return true;
+}
+
+std::string options_of(const NetworkDeviceAttachment& attachment) {
+  constexpr std::string_view kForward = "forward=PROTOCOL:[ADDRESS:]PORT:[ADDRESS:]PORT";
+  if (std::holds_alternative<SharedNetworkDeviceAttachment>(attachment))
+    return fmt::format("use peers, hostname=NAME, {} or mac=ADDRESS", kForward);
+  if (std::holds_alternative<FileHandleNetworkDeviceAttachment>(attachment))
+    return "use mtu=N or mac=ADDRESS";
+  if (std::holds_alternative<TapNetworkDeviceAttachment>(attachment)) return "use mac=ADDRESS";
+  return fmt::format("use {} or mac=ADDRESS", kForward);
+}
+
+Error no_option(const std::string& part, const NetworkDeviceAttachment& attachment) {
+  return {ErrorCode::invalid_virtual_machine_configuration, "--net",
+          fmt::format("'{}' is not an option of {}", part, describe(attachment)), options_of(attachment)};
+}
+
+}  // namespace
+
+Result<std::optional<NetworkDeviceAttachment>> parse_attachment(const std::string& text) {
+  if (text == "none") return std::nullopt;
+  const std::vector<std::string> parts = split(text);
+  auto attachment = parse_kind(parts[0]);
+  if (!attachment) return std::unexpected(std::move(attachment.error()));
+  for (const std::string& part : std::span(parts).subspan(1)) {
+    const auto applied = apply_option(part, *attachment);
+    if (!applied) return std::unexpected(applied.error());
+    if (!*applied) return std::unexpected(no_option(part, *attachment));
+  }
+  return *std::move(attachment);
+}
+
+Result<std::optional<NetworkDeviceConfiguration>> parse_network(const std::string& text) {
+  if (text == "none") return std::nullopt;
+  VirtioNetworkDeviceConfiguration device;
+  // The address is the card's; all else is what its cable leads to.
+  std::string rest;
+  for (const std::string& part : split(text)) {
+    const auto [key, value] = key_and_value(part);
+    if (key != "mac" || rest.empty()) {
+      rest += (rest.empty() ? "" : ",") + part;
+      continue;
+    }
+    auto address = MACAddress::parse(value);
+    if (!address) return usage(fmt::format("'{}' {}", value, address.error().what), address.error().hint);
+    device.mac_address = *address;
+  }
+  auto attachment = parse_attachment(rest);
+  if (!attachment) return std::unexpected(std::move(attachment.error()));
+  device.attachment = *std::move(attachment);
+  return device;
+}
+
+void set_host_names(VirtualMachineConfiguration& configuration, const std::string& name) {
+  for (auto& device : configuration.network_devices) {
+    auto& attachment = std::get<VirtioNetworkDeviceConfiguration>(device).attachment;
+    if (attachment) set_host_name(*attachment, name);
+  }
+}
+
+void set_host_name(NetworkDeviceAttachment& attachment, const std::string& name) {
+  auto* network = std::get_if<SharedNetworkDeviceAttachment>(&attachment);
+  if (!network || !network->host_name.empty()) return;
+  for (const char c : name) {
+    const bool fits = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+    network->host_name += fits ? c : '-';
+  }
+  const size_t begin = std::min(network->host_name.find_first_not_of('-'), network->host_name.size());
+  network->host_name = network->host_name.substr(begin, 63);
+  while (network->host_name.ends_with('-')) network->host_name.pop_back();
+}
+
+}  // namespace alcove::cli

@@ -1,0 +1,110 @@
+#include "network/shared_network.h"
+
+#include <utility>
+
+#include "network/datagram_port.h"
+#include "network/name_service.h"
+#include "network/shared_addresses.h"
+#include "spec/internet.h"
+
+namespace alcove::network {
+
+namespace wire = spec::internet;
+
+std::vector<std::byte> without_other_address(Bytes frame, uint32_t address) {
+  const auto packet = parse(frame);
+  if (!packet || packet->type != wire::kTypeIpv4 || packet->protocol != wire::kProtocolUdp ||
+      load16(packet->transport, wire::kUdpDestinationPort) != wire::kDhcpServerPort) {
+    return {};
+  }
+  const Bytes message = packet->transport.subspan(wire::kUdpSize);
+  if (message.size() < wire::kDhcpOptions) return {};
+  for (size_t at = wire::kDhcpOptions; at < message.size();) {
+    const uint8_t option = load8(message, at++);
+    if (option == wire::kDhcpOptionPad) continue;
+    if (option == wire::kDhcpOptionEnd || at == message.size()) break;
+    const size_t length = load8(message, at++);
+    if (length > message.size() - at) break;
+    if (option == wire::kDhcpOptionRequestedAddress && length == 4 && load32(message, at) != address) {
+      std::vector<std::byte> changed(frame.begin(), frame.end());
+      const auto datagram = std::span(changed).last(packet->transport.size());
+      store16(datagram, wire::kUdpSize + at, 0xffff);
+      store16(datagram, wire::kUdpSize + at + 2, 0xffff);
+      store16(datagram, wire::kUdpChecksum, 0);  // None.
+      return changed;
+    }
+    at += length;
+  }
+  return {};
+}
+
+SharedNetwork::SharedNetwork(SharedNetworkOptions options, std::unique_ptr<NatNetwork> nat,
+                             std::unique_ptr<CableNetwork> link)
+    : options_(std::move(options)),
+      guard_(options_.mac_address, options_.addresses),
+      nat_(std::move(nat)),
+      link_(std::move(link)) {}
+
+Result<std::unique_ptr<SharedNetwork>> SharedNetwork::create(exec::EventLoop& loop, UniqueFd link,
+                                                             SharedNetworkOptions options) {
+  auto nat = NatNetwork::create(loop, {.mac_address = options.mac_address,
+                                       .addresses = options.addresses,
+                                       .port_forwards = options.port_forwards,
+                                       .addresses_changed = options.addresses_changed});
+  if (!nat) return std::unexpected(std::move(nat.error()));
+  auto cable = std::make_unique<CableNetwork>(
+      loop, std::make_unique<DatagramPort>(std::move(link), (*nat)->mtu()),
+      CableOptions{.mac_address = options.mac_address, .addresses_changed = {}, .failed = options.failed});
+  return std::unique_ptr<SharedNetwork>(
+      new SharedNetwork(std::move(options), *std::move(nat), std::move(cable)));
+}
+
+void SharedNetwork::connect(FrameReceiver* receiver) {
+  nat_->connect(receiver);
+  link_->connect(receiver);
+}
+
+void SharedNetwork::pause() {
+  nat_->pause();
+  link_->pause();
+}
+
+void SharedNetwork::resume() {
+  nat_->resume();
+  link_->resume();
+}
+
+// A question for a member's name.
+bool SharedNetwork::is_for_switch(Bytes frame) const {
+  const Bytes message = dns_query(frame, options_.addresses);
+  const auto question = message.empty() ? std::nullopt : parse_dns_question(message);
+  return question && local_host(*question, options_.addresses.domain);
+}
+
+// NAT takes all addresses of the network for the host; they are other guests'.
+bool SharedNetwork::is_beside_host(Bytes frame) const {
+  const auto packet = parse(frame);
+  if (!packet || packet->type != wire::kTypeIpv4 || packet->network.empty()) return false;
+  const NatAddresses& own = options_.addresses;
+  const uint32_t destination = load32(packet->network, wire::kIpv4Destination);
+  return (destination & own.mask) == own.network && destination != own.host() &&
+         destination != own.name_server() && destination != (own.network | ~own.mask);
+}
+
+void SharedNetwork::to_nat(Bytes frame, size_t segment_size) {
+  if (is_beside_host(frame)) return;
+  const auto changed = without_other_address(frame, options_.addresses.guest);
+  nat_->transmit(changed.empty() ? frame : Bytes(changed), segment_size);
+}
+
+void SharedNetwork::transmit(Bytes frame, size_t segment_size) {
+  if (!guard_.judge(frame).honest) return;
+  if (is_to_host(frame)) {
+    if (is_for_switch(frame)) return link_->transmit(frame, 0);
+    return to_nat(frame, segment_size);
+  }
+  if (is_to_group(frame)) to_nat(frame, segment_size);
+  if (options_.reaches_peers) link_->transmit(frame, segment_size);
+}
+
+}  // namespace alcove::network

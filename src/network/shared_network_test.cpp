@@ -1,0 +1,161 @@
+// A guest on a shared network: its own NAT, and the link to the switch, whose end the test holds.
+#include "network/shared_network.h"
+
+#include <gtest/gtest.h>
+#include <sys/socket.h>
+
+#include "network/shared_addresses.h"
+#include "network/testing/frames.h"
+
+namespace alcove::network {
+namespace {
+
+using namespace testing;
+using namespace std::chrono_literals;
+
+constexpr Mac kHostMac{0x52, 0x55, 10, 0, 0, 2}, kPeerMac{2, 0, 0, 0, 0, 0xb};
+
+Frame to(const Mac& mac, Frame frame) {
+  std::ranges::copy(std::as_bytes(std::span(mac)), frame.begin());
+  return frame;
+}
+
+class SharedNetworkTest : public ::testing::Test {
+ protected:
+  void make(bool reaches_peers) {
+    int ends[2];
+    ASSERT_EQ(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);
+    link = UniqueFd(ends[0]);
+    addresses = shared_addresses("lab");
+    addresses.guest = member_address(addresses, MACAddress(kGuestMac), {});
+    addresses.host_name = "web";
+    network = SharedNetwork::create(thread.loop(), UniqueFd(ends[1]),
+                                    {.mac_address = MACAddress(kGuestMac),
+                                     .addresses = addresses,
+                                     .reaches_peers = reaches_peers,
+                                     .failed = [this](const Error&) { failed = true; }})
+                  .value();
+    thread.loop().call([&] { network->connect(&guest); });
+    own = address_text(addresses.guest);
+    host = address_text(addresses.host());
+    name_server = address_text(addresses.name_server());
+  }
+  ~SharedNetworkTest() override { network.reset(); }
+  void send(const Frame& frame) {
+    thread.loop().call([&] { network->transmit(frame, 0); });
+  }
+  // The frame at the switch, if one comes; each frame is there once send() has returned.
+  std::optional<Frame> at_switch() {
+    Frame frame(2000);
+    const ssize_t size = recv(link.get(), frame.data(), frame.size(), MSG_DONTWAIT);
+    if (size < 0) return {};
+    frame.resize(static_cast<size_t>(size));
+    return frame;
+  }
+  // The address in the next DHCP message of this type.
+  std::optional<std::string> leased(uint8_t type) {
+    return guest.wait([&](Bytes frame) -> std::optional<std::string> {
+      const auto message = datagram(frame);
+      if (!message || message->destination != 68 || load8(message->data, wire::kDhcpOptions + 2) != type)
+        return {};
+      return address_text(load32(message->data, wire::kDhcpYourAddress));
+    });
+  }
+
+  exec::LoopThread thread{"net"};
+  Collector guest;
+  UniqueFd link;
+  NatAddresses addresses;
+  std::string own, host, name_server;
+  std::atomic<bool> failed = false;
+  std::unique_ptr<SharedNetwork> network;
+};
+
+TEST_F(SharedNetworkTest, GivesItsOneAddressByDhcp) {
+  make(false);
+  send(dhcp(1));
+  EXPECT_EQ(leased(2), own);
+  send(dhcp(3, own));
+  EXPECT_EQ(leased(5), own);
+  EXPECT_EQ(network->addresses(), std::vector{own});
+  // Nor does asking for a neighbour's bring that.
+  const std::string other = address_text(addresses.guest + 1);
+  send(dhcp(1, other));
+  EXPECT_EQ(leased(2), own);
+  send(dhcp(3, other));
+  EXPECT_TRUE(leased(6));  // Refused.
+}
+
+TEST_F(SharedNetworkTest, TellsPeersOnlyIfItReachesThem) {
+  for (const bool reaches_peers : {false, true}) {
+    make(reaches_peers);
+    const Frame broadcast = arp_request(own, address_text(addresses.guest + 9));
+    const Frame direct = to(kPeerMac, udp(own, 1, address_text(addresses.guest + 9), 2, "x"));
+    send(broadcast);
+    EXPECT_EQ(at_switch(), reaches_peers ? std::optional(broadcast) : std::nullopt);
+    send(direct);
+    EXPECT_EQ(at_switch(), reaches_peers ? std::optional(direct) : std::nullopt);
+    send(to(kHostMac, udp(own, 1, "192.0.2.1", 2, "x")));
+    EXPECT_EQ(at_switch(), std::nullopt);
+  }
+}
+
+TEST_F(SharedNetworkTest, AsksTheSwitchForNamesOfTheNetwork) {
+  make(false);
+  const auto query = [&](const std::string& host_name) {
+    Builder message;
+    message.u16(7).u16(0x100).u16(1).zeros(6);
+    message.u8(host_name.size()).text(host_name).u8(3).text("lab").u8(8).text("internal").u8(0).u16(1).u16(1);
+    return to(kHostMac, udp(own, 4000, name_server, 53, message.frame));
+  };
+  send(query("beta"));
+  EXPECT_EQ(at_switch(), query("beta"));
+  Builder other;
+  other.u16(7).u16(0x100).u16(1).zeros(6).u8(6).text("debian").u8(3).text("org").u8(0).u16(1).u16(1);
+  send(to(kHostMac, udp(own, 4000, name_server, 53, other.frame)));
+  EXPECT_EQ(at_switch(), std::nullopt);
+  // What comes back reaches the guest.
+  const Frame answer = udp(name_server, 53, own, 4000, "answer");
+  ASSERT_EQ(::send(link.get(), answer.data(), answer.size(), 0), static_cast<ssize_t>(answer.size()));
+  EXPECT_TRUE(guest.wait([&](Bytes frame) { return std::ranges::equal(frame, answer); }));
+}
+
+TEST_F(SharedNetworkTest, SendsNothingInAnothersName) {
+  make(true);
+  send(arp_request(address_text(addresses.guest + 1), host));
+  send(to(kPeerMac, udp("192.0.2.1", 1, own, 2, "x")));
+  Frame other = to(kPeerMac, udp(own, 1, own, 2, "x"));
+  other[6] ^= std::byte{2};
+  send(other);
+  EXPECT_EQ(at_switch(), std::nullopt);
+}
+
+TEST_F(SharedNetworkTest, ReachesTheHostByItsOwnAddressAlone) {
+  make(false);
+  UniqueFd server(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  const timeval limit{.tv_sec = 5};
+  setsockopt(server.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+  sockaddr_in at{.sin_family = AF_INET};
+  inet_pton(AF_INET, "127.0.0.1", &at.sin_addr);
+  socklen_t size = sizeof at;
+  ASSERT_EQ(bind(server.get(), reinterpret_cast<sockaddr*>(&at), size), 0);
+  getsockname(server.get(), reinterpret_cast<sockaddr*>(&at), &size);
+  send(arp_request(own, host));
+  // An address of the network that is a peer's, and not the host in disguise.
+  send(to(kHostMac, udp(own, 4000, address_text(addresses.guest + 1), ntohs(at.sin_port), "wrong")));
+  send(to(kHostMac, udp(own, 4000, host, ntohs(at.sin_port), "right")));
+  char text[8] = {};
+  EXPECT_EQ(recv(server.get(), text, sizeof text, 0), 5);
+  EXPECT_STREQ(text, "right");
+}
+
+TEST_F(SharedNetworkTest, FailsWithTheSwitch) {
+  make(false);
+  link.reset();
+  const auto end = exec::Clock::now() + 5s;
+  while (!failed && exec::Clock::now() < end) std::this_thread::sleep_for(1ms);
+  EXPECT_TRUE(failed);
+}
+
+}  // namespace
+}  // namespace alcove::network

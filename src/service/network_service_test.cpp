@@ -1,0 +1,131 @@
+// The process of a shared network, in a thread: the test is the machines.
+#include "service/network_service.h"
+
+#include <gtest/gtest.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#include <thread>
+
+#include "control/network_messages.h"
+#include "network/shared_addresses.h"
+#include "network/testing/frames.h"
+#include "support/testing/temporary_folder.h"
+
+namespace alcove::service {
+namespace {
+
+using network::testing::Frame;
+using network::testing::Mac;
+
+constexpr Mac kMacA{2, 0, 0, 0, 0, 0xa}, kMacB{2, 0, 0, 0, 0, 0xb};
+
+class NetworkServiceTest : public testing::Test {
+ protected:
+  NetworkServiceTest() {
+    address.sun_family = AF_UNIX;
+    std::ranges::copy((temporary.path() / "lab.sock").native(), address.sun_path);
+    UniqueFd listener(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
+    EXPECT_EQ(bind(listener.get(), reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+    EXPECT_EQ(listen(listener.get(), 8), 0);
+    thread = std::thread([listener = std::move(listener)]() mutable {
+      NetworkService("lab", std::move(listener), std::chrono::milliseconds(300)).run();
+    });
+  }
+  ~NetworkServiceTest() override { thread.join(); }
+
+  UniqueFd connected() {
+    UniqueFd result(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
+    const timeval limit{.tv_sec = 5};
+    setsockopt(result.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+    EXPECT_EQ(connect(result.get(), reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+    return result;
+  }
+  static std::string receive(const UniqueFd& from) {
+    std::string text(70000, 0);
+    const ssize_t size = recv(from.get(), text.data(), text.size(), 0);
+    text.resize(size > 0 ? static_cast<size_t>(size) : 0);
+    return text;
+  }
+  static std::string ask(const UniqueFd& at, const std::string& text) {
+    EXPECT_EQ(send(at.get(), text.data(), text.size(), 0), static_cast<ssize_t>(text.size()));
+    return receive(at);
+  }
+  static std::string join_text(const Mac& mac, const std::string& name, const std::string& network = "lab") {
+    return config::print_json(control::to_json(control::JoinRequest{
+        .network = network, .mac_address = MACAddress(mac), .host_name = name, .reaches_peers = true}));
+  }
+  // A member that is gone is seen to be so, some time.
+  bool eventually_has(size_t members) {
+    for (int tries = 0; tries < 500; ++tries) {
+      const auto tree = config::parse_json(ask(connected(), R"({"request": "list"})"), "");
+      if (tree && control::shared_network_from_json(*tree).members.size() == members) return true;
+      std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    }
+    return false;
+  }
+
+  const TemporaryFolder temporary;
+  sockaddr_un address{};
+  std::thread thread;
+};
+
+TEST_F(NetworkServiceTest, LetsMachinesJoinAndPassesFrames) {
+  UniqueFd a = connected(), b = connected();
+  const auto of_a = control::addresses_from_text(ask(a, join_text(kMacA, "alpha")));
+  const auto of_b = control::addresses_from_text(ask(b, join_text(kMacB, "beta")));
+  ASSERT_TRUE(of_a && of_b);
+  EXPECT_EQ(of_a->host_name, "alpha");
+  EXPECT_EQ(of_a->domain, "lab.internal");
+  EXPECT_EQ(of_a->prefix, network::shared_addresses("lab").prefix);
+  EXPECT_NE(of_a->guest, of_b->guest);
+  Frame frame = network::testing::udp(network::address_text(of_a->guest), 1,
+                                      network::address_text(of_b->guest), 2, "x");
+  std::ranges::copy(std::as_bytes(std::span(kMacB)), frame.begin());
+  std::ranges::copy(std::as_bytes(std::span(kMacA)), frame.begin() + 6);
+  ASSERT_EQ(send(a.get(), frame.data(), frame.size(), 0), static_cast<ssize_t>(frame.size()));
+  const std::string got = receive(b);
+  EXPECT_TRUE(std::ranges::equal(std::as_bytes(std::span(got)), frame));
+
+  const auto tree = config::parse_json(ask(connected(), R"({"request": "list"})"), "");
+  ASSERT_TRUE(tree);
+  const SharedNetwork listed = control::shared_network_from_json(*tree);
+  ASSERT_EQ(listed.members.size(), 2u);
+  EXPECT_EQ(listed.members[0].host_name, "alpha");
+  EXPECT_EQ(listed.members[1].address, network::address_text(of_b->guest));
+  // The same names again once they are gone.
+  a.reset();
+  EXPECT_TRUE(eventually_has(1));
+  a = connected();
+  EXPECT_TRUE(control::addresses_from_text(ask(a, join_text(kMacA, "alpha"))));
+}
+
+TEST_F(NetworkServiceTest, RefusesWithAReason) {
+  const UniqueFd first = connected();
+  ASSERT_TRUE(control::addresses_from_text(ask(first, join_text(kMacA, "alpha"))));
+  const auto refusal = [&](const std::string& text) {
+    const auto answer = control::addresses_from_text(ask(connected(), text));
+    return answer ? "" : answer.error().where + ": " + answer.error().what;
+  };
+  EXPECT_EQ(refusal(join_text(kMacA, "other")), "mac_address: 02:00:00:00:00:0a is on the network already");
+  EXPECT_EQ(refusal(join_text(kMacB, "Alpha")), "attachment.host_name: \"Alpha\" is on the network already");
+  EXPECT_NE(refusal(join_text(kMacB, "b", "work")), "");
+  EXPECT_NE(refusal(R"({"request": "join"})"), "");
+  EXPECT_EQ(ask(connected(), "nonsense"), "");
+  EXPECT_TRUE(eventually_has(1));
+}
+
+TEST_F(NetworkServiceTest, EndsOnceNobodyIsThere) {
+  const UniqueFd waiting = connected();  // Has not asked, and does not hold it up.
+  {
+    const UniqueFd gone = connected();
+  }
+  thread.join();
+  struct stat status{};
+  EXPECT_NE(stat(address.sun_path, &status), 0);
+  thread = std::thread([] {});
+}
+
+}  // namespace
+}  // namespace alcove::service
