@@ -44,6 +44,11 @@ await() {
 desktop() {
   local stick=$cache/debian-12-live/live.iso begin process
   wanted desktop-shown && [ "$1" != native ] || return 0
+  # Making it takes root and live-build (scripts/install-dependencies acceptance).
+  if [ ! -e "$stick" ] && { [ "$(id -u)" -ne 0 ] || ! command -v lb >/dev/null; }; then
+    [ "$1" != alcove ] || echo "$0: desktop-shown is left out: tests/acceptance/make_live_desktop has not made its image" >&2
+    return 0
+  fi
   tests/acceptance/make_live_desktop "$cache/debian-12-live" >&2
   [ -x "$build/tests/find_picture" ] || cmake --build "$build" --target find_picture >&2
   progress "$1" "desktop"
