@@ -23,12 +23,8 @@ struct NetworkArguments {
 int request(const NetworkArguments& given, const std::string& attachment) {
   const auto bundle = Bundle::open(given.name);
   if (!bundle) return report(bundle.error());
-  auto socket = bundle->connect();
-  if (!socket) return report(socket.error());
-  std::string rest;
   const auto reply =
-      ask(socket->get(),
-          {{"command", "attach_network"}, {"device", given.device}, {"attachment", attachment}}, rest);
+      ask(*bundle, {{"command", "attach_network"}, {"device", given.device}, {"attachment", attachment}});
   return reply ? 0 : report(reply.error());
 }
 

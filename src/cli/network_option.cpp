@@ -5,30 +5,13 @@
 #include <span>
 
 #include "cli/machine_options.h"
+#include "cli/option_text.h"
 
 namespace alcove::cli {
 
 namespace {
 
-std::unexpected<Error> usage(std::string what, std::string hint = {}) {
-  return fail(ErrorCode::invalid_virtual_machine_configuration, "--net", std::move(what), std::move(hint));
-}
-
-std::vector<std::string> split(const std::string& text) {
-  std::vector<std::string> parts;
-  for (size_t start = 0; start <= text.size();) {
-    const size_t comma = std::min(text.find(',', start), text.size());
-    parts.push_back(text.substr(start, comma - start));
-    start = comma + 1;
-  }
-  return parts;
-}
-
-// "key=value" into its halves; the second is empty without '='.
-std::pair<std::string, std::string> key_and_value(const std::string& part) {
-  const size_t equals = std::min(part.find('='), part.size());
-  return {part.substr(0, equals), equals == part.size() ? "" : part.substr(equals + 1)};
-}
+constexpr auto kOption = "--net";
 
 // A kind of network, as it is before its options.
 Result<NetworkDeviceAttachment> parse_kind(const std::string& text) {
@@ -39,7 +22,7 @@ Result<NetworkDeviceAttachment> parse_kind(const std::string& text) {
   if (kind == "network" && !name.empty()) return SharedNetworkDeviceAttachment{.network_name = name};
   if (kind == "fd" && whole_number(name).empty())
     return FileHandleNetworkDeviceAttachment{.file_handle = std::stoi(name)};
-  return usage(fmt::format("'{}' is not a kind of network", text),
+  return usage(kOption, fmt::format("'{}' is not a kind of network", text),
                "use nat, network=NAME, tap=INTERFACE, passt, fd=N or none");
 }
 
@@ -59,7 +42,8 @@ Result<bool> apply_option(const std::string& part, NetworkDeviceAttachment& atta
   auto* file = std::get_if<FileHandleNetworkDeviceAttachment>(&attachment);
   if (key == "forward" && forwards_of(attachment)) {
     auto forward = parse_port_forward(value);
-    if (!forward) return usage(fmt::format("'{}' {}", value, forward.error().what), forward.error().hint);
+    if (!forward)
+      return usage(kOption, fmt::format("'{}' {}", value, forward.error().what), forward.error().hint);
     forwards_of(attachment)->push_back(*forward);
   } else if (part == "peers" && network) {
     network->reaches_peers = true;
@@ -84,7 +68,7 @@ std::string options_of(const NetworkDeviceAttachment& attachment) {
 }
 
 Error no_option(const std::string& part, const NetworkDeviceAttachment& attachment) {
-  return {ErrorCode::invalid_virtual_machine_configuration, "--net",
+  return {ErrorCode::invalid_virtual_machine_configuration, kOption,
           fmt::format("'{}' is not an option of {}", part, describe(attachment)), options_of(attachment)};
 }
 
@@ -115,7 +99,8 @@ Result<std::optional<NetworkDeviceConfiguration>> parse_network(const std::strin
       continue;
     }
     auto address = MACAddress::parse(value);
-    if (!address) return usage(fmt::format("'{}' {}", value, address.error().what), address.error().hint);
+    if (!address)
+      return usage(kOption, fmt::format("'{}' {}", value, address.error().what), address.error().hint);
     device.mac_address = *address;
   }
   auto attachment = parse_attachment(rest);

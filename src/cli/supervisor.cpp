@@ -23,6 +23,12 @@ namespace alcove::cli {
 
 namespace {
 
+// 0 if it has no such number.
+uint64_t number_of(const nlohmann::json& request, const char* key) {
+  const auto found = request.find(key);
+  return found != request.end() && found->is_number_unsigned() ? found->get<uint64_t>() : 0;
+}
+
 class Supervisor {
  public:
   Supervisor(UniqueFd listener, RunningMachine& running, GuestConsole& console)
@@ -272,15 +278,12 @@ void Supervisor::change_usb(Client& client, const nlohmann::json& request) {
 }
 
 void Supervisor::change_storage(Client& client, const std::string& command, const nlohmann::json& request) {
-  const auto number = [&](const char* key) {
-    const auto found = request.find(key);
-    return found != request.end() && found->is_number_unsigned() ? found->get<uint64_t>() : 0;
-  };
   if (command == "resize_storage")
-    return running_.resize_storage(number("disk"), number("size"), reply_later(client));
-  running_.limit_storage(number("disk"),
-                         {.bytes_per_second = number("bytes_per_second"),
-                          .operations_per_second = number("operations_per_second")},
+    return running_.resize_storage(number_of(request, "disk"), number_of(request, "size"),
+                                   reply_later(client));
+  running_.limit_storage(number_of(request, "disk"),
+                         {.bytes_per_second = number_of(request, "bytes_per_second"),
+                          .operations_per_second = number_of(request, "operations_per_second")},
                          reply_later(client));
 }
 
@@ -317,17 +320,13 @@ void Supervisor::open_console(Client& client) {
 }
 
 void Supervisor::open_view(Client& client, const nlohmann::json& request) {
-  const auto number = [&](const char* key) {
-    const auto found = request.find(key);
-    return found != request.end() && found->is_number_unsigned() ? found->get<uint64_t>() : 0;
-  };
   const auto named = request.find("kind");
   const std::string kind = named != request.end() && named->is_string() ? named->get<std::string>() : "";
-  if (kind == "window") return open_window(client, number("display"));
+  if (kind == "window") return open_window(client, number_of(request, "display"));
   auto view = RemoteView::create(
       running_.machine(), {.protocol = kind == "vnc" ? RemoteViewProtocol::vnc : RemoteViewProtocol::web,
-                           .display = number("display"),
-                           .port = static_cast<uint16_t>(number("port"))});
+                           .display = number_of(request, "display"),
+                           .port = static_cast<uint16_t>(number_of(request, "port"))});
   if (!view) return reply(client, std::unexpected(view.error()));
   client.view = *std::move(view);
   if (!send_line(client.socket.get(), {{"address", client.view->address()}})) client.gone = true;
