@@ -178,7 +178,8 @@ void SpiceAgent::take_capabilities(std::span<const std::byte> body) {
 }
 
 void SpiceAgent::take_grab(std::span<const std::byte> forms) {
-  grabbed_ = false;  // What the guest has copied takes the place of what it could have pasted.
+  // The guest still may ask for what the host offered: where both copied at once, it has heard of the host's
+  // copy after its own.
   if (!sharing_.from_guest) return;
   bool text = false, png = false;
   for (size_t at = 0; const auto form = value_at<uint32_t>(forms, at); at += sizeof(uint32_t)) {

@@ -123,11 +123,15 @@ TEST_F(SpiceAgentTest, GivesWhatTheHostCopied) {
   EXPECT_EQ(paste(wire::kUtf8Text), "refused");
 }
 
-TEST_F(SpiceAgentTest, GivesNothingThatTheGuestHasReplaced) {
+// The guest's message was on its way when the host copied, so that the guest goes by the host's.
+TEST_F(SpiceAgentTest, GivesWhatWasCopiedWhileTheGuestCopied) {
   connect();
   agent.offer({.text = "the host's"});
-  copy("the guest's");
-  EXPECT_EQ(paste(wire::kUtf8Text), "refused");
+  say_of_clipboard(wire::kClipboardGrab, words(wire::kUtf8Text));
+  EXPECT_EQ(paste(wire::kUtf8Text), "the host's");
+  say_of_clipboard(wire::kClipboard, words(wire::kNone));
+  EXPECT_TRUE(copied.empty());
+  EXPECT_EQ(paste(wire::kUtf8Text), "the host's");
 }
 
 TEST_F(SpiceAgentTest, OffersToAgentsThatComeLater) {
