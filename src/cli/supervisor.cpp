@@ -232,8 +232,7 @@ Result<> Supervisor::press(Client& client, const nlohmann::json& request) {
 }
 
 void Supervisor::shut_down(const Client& client, const nlohmann::json& request) {
-  const auto found = request.find("grace");
-  const uint32_t grace = found != request.end() && found->is_number_unsigned() ? found->get<uint32_t>() : 0;
+  const auto grace = static_cast<uint32_t>(number_of(request, "grace"));
   running_.shutdown(std::chrono::seconds(grace), [this, id = client.id](const Result<ShutdownMeans>& means) {
     const auto asker = std::ranges::find(clients_, id, &Client::id);
     if (asker == clients_.end()) return;
@@ -245,12 +244,10 @@ void Supervisor::shut_down(const Client& client, const nlohmann::json& request) 
 }
 
 void Supervisor::attach_network(Client& client, const nlohmann::json& request) {
-  const auto device = request.find("device");
   auto attachment = parse_attachment(request.value("attachment", ""));
   if (!attachment) return reply(client, std::unexpected(attachment.error()));
   if (*attachment) set_host_name(**attachment, running_.machine().configuration().label.value_or(""));
-  running_.attach_network(device != request.end() && device->is_number_unsigned() ? device->get<size_t>() : 0,
-                          *std::move(attachment), reply_later(client));
+  running_.attach_network(number_of(request, "device"), *std::move(attachment), reply_later(client));
 }
 
 void Supervisor::connect(const Client& client, const nlohmann::json& request) {
@@ -345,9 +342,7 @@ void Supervisor::open_window(Client& client, size_t display) {
 
 // The reply, then the file's bytes, then the end of the connection.
 void Supervisor::send_screenshot(Client& client, const nlohmann::json& request) {
-  const auto number = request.find("display");
-  const size_t index = number != request.end() && number->is_number_unsigned() ? number->get<size_t>() : 0;
-  const auto png = take_screenshot(running_.machine(), index);
+  const auto png = take_screenshot(running_.machine(), number_of(request, "display"));
   if (!png) return reply(client, std::unexpected(png.error()));
   reply(client, {});
   for (size_t done = 0; done < png->size() && !client.gone;) {

@@ -13,48 +13,18 @@
 #include <csignal>
 #include <cstring>
 #include <optional>
+#include <utility>
+
+#include "client/spawn_plan.h"
 
 namespace alcove::client {
 namespace {
 
 constexpr std::chrono::seconds kTimeToStart{10};
-constexpr int kFirstNumber = 3;
 
 std::unexpected<Error> failed(std::string_view doing, int error) {
   return fail(ErrorCode::internal, "", fmt::format("can't {}: {}", doing, std::strerror(error)));
 }
-
-// Owns the two objects that posix_spawn takes.
-class Plan {
- public:
-  Plan(int complaints, const std::vector<UniqueFd>& descriptors) {
-    ::posix_spawn_file_actions_init(&actions);
-    ::posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-    ::posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
-    ::posix_spawn_file_actions_adddup2(&actions, complaints, STDERR_FILENO);
-    int number = kFirstNumber;
-    for (const UniqueFd& descriptor : descriptors)
-      ::posix_spawn_file_actions_adddup2(&actions, descriptor.get(), number++);
-    ::posix_spawn_file_actions_addclosefrom_np(&actions, number);
-    ::posix_spawnattr_init(&attributes);
-    sigset_t none, all;
-    ::sigemptyset(&none);
-    ::sigfillset(&all);
-    ::posix_spawnattr_setsigmask(&attributes, &none);
-    ::posix_spawnattr_setsigdefault(&attributes, &all);
-    ::posix_spawnattr_setflags(&attributes,
-                               POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSID);
-  }
-  ~Plan() {
-    ::posix_spawn_file_actions_destroy(&actions);
-    ::posix_spawnattr_destroy(&attributes);
-  }
-  Plan(const Plan&) = delete;
-  Plan& operator=(const Plan&) = delete;
-
-  posix_spawn_file_actions_t actions;
-  posix_spawnattr_t attributes;
-};
 
 // Waits for the process's end, and gives its status; nothing if it takes too long.
 std::optional<int> wait_for(pid_t process, std::chrono::steady_clock::time_point deadline) {
@@ -83,17 +53,14 @@ Result<> start_in_background(const std::filesystem::path& program, std::vector<s
   const UniqueFd complaints(pipe_ends[0]);
   UniqueFd complaints_end(pipe_ends[1]);
   ::fcntl(complaints.get(), F_SETFL, O_NONBLOCK);
-  // Above the numbers that the new process wants to have, so that moving one there can't close another.
-  constexpr int kAbove = 16;
-  complaints_end.reset(::fcntl(UniqueFd(complaints_end.release()).get(), F_DUPFD_CLOEXEC, kAbove));
-  for (UniqueFd& descriptor : descriptors)
-    descriptor.reset(::fcntl(UniqueFd(descriptor.release()).get(), F_DUPFD_CLOEXEC, kAbove));
+  complaints_end = SpawnPlan::raised(std::move(complaints_end));
+  for (UniqueFd& descriptor : descriptors) descriptor = SpawnPlan::raised(std::move(descriptor));
   std::vector<char*> pointers;
   for (std::string& argument : arguments) pointers.push_back(argument.data());
   pointers.push_back(nullptr);
   pid_t process = 0;
   {
-    const Plan plan(complaints_end.get(), descriptors);
+    const SpawnPlan plan(complaints_end, descriptors);
     const int error =
         ::posix_spawn(&process, program.c_str(), &plan.actions, &plan.attributes, pointers.data(), environ);
     if (error != 0) return failed(fmt::format("run {}", program.string()), error);

@@ -18,20 +18,16 @@ extern "C" {
 #include <cerrno>
 #include <utility>
 
+#include "client/spawn_plan.h"
+
 namespace alcove::client {
 namespace {
 
-constexpr int kSocketNumber = 3;  // What src/service/main.cpp expects.
 constexpr size_t kLastWordsSize = 2048;
 constexpr size_t kMostLastLines = 4;
 
 std::unexpected<Error> failed(std::string_view doing, int error) {
   return fail(ErrorCode::internal, "", fmt::format("can't {}: {}", doing, ::strerror(error)));
-}
-
-// Above the numbers that the new process wants to have, so that moving one there can't close another.
-UniqueFd raised(UniqueFd descriptor) {
-  return UniqueFd(::fcntl(descriptor.get(), F_DUPFD_CLOEXEC, 10));
 }
 
 std::string last_lines(std::string text) {
@@ -44,38 +40,6 @@ std::string last_lines(std::string text) {
   return begin > text.size() ? "" : text.substr(begin);
 }
 
-// Owns the two objects that posix_spawn takes.
-class SpawnPlan {
- public:
-  SpawnPlan(int socket, int complaints) {
-    ::posix_spawn_file_actions_init(&actions);
-    ::posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-    ::posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
-    ::posix_spawn_file_actions_adddup2(&actions, complaints, STDERR_FILENO);
-    ::posix_spawn_file_actions_adddup2(&actions, socket, kSocketNumber);
-    ::posix_spawn_file_actions_addclosefrom_np(&actions, kSocketNumber + 1);
-    ::posix_spawnattr_init(&attributes);
-    sigset_t none;
-    ::sigemptyset(&none);
-    sigset_t all;
-    ::sigfillset(&all);
-    ::posix_spawnattr_setsigmask(&attributes, &none);
-    ::posix_spawnattr_setsigdefault(&attributes, &all);
-    // A session of its own: the terminal's Ctrl-C is for the application, which decides what it means.
-    ::posix_spawnattr_setflags(&attributes,
-                               POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSID);
-  }
-  ~SpawnPlan() {
-    ::posix_spawn_file_actions_destroy(&actions);
-    ::posix_spawnattr_destroy(&attributes);
-  }
-  SpawnPlan(const SpawnPlan&) = delete;
-  SpawnPlan& operator=(const SpawnPlan&) = delete;
-
-  posix_spawn_file_actions_t actions;
-  posix_spawnattr_t attributes;
-};
-
 }  // namespace
 
 Result<std::unique_ptr<MachineProcess>> MachineProcess::spawn(exec::EventLoop& loop,
@@ -87,12 +51,12 @@ Result<std::unique_ptr<MachineProcess>> MachineProcess::spawn(exec::EventLoop& l
   int pipe_ends[2];
   if (::pipe2(pipe_ends, O_CLOEXEC) != 0) return failed("create a pipe", errno);
   UniqueFd complaints(pipe_ends[0]);
-  const UniqueFd complaints_end = raised(UniqueFd(pipe_ends[1]));
-  const UniqueFd socket_end = raised(std::move(sockets->second));
+  const UniqueFd complaints_end = SpawnPlan::raised(UniqueFd(pipe_ends[1]));
+  const UniqueFd socket_end = SpawnPlan::raised(std::move(sockets->second));  // 3, for src/service/main.cpp.
   ::fcntl(complaints.get(), F_SETFL, O_NONBLOCK);
   if (!complaints_end || !socket_end) return failed("duplicate a file descriptor", errno);
 
-  SpawnPlan plan(socket_end.get(), complaints_end.get());
+  const SpawnPlan plan(complaints_end, {&socket_end, 1});
   std::string name = program.filename();
   std::string label_argument = "--label=" + label;
   std::array<char*, 3> arguments = {name.data(), label.empty() ? nullptr : label_argument.data(), nullptr};

@@ -160,25 +160,18 @@ void Sound::answer(virtio::Chain& chain) {
   const auto request = parse_control(chain, catalog_);
   wire::Status status = wire::Status::ok;
   uint32_t written = 0;
-  const auto finish_on = [&](uint32_t stream) -> Stream::Finish {
-    const unsigned index = streams_[stream].is_output() ? wire::kTransmitQueue : wire::kReceiveQueue;
-    return [this, index](virtio::Chain& message, const Stream::Outcome& outcome) {
-      finish(index, message, outcome);
-    };
-  };
   if (!request) {
     status = request.error();
   } else if (const auto* query = std::get_if<Query>(&*request)) {
     written = answer_query(*query, chain);
   } else if (const auto* setting = std::get_if<Setting>(&*request)) {
-    status = streams_[setting->stream].set(setting->parameters, finish_on(setting->stream));
+    status = streams_[setting->stream].set(setting->parameters, finish_of(streams_[setting->stream]));
   } else {
     const auto& command = std::get<Command>(*request);
-    status = streams_[command.stream].command(command.code, clock_.now(), finish_on(command.stream));
+    status =
+        streams_[command.stream].command(command.code, clock_.now(), finish_of(streams_[command.stream]));
   }
-  for (const unsigned index : {wire::kTransmitQueue, wire::kReceiveQueue}) {
-    if (activation_.queues[index]) activation_.queues[index]->notify();
-  }
+  notify_transfers();
   written += static_cast<uint32_t>(chain.write(0, bytes(wire::Header{std::to_underlying(status)})));
   queue.push(chain, written);
 }
@@ -228,19 +221,27 @@ void Sound::finish(unsigned index, virtio::Chain& chain, const Stream::Outcome& 
   activation_.queues[index]->push(chain, outcome.filled + static_cast<uint32_t>(sizeof status));
 }
 
+Stream::Finish Sound::finish_of(const Stream& stream) {
+  const unsigned index = stream.is_output() ? wire::kTransmitQueue : wire::kReceiveQueue;
+  return [this, index](virtio::Chain& message, const Stream::Outcome& outcome) {
+    finish(index, message, outcome);
+  };
+}
+
+void Sound::notify_transfers() {
+  for (const unsigned index : {wire::kTransmitQueue, wire::kReceiveQueue}) {
+    if (activation_.queues[index]) activation_.queues[index]->notify();
+  }
+}
+
 void Sound::advance() {
   std::optional<exec::Nanoseconds> next;
   const exec::Nanoseconds now = clock_.now();
   for (Stream& stream : streams_) {
-    const unsigned index = stream.is_output() ? wire::kTransmitQueue : wire::kReceiveQueue;
-    const auto due = stream.advance(now, [&](virtio::Chain& message, const Stream::Outcome& outcome) {
-      finish(index, message, outcome);
-    });
+    const auto due = stream.advance(now, finish_of(stream));
     if (due) next = next ? std::min(*next, *due) : *due;
   }
-  for (const unsigned index : {wire::kTransmitQueue, wire::kReceiveQueue}) {
-    if (activation_.queues[index]) activation_.queues[index]->notify();
-  }
+  notify_transfers();
   if (next) timer_.set(*next);
 }
 

@@ -49,6 +49,9 @@ class Sound final : public virtio::Device {
   uint32_t answer_query(const Query& query, virtio::Chain& chain);
   void take_transfers(unsigned queue);
   void finish(unsigned queue, virtio::Chain& chain, const Stream::Outcome& outcome);
+  // What puts a stream's buffers back into its queue.
+  Stream::Finish finish_of(const Stream& stream);
+  void notify_transfers();
   void advance();
 
   const Catalog catalog_;
