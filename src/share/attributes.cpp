@@ -1,4 +1,4 @@
-// Attributes, extended attributes, and what a file system says of itself.
+// Attributes, and what a file system says of itself.
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/statvfs.h>
@@ -21,16 +21,6 @@ constexpr uint32_t kSetIds = S_ISUID | S_ISGID;
 bool is_privileged() {
   static const bool is_root = ::geteuid() == 0;
   return is_root;
-}
-
-Outcome<> result_of(int result) {
-  if (result != 0) return failure(errno);
-  return {};
-}
-
-// Attributes that are files' own, and mean nothing to this host.
-bool is_guests(const std::string& name) {
-  return name.starts_with("user.") && name != kOverrideAttribute;
 }
 
 }  // namespace
@@ -78,6 +68,14 @@ Outcome<> Server::set_owner(const Inode& inode, int path, const fuse::SetAttribu
                               AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW));
 }
 
+Outcome<> Server::set_override(const Inode& inode, const std::string& path, const Override& override) {
+  const std::string text = format_override(override);
+  if (auto set = result_of(::setxattr(path.c_str(), kOverrideAttribute, text.data(), text.size(), 0)); !set)
+    return set;
+  // This process must be able to go on reading and writing it.
+  return result_of(::chmod(path.c_str(), (override.mode & 0777) | (inode.is_directory() ? 0700 : 0600)));
+}
+
 Outcome<> Server::set_mode(const Inode& inode, int path, const fuse::SetAttributesIn& wanted) {
   const auto& ownership = inode.root->options.ownership;
   const std::string proc = proc_path(path);
@@ -94,12 +92,9 @@ Outcome<> Server::set_mode(const Inode& inode, int path, const fuse::SetAttribut
     // As chown(2) does, of files.
     if (wanted.valid & fuse::kSetKillPrivileges && !inode.is_directory())
       next.mode &= ~(S_ISUID | (next.mode & S_IXGRP ? S_ISGID : 0));
-    const std::string text = format_override(next);
-    if (auto set = result_of(::setxattr(proc.c_str(), kOverrideAttribute, text.data(), text.size(), 0)); !set)
-      return set;
-    // This process must be able to go on reading and writing it.
-    mode = (next.mode & 0777) | (inode.is_directory() ? 0700 : 0600);
-    return result_of(::chmod(proc.c_str(), mode));
+    if (auto set = set_override(inode, proc, next); !set) return set;
+    if (wanted.valid & fuse::kSetMode) return change_access_list(proc, next.mode);
+    return {};
   }
   if (!(wanted.valid & fuse::kSetMode)) return {};
   if (std::holds_alternative<SquashedOwnership>(ownership) && !inode.is_directory()) mode &= ~kSetIds;
@@ -182,68 +177,6 @@ Outcome<fuse::FileSystemStatusOut> Server::file_system_status(uint64_t node) {
   out.name_length = static_cast<uint32_t>(status.f_namemax);
   out.fragment_size = static_cast<uint32_t>(status.f_frsize);
   return out;
-}
-
-Outcome<> Server::set_extended_attribute(uint64_t node, const std::string& name,
-                                         std::span<const std::byte> value, uint32_t flags) {
-  const auto known = inode(node);
-  if (!known) return failure(known.error());
-  if (!(*known)->root || (*known)->root->options.read_only) return failure(EROFS);
-  if (!is_guests(name)) return failure(EOPNOTSUPP);
-  const auto path = inodes_.path(*known);
-  if (!path) return failure(path.error());
-  return result_of(::setxattr(proc_path((*path)->get()).c_str(), name.c_str(), value.data(), value.size(),
-                              static_cast<int>(flags)));
-}
-
-Outcome<Server::Extended> Server::extended_attribute(uint64_t node, const std::string& name, uint32_t size) {
-  const auto known = inode(node);
-  if (!known) return failure(known.error());
-  if (!is_guests(name)) return failure(EOPNOTSUPP);
-  if (!(*known)->root) return failure(ENODATA);
-  const auto path = inodes_.path(*known);
-  if (!path) return failure(path.error());
-  Extended result;
-  result.bytes.resize(std::min<uint32_t>(size, XATTR_SIZE_MAX));
-  const ssize_t got =
-      ::getxattr(proc_path((*path)->get()).c_str(), name.c_str(), result.bytes.data(), result.bytes.size());
-  if (got < 0) return failure(errno);
-  result.size = static_cast<uint32_t>(got);
-  result.bytes.resize(std::min<size_t>(result.bytes.size(), result.size));
-  return result;
-}
-
-Outcome<Server::Extended> Server::extended_attributes(uint64_t node, uint32_t size) {
-  const auto known = inode(node);
-  if (!known) return failure(known.error());
-  if (!(*known)->root) return Extended{};
-  const auto path = inodes_.path(*known);
-  if (!path) return failure(path.error());
-  std::string all(XATTR_LIST_MAX, '\0');
-  const ssize_t got = ::listxattr(proc_path((*path)->get()).c_str(), all.data(), all.size());
-  if (got < 0) return failure(errno);
-  Extended result;
-  for (std::string_view left(all.data(), static_cast<size_t>(got)); !left.empty();) {
-    const std::string name(left.substr(0, left.find('\0')));
-    left.remove_prefix(std::min(left.size(), name.size() + 1));
-    if (!is_guests(name)) continue;
-    const auto bytes = std::as_bytes(std::span(name.c_str(), name.size() + 1));
-    result.bytes.insert(result.bytes.end(), bytes.begin(), bytes.end());
-  }
-  result.size = static_cast<uint32_t>(result.bytes.size());
-  if (size == 0) result.bytes.clear();
-  if (size != 0 && result.size > size) return failure(ERANGE);
-  return result;
-}
-
-Outcome<> Server::remove_extended_attribute(uint64_t node, const std::string& name) {
-  const auto known = inode(node);
-  if (!known) return failure(known.error());
-  if (!(*known)->root || (*known)->root->options.read_only) return failure(EROFS);
-  if (!is_guests(name)) return failure(EOPNOTSUPP);
-  const auto path = inodes_.path(*known);
-  if (!path) return failure(path.error());
-  return result_of(::removexattr(proc_path((*path)->get()).c_str(), name.c_str()));
 }
 
 }  // namespace alcove::share

@@ -124,6 +124,7 @@ Outcome<Server::Opened> Server::create(uint64_t parent, std::string_view name, c
   const open_how new_file{.flags = flags | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY,
                           .mode = host_mode,
                           .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS};
+  const WithMask mask(*in->inode, caller);
   UniqueFd descriptor(
       static_cast<int>(::syscall(SYS_openat2, in->fd(), text.c_str(), &new_file, sizeof new_file)));
   if (!descriptor) {
@@ -165,6 +166,7 @@ Outcome<Server::Opened> Server::make_temporary(uint64_t parent, const fuse::Crea
   mode_t host_mode = how.mode & 07777;
   if (std::holds_alternative<SquashedOwnership>(ownership)) host_mode &= ~(S_ISUID | S_ISGID);
   if (std::holds_alternative<VirtualOwnership>(ownership)) host_mode = (host_mode & 0777) | 0600;
+  const WithMask mask(*in->inode, caller);
   UniqueFd descriptor(::openat(
       in->fd(), ".", static_cast<int>((how.flags & (kPassed | O_EXCL)) | O_TMPFILE | O_CLOEXEC), host_mode));
   if (!descriptor) return failure(errno);

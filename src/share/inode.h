@@ -23,6 +23,12 @@ inline std::unexpected<int> failure(int error) {
   return std::unexpected(error);
 }
 
+// Of a system call that gives 0, or -1.
+inline Outcome<> result_of(int result) {
+  if (result != 0) return failure(errno);
+  return {};
+}
+
 // A descriptor that is open as long as anybody uses it.
 using SharedFd = std::shared_ptr<const UniqueFd>;
 

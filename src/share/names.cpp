@@ -29,6 +29,17 @@ mode_t host_mode(const Inode& folder, mode_t mode, bool is_directory) {
 
 }  // namespace
 
+WithMask::WithMask(const Inode& folder, const Caller& caller)
+    // With virtual ownership this process must be able to read and write it.
+    : mask_(caller.mask &
+            (std::holds_alternative<VirtualOwnership>(folder.root->options.ownership) ? 077 : 0777)) {
+  if (mask_ != 0) ::umask(mask_);
+}
+
+WithMask::~WithMask() {
+  if (mask_ != 0) ::umask(0);
+}
+
 Outcome<Owner> Server::host_owner(const Inode& folder, const Caller& caller) {
   const auto* map = std::get_if<MappedOwnership>(&folder.root->options.ownership);
   if (!map) return Owner{};
@@ -51,22 +62,23 @@ Outcome<> Server::give(const Folder& folder, int path, mode_t mode, uint32_t dev
     const gid_t group = above->stx_mode & S_ISGID ? static_cast<gid_t>(-1) : owner->group;
     if (::fchownat(path, "", owner->user, group, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW) != 0)
       return failure(errno);
-    // That has cleared them.
-    if (mode & kSetIds && S_ISREG(mode) && ::chmod(proc_path(path).c_str(), mode & 07777) != 0)
-      return failure(errno);
-    return {};
+    if ((mode & kSetIds) == 0 || !S_ISREG(mode)) return {};
+    const auto made = status_at(path, "");  // That has cleared them.
+    if (!made) return failure(made.error());
+    return result_of(::chmod(proc_path(path).c_str(), (made->stx_mode & 07777) | (mode & kSetIds)));
   }
   if (S_ISLNK(mode)) return {};  // Has no extended attributes.
-  const Seen parent = seen(ownership, *above, proc_path(folder.fd()).c_str());
-  Override given{.owner = caller.owner, .mode = mode, .device = device};
+  const std::string above_path = proc_path(folder.fd()), made_path = proc_path(path);
+  const Seen parent = seen(ownership, *above, above_path.c_str());
+  const auto inherited = inherit_access_lists(above_path, made_path, mode, caller.mask);
+  if (!inherited) return failure(inherited.error());
+  Override given{.owner = caller.owner, .mode = *inherited, .device = device};
   if (parent.mode & S_ISGID) {
     given.owner.group = parent.owner.group;
     if (S_ISDIR(mode)) given.mode |= S_ISGID;
   }
   const std::string text = format_override(given);
-  if (::setxattr(proc_path(path).c_str(), kOverrideAttribute, text.data(), text.size(), 0) != 0)
-    return failure(errno);
-  return {};
+  return result_of(::setxattr(made_path.c_str(), kOverrideAttribute, text.data(), text.size(), 0));
 }
 
 Outcome<fuse::EntryOut> Server::introduce(const Folder& folder, const std::string& name, mode_t mode,
@@ -108,6 +120,7 @@ Outcome<fuse::EntryOut> Server::make_directory(uint64_t parent, std::string_view
   if (const auto owner = host_owner(*in->inode, caller); !owner) return failure(owner.error());
   const std::string text(name);
   mode = (mode & 07777) | S_IFDIR;
+  const WithMask mask(*in->inode, caller);
   if (::mkdirat(in->fd(), text.c_str(), host_mode(*in->inode, mode, true) & 07777) != 0)
     return failure(errno);
   return introduce(*in, text, mode, 0, caller);
@@ -137,6 +150,7 @@ Outcome<fuse::EntryOut> Server::make_node(uint64_t parent, std::string_view name
   if (const auto owner = host_owner(*in->inode, caller); !owner) return failure(owner.error());
   const std::string text(name);
   const mode_t made = is_virtual ? S_IFREG : type;
+  const WithMask mask(*in->inode, caller);
   if (::mknodat(in->fd(), text.c_str(), made | (host_mode(*in->inode, mode, false) & 07777), 0) != 0)
     return failure(errno);
   return introduce(*in, text, mode, S_ISCHR(type) || S_ISBLK(type) ? node.device : 0, caller);

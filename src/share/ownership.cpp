@@ -10,20 +10,6 @@ namespace alcove::share {
 
 namespace {
 
-uint32_t to_guest(const std::vector<IDRange>& ranges, uint32_t id) {
-  for (const IDRange& range : ranges) {
-    if (id >= range.host && id - range.host < range.count) return range.guest + (id - range.host);
-  }
-  return kNobody;
-}
-
-std::optional<uint32_t> to_host(const std::vector<IDRange>& ranges, uint32_t id) {
-  for (const IDRange& range : ranges) {
-    if (id >= range.guest && id - range.guest < range.count) return range.host + (id - range.guest);
-  }
-  return {};
-}
-
 uint32_t encode_device(uint32_t major, uint32_t minor) {
   return (minor & 0xff) | (major & 0xfff) << 8 | (minor & ~0xffu) << 12;
 }
@@ -49,6 +35,20 @@ constexpr KindName kKinds[] = {{"file", S_IFREG}, {"dir", S_IFDIR},     {"symlin
                                {"char-", S_IFCHR}};
 
 }  // namespace
+
+uint32_t to_guest(const std::vector<IDRange>& ranges, uint32_t id) {
+  for (const IDRange& range : ranges) {
+    if (id >= range.host && id - range.host < range.count) return range.guest + (id - range.host);
+  }
+  return kNobody;
+}
+
+std::optional<uint32_t> to_host(const std::vector<IDRange>& ranges, uint32_t id) {
+  for (const IDRange& range : ranges) {
+    if (id >= range.guest && id - range.guest < range.count) return range.host + (id - range.guest);
+  }
+  return {};
+}
 
 std::optional<Owner> on_host(const MappedOwnership& ownership, Owner guest) {
   const auto user = to_host(ownership.users, guest.user);

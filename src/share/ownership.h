@@ -22,6 +22,10 @@ struct Seen {
 // `path` leads to the file; needed, and looked at, with virtual ownership only.
 Seen seen(const SharedDirectoryOwnership& ownership, const Status& status, const char* path);
 
+// An id of the other side's. What is none of the share's is kNobody to the guest, and nothing to the host.
+uint32_t to_guest(const std::vector<IDRange>& ranges, uint32_t id);
+std::optional<uint32_t> to_host(const std::vector<IDRange>& ranges, uint32_t id);
+
 // The host's ids. Nothing, where the guest's are none of the share's.
 std::optional<Owner> on_host(const MappedOwnership& ownership, Owner guest);
 

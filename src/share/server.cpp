@@ -88,12 +88,17 @@ Ways Server::wanted_ways() const {
                                     [](const auto& root) {
                                       return root->options.caching_mode == SharedDirectoryCachingMode::always;
                                     }),
-          .shared_locks = all_of(share_, [](const auto& root) { return root->options.shared_locks; })};
+          .shared_locks = all_of(share_, [](const auto& root) { return root->options.shared_locks; }),
+          // The others have none, then.
+          .access_lists = std::ranges::any_of(share_.folders, [](const auto& root) {
+            return !std::holds_alternative<SquashedOwnership>(root->options.ownership);
+          })};
 }
 
 void Server::reset(const Ways& ways) {
   writeback_cache_ = ways.writeback_cache;
   shared_locks_ = ways.shared_locks;
+  access_lists_ = ways.access_lists;
   forget_all();
 }
 
@@ -153,7 +158,7 @@ Outcome<Server::Folder> Server::folder(uint64_t node, std::string_view name, boo
   if (to_change && (*found)->root->options.read_only) return failure(EROFS);
   auto path = inodes_.path(*found);
   if (!path) return failure(path.error());
-  // Each thread of a process may have a umask of its own; the guest has applied its program's.
+  // Each thread of a process may have a umask of its own; see WithMask.
   static thread_local const bool is_mask_clear = [] {
     ::unshare(CLONE_FS);
     ::umask(0);

@@ -38,11 +38,23 @@ std::shared_ptr<const Root> make_root(std::string name, SharedDirectory options,
 struct Caller {
   Owner owner;
   uint32_t process = 0;
+  mode_t mask = 0;  // umask(2); with what makes files only.
 };
 
 using Bytes = std::vector<std::byte>;
 
-class DirectoryStream;
+// While something is made: the thread's umask(2) is the caller's, which Linux applies where the folder has no
+// default access control list.
+class WithMask {
+ public:
+  WithMask(const Inode& folder, const Caller& caller);
+  ~WithMask();
+  WithMask(const WithMask&) = delete;
+  WithMask& operator=(const WithMask&) = delete;
+
+ private:
+  const mode_t mask_;
+};
 
 struct ServerLimits {
   size_t open_files = 8192;
@@ -53,6 +65,7 @@ struct ServerLimits {
 struct Ways {
   bool writeback_cache = false;  // It may write later than its programs do, and knows files' sizes better.
   bool shared_locks = false;     // It asks for locks.
+  bool access_lists = false;     // It goes by access control lists, and leaves umask(2) to the server.
 };
 // Any thread; operations may be under way at once.
 class Server {
@@ -120,8 +133,9 @@ class Server {
                                 bool with_attributes);
   Outcome<> sync_directory(uint64_t node, uint64_t handle, bool data_only);
 
+  // `drop_set_group`: the new access control list takes away the bit that gives a file its group's rights.
   Outcome<> set_extended_attribute(uint64_t node, const std::string& name, std::span<const std::byte> value,
-                                   uint32_t flags);
+                                   uint32_t flags, bool drop_set_group = false);
   // Up to `size` bytes; where that is 0, how many there are.
   struct Extended {
     Bytes bytes;
@@ -170,6 +184,17 @@ class Server {
   void drop_locks(uint64_t node, uint64_t owner);
   Outcome<> set_owner(const Inode& inode, int path, const fuse::SetAttributesIn& wanted);
   Outcome<> set_mode(const Inode& inode, int path, const fuse::SetAttributesIn& wanted);
+  // Virtual ownership. `path` is proc_path()'s.
+  static Outcome<> set_override(const Inode& inode, const std::string& path, const Override& override);
+  // Access control lists: chmod(2) has been called; what a new file gets from the folder's.
+  static Outcome<> change_access_list(const std::string& path, mode_t mode);
+  static Outcome<mode_t> inherit_access_lists(const std::string& folder, const std::string& path, mode_t mode,
+                                              mode_t mask);
+  // The extended attribute that keeps what the guest calls `name`; nothing where the share has none such.
+  Outcome<std::string> kept_as(const Inode& inode, const std::string& name) const;
+  Outcome<> set_access_list(const Inode& inode, int descriptor, const std::string& name,
+                            std::span<const std::byte> value, bool drop_set_group);
+  Outcome<Bytes> access_list(const Inode& inode, const std::string& path, const std::string& name) const;
   Outcome<> set_size(const Inode& inode, int path, const fuse::SetAttributesIn& wanted);
   static Outcome<> set_times(int path, const fuse::SetAttributesIn& wanted);
   Outcome<Bytes> read_names(uint64_t offset, uint32_t size, bool with_attributes);
@@ -178,6 +203,7 @@ class Server {
   UniqueFd proc_fds_;
   std::atomic<bool> writeback_cache_ = false;
   std::atomic<bool> shared_locks_ = false;
+  std::atomic<bool> access_lists_ = false;
   InodeTable inodes_;
 
   mutable std::mutex mutex_;  // Guards what follows.

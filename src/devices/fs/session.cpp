@@ -45,8 +45,10 @@ Reply answer(const share::Outcome<share::Server::Extended>& extended, uint32_t w
   return {.payload = extended->bytes};
 }
 
-share::Caller caller_of(const Request& request) {
-  return {.owner = {request.header.user, request.header.group}, .process = request.header.process};
+share::Caller caller_of(const Request& request, uint32_t mask = 0) {
+  return {.owner = {request.header.user, request.header.group},
+          .process = request.header.process,
+          .mask = mask & 0777};
 }
 
 // A reply counts 32 bits.
@@ -78,6 +80,10 @@ Reply Session::initialize(const Request& request) {
   const auto ways = server_.wanted_ways();
   if (ways.writeback_cache) wanted |= fuse::kWritebackCache;
   if (ways.shared_locks) wanted |= fuse::kPosixLocks | fuse::kFlockLocks;
+  // Default lists take the place of umask(2), so that who knows of them must apply it.
+  constexpr uint64_t kAccessLists = fuse::kPosixAcl | fuse::kDontMask;
+  const bool has_access_lists = ways.access_lists && (offered & kAccessLists) == kAccessLists;
+  if (has_access_lists) wanted |= kAccessLists;
   const uint64_t agreed = offered & wanted;
   extended_set_attribute_ = agreed & fuse::kExtendedSetAttribute;
   out.minor = std::min(in.minor, fuse::kMinorVersion);
@@ -89,7 +95,8 @@ Reply Session::initialize(const Request& request) {
   out.time_granularity = 1;
   out.maximum_pages = kMaximumTransfer / 4096;
   server_.reset({.writeback_cache = (agreed & fuse::kWritebackCache) != 0,
-                 .shared_locks = (agreed & fuse::kPosixLocks) != 0});
+                 .shared_locks = (agreed & fuse::kPosixLocks) != 0,
+                 .access_lists = has_access_lists});
   is_initialized_ = true;
   return reply_of(out);
 }
@@ -180,11 +187,14 @@ Reply Session::process_names(const Request& request) {
       return answer(server_.read_link(node));
     case Opcode::make_symbolic_link:
       return answer(server_.make_symbolic_link(node, name, request.names[1], caller_of(request)));
-    case Opcode::make_node:
-      return answer(server_.make_node(node, name, request.as<fuse::MakeNodeIn>(), caller_of(request)));
-    case Opcode::make_directory:
-      return answer(
-          server_.make_directory(node, name, request.as<fuse::MakeDirectoryIn>().mode, caller_of(request)));
+    case Opcode::make_node: {
+      const auto in = request.as<fuse::MakeNodeIn>();
+      return answer(server_.make_node(node, name, in, caller_of(request, in.umask)));
+    }
+    case Opcode::make_directory: {
+      const auto in = request.as<fuse::MakeDirectoryIn>();
+      return answer(server_.make_directory(node, name, in.mode, caller_of(request, in.umask)));
+    }
     case Opcode::unlink:
       return answer(server_.unlink(node, name, false));
     case Opcode::remove_directory:
@@ -207,11 +217,14 @@ Reply Session::process_files(Request& request, bool may_wait) {
       const auto in = request.as<fuse::OpenIn>();
       return answer(server_.open(node, in.flags, in.open_flags & fuse::kOpenKillPrivileges), false);
     }
-    case Opcode::create:
-      return answer(server_.create(node, request.names[0], request.as<fuse::CreateIn>(), caller_of(request)),
-                    true);
-    case Opcode::temporary_file:
-      return answer(server_.make_temporary(node, request.as<fuse::CreateIn>(), caller_of(request)), true);
+    case Opcode::create: {
+      const auto in = request.as<fuse::CreateIn>();
+      return answer(server_.create(node, request.names[0], in, caller_of(request, in.umask)), true);
+    }
+    case Opcode::temporary_file: {
+      const auto in = request.as<fuse::CreateIn>();
+      return answer(server_.make_temporary(node, in, caller_of(request, in.umask)), true);
+    }
     case Opcode::read:
       return read(request, may_wait);
     case Opcode::write:
@@ -297,7 +310,9 @@ Reply Session::process_extended_attributes(const Request& request) {
     case Opcode::set_extended_attribute: {
       const auto in = request.as<fuse::SetExtendedAttributeIn>();
       if (in.size != request.value.size()) return {.error = EINVAL};
-      return answer(server_.set_extended_attribute(node, name, request.value, in.flags));
+      const auto more = request.as<fuse::SetExtendedAttributeInExtension>(sizeof in);  // Or zeroes.
+      return answer(server_.set_extended_attribute(node, name, request.value, in.flags,
+                                                   more.set_flags & fuse::kSetAclKillSetGroup));
     }
     case Opcode::get_extended_attribute: {
       const auto in = request.as<fuse::GetExtendedAttributeIn>();
