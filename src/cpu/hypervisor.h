@@ -57,6 +57,10 @@ class Vcpu {
   // Back to the state after power-on (Intel SDM vol. 3, table 10-1); the first processor runs, others wait.
   virtual void reset() = 0;
 
+  // The guest stood for a while, during which its clocks went on: tells it, so that its watchdogs don't take
+  // that for a fault of its own. While run() is not under way.
+  virtual void note_pause() = 0;
+
   virtual Error error() const = 0;
 };
 

@@ -52,6 +52,7 @@ Result<> Machine::Implementation::resume() {
   if (state_ == State::running) return {};
   if (state_ != State::paused) return wrong_state("resume");
   state_ = State::running;
+  processors_->note_pause();
   run();
   return {};
 }

@@ -50,9 +50,10 @@ class FakeVcpu final : public cpu::Vcpu {
     state_ = {};
     fresh_ = true;
   }
+  void note_pause() override { ++noted_pauses; }
   Error error() const override { return {ErrorCode::internal, "", "broken", ""}; }
 
-  std::atomic<int> runs = 0;
+  std::atomic<int> runs = 0, noted_pauses = 0;
 
  private:
   cpu::IoHandler& io_;
@@ -269,6 +270,7 @@ TEST_F(MachineTest, PauseAndResumeManyTimes) {
     ASSERT_TRUE(machine->resume());
     ASSERT_TRUE(machine->resume());
   }
+  EXPECT_EQ(vm->vcpu(0).noted_pauses, 100);
   machine->stop();
   EXPECT_FALSE(machine->resume());
   EXPECT_EQ(observer.stopped + observer.errors, 0);

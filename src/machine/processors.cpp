@@ -46,6 +46,10 @@ void Processors::pause() {
   changed_.wait(lock, [this] { return active_ == 0; });
 }
 
+void Processors::note_pause() {
+  for (unsigned index = 0; index < vm_.cpu_count(); ++index) vm_.vcpu(index).note_pause();
+}
+
 void Processors::serve(unsigned index) {
   cpu::Vcpu& vcpu = vm_.vcpu(index);
   std::unique_lock lock(mutex_);

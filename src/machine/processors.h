@@ -22,8 +22,9 @@ class Processors {
   ~Processors();
 
   void resume();
-  void halt();   // Asks all to stand, and returns at once.
-  void pause();  // halt(), and waits until they stand.
+  void halt();        // Asks all to stand, and returns at once.
+  void note_pause();  // Tells the guest, while they stand.
+  void pause();       // halt(), and waits until they stand.
 
  private:
   void serve(unsigned index);

@@ -93,6 +93,10 @@ Result<CpuidTable> supported_cpuid(int kvm) {
   return table;
 }
 
+void KvmVcpu::note_pause() {
+  (void)ioctl(fd_.get(), KVM_KVMCLOCK_CTRL, 0);  // Fails for guests that don't use that clock.
+}
+
 uint64_t KvmVcpu::tsc_khz() const {
   return static_cast<uint64_t>(std::max(ioctl(fd_.get(), KVM_GET_TSC_KHZ, 0), 0));
 }

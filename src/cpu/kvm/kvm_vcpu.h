@@ -25,6 +25,7 @@ class KvmVcpu final : public Vcpu {
   X86State state() const override;
   Result<> set_state(const X86State& state) override;
   void reset() override;
+  void note_pause() override;
   Error error() const override { return error_; }
   uint64_t tsc_khz() const;
 

@@ -11,6 +11,7 @@
 #include "cpu/soft/translator/debugging.h"
 #include "cpu/soft/x86/cpuid.h"
 #include "cpu/soft/x86/exceptions.h"
+#include "cpu/soft/x86/system/kvm_clock.h"
 
 namespace alcove::cpu::soft {
 namespace {
@@ -45,6 +46,8 @@ class SoftVcpu final : public Vcpu {
     cpu.tsc_offset = bus_.clock().initial_tsc_offset();
     reset_registers(cpu, true);
   }
+
+  void note_pause() override { mark_guest_stopped(engine_.cpu()); }
 
   Error error() const override { return engine_.error; }
 

@@ -28,7 +28,7 @@ struct [[gnu::packed]] TimeInfo {
 };
 static_assert(sizeof(TimeInfo) == 32);
 
-constexpr uint8_t kTscStable = 1;
+constexpr uint8_t kTscStable = 1, kGuestStopped = 2;
 
 // An odd version says that the structure is being written. Memory that is not there gets nothing.
 template <class T>
@@ -68,6 +68,14 @@ void write_kvm_system_time(Cpu& cpu, uint64_t value) {
                    .tsc_to_system_multiplier = clock.multiplier(),
                    .tsc_shift = clock.shift(),
                    .flags = kTscStable});
+}
+
+void mark_guest_stopped(Cpu& cpu) {
+  const uint64_t value = cpu.system.kvm_system_time;
+  if (!(value & 1)) return;
+  const uint64_t flags = (value & ~uint64_t{3}) + offsetof(TimeInfo, flags);
+  memory::GuestMemory& memory = guest_memory(cpu);
+  if (const auto now = memory.load<uint8_t>(flags)) (void)memory.store<uint8_t>(flags, *now | kGuestStopped);
 }
 
 }  // namespace alcove::cpu::soft

@@ -11,6 +11,7 @@
 #include "cpu/soft/testing/flat_engine.h"
 #include "cpu/soft/testing/guest_machine.h"
 #include "cpu/soft/testing/guest_macros.h"
+#include "cpu/soft/x86/system/kvm_clock.h"
 
 namespace alcove::cpu::soft::testing {
 namespace {
@@ -228,6 +229,25 @@ class Nothing final : public IoHandler {
   void memory_write(uint64_t, std::span<const std::byte>) override {}
   void end_of_interrupt(uint8_t) override {}
 };
+
+TEST(Paravirtual, TheClockSaysThatTheGuestStood) {
+  FlatEngine engine;
+  Nothing io;
+  ApicBus bus(io, [](Cpu&) {});
+  Apic apic(bus, engine.cpu());
+  Cpu& cpu = engine.cpu();
+  cpu.apic = &apic;
+  auto* const flags = reinterpret_cast<uint8_t*>(engine.memory().data() + 29);
+  write_kvm_system_time(cpu, engine.guest_address());  // Not enabled.
+  mark_guest_stopped(cpu);
+  EXPECT_EQ(*flags, 0);
+  write_kvm_system_time(cpu, engine.guest_address() | 1);
+  EXPECT_EQ(*flags, 1);
+  mark_guest_stopped(cpu);
+  EXPECT_EQ(*flags, 3);
+  write_kvm_system_time(cpu, uint64_t{1} << 50 | 1);  // No memory.
+  mark_guest_stopped(cpu);
+}
 
 TEST(Paravirtual, OthersLeaveWordForAProcessorThatWaits) {
   FlatEngine engine;
