@@ -1,6 +1,7 @@
 // Moves an RFB session's bytes over a stream, with which it lives and dies.
 #pragma once
 
+#include <alcove/clipboard.h>
 #include <fcntl.h>
 
 #include <array>
@@ -19,7 +20,7 @@ class Closable {
   virtual ~Closable() = default;
   virtual void close() = 0;
   // The guest copied something.
-  virtual void clipboard_changed(const std::string&) {}
+  virtual void clipboard_changed(const ClipboardContents&) {}
 };
 
 // `Stream` reads some bytes with async_read_some() and writes all with async_write_all(), and close() ends
@@ -43,8 +44,9 @@ class Connection final : public Closable, public std::enable_shared_from_this<Co
     event_.close(ignored);
     stream_.close();
   }
-  void clipboard_changed(const std::string& text) override {
-    viewer_->session().clipboard_changed(text);
+  void clipboard_changed(const ClipboardContents& contents) override {
+    if (!contents.text) return;  // RFB has nothing else.
+    viewer_->session().clipboard_changed(*contents.text);
     flush();
   }
 

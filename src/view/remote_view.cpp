@@ -124,8 +124,9 @@ Result<> RemoteView::Implementation::listen(const RemoteViewOptions& options) {
   accept();
   thread_ = start_thread("alcove-view", [this] { loop_.run(); });
   observation_ = subject_.machine.observe({.clipboard_changed = [this](Clipboard& clipboard) {
-    if (auto text = clipboard.contents().text)
-      view::asio::post(loop_, [this, text = *std::move(text)] { server_->clipboard_changed(text); });
+    ClipboardContents contents = clipboard.contents();
+    if (contents.is_empty()) return;
+    view::asio::post(loop_, [this, contents = std::move(contents)] { server_->clipboard_changed(contents); });
   }});
   return {};
 }

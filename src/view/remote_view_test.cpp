@@ -73,12 +73,15 @@ struct RemoteViewTest : ::testing::Test {
     std::ofstream(folder / "kernel") << "kernel";
     std::filesystem::create_directories(folder / "novnc/core");
     std::ofstream(folder / "novnc/core/rfb.js") << "// noVNC";
-    machine = VirtualMachine::create({.label = "seen",
-                                      .boot_loader = LinuxBootLoader{.kernel = folder / "kernel"},
-                                      .graphics_devices = {VirtioGraphicsDeviceConfiguration{
-                                          .scanouts = {{.width = 64, .height = 64}}}},
-                                      .hypervisor = HypervisorChoice::soft},
-                                     {.machine_program = ALCOVE_FAKE_VM})
+    machine = VirtualMachine::create(
+                  {.label = "seen",
+                   .boot_loader = LinuxBootLoader{.kernel = folder / "kernel", .command_line = "agent"},
+                   .graphics_devices = {VirtioGraphicsDeviceConfiguration{
+                       .scanouts = {{.width = 64, .height = 64}}}},
+                   .console_devices = {VirtioConsoleDeviceConfiguration{
+                       .ports = {{.name = "com.redhat.spice.0", .attachment = SpiceAgentPortAttachment{}}}}},
+                   .hypervisor = HypervisorChoice::soft},
+                  {.machine_program = ALCOVE_FAKE_VM})
                   .value();
     std::promise<Result<>> started;
     machine->start([&](Result<> result) { started.set_value(std::move(result)); });
@@ -189,6 +192,31 @@ TEST_F(RemoteViewTest, SocketsCarryRfbInSmallMessages) {
   unmasked.receive(14);
   unmasked.send("\x82\x01x");
   EXPECT_EQ(unmasked.receive(4), "\x88\x02\x03\xea");  // 1002: a protocol error.
+}
+
+// The guest copies what it is given, texts with "echo: " before.
+TEST_F(RemoteViewTest, PagesShareTheirClipboard) {
+  const auto view = web();
+  const std::string request =
+      fmt::format("GET {}clipboard HTTP/1.1\r\nHost: 127.0.0.1:{}\r\n{}\r\n", path_of(*view), port_of(*view),
+                  upgrade(fmt::format("http://127.0.0.1:{}", port_of(*view))));
+  Peer page(port_of(*view)), other(port_of(*view));
+  EXPECT_TRUE(page.ask(request).starts_with("HTTP/1.1 101"));
+  EXPECT_TRUE(other.ask(request).starts_with("HTTP/1.1 101"));
+  const auto masked = [](std::string_view message) {
+    return fmt::format("\x82{}{}{}", static_cast<char>(0x80 | message.size()), std::string(4, '\0'), message);
+  };
+  page.send(masked(std::string_view("\0\0\0\2hi", 6)));
+  for (Peer* const peer : {&page, &other})
+    EXPECT_EQ(peer->receive(14), std::string("\x82\x0c\0\0\0\x08"
+                                             "echo: hi",
+                                             14));
+  const std::string picture("\0\0\0\0\x89PNG\r\n\x1a\n and so on", 22);
+  page.send(masked(picture));
+  for (Peer* const peer : {&page, &other}) EXPECT_EQ(peer->receive(24), "\x82\x16" + picture);
+  // What is none cuts the page off.
+  page.send(masked(std::string_view("\0\0\0\7x", 5)));
+  EXPECT_EQ(page.receive(1), "");
 }
 
 }  // namespace

@@ -41,7 +41,9 @@ class RfbServer final : public Server {
     if (connections_.add(connection)) connection->run();
   }
   void close() override { connections_.close(); }
-  void clipboard_changed(const std::string& text) override { connections_.clipboard_changed(text); }
+  void clipboard_changed(const ClipboardContents& contents) override {
+    connections_.clipboard_changed(contents);
+  }
 
  private:
   asio::io_context& loop_;

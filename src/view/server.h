@@ -22,9 +22,9 @@ class Connections {
     all_.push_back(connection);
     return true;
   }
-  void clipboard_changed(const std::string& text) {
+  void clipboard_changed(const ClipboardContents& contents) {
     for (const auto& one : all_) {
-      if (const auto connection = one.lock()) connection->clipboard_changed(text);
+      if (const auto connection = one.lock()) connection->clipboard_changed(contents);
     }
   }
   void close() {
@@ -44,7 +44,7 @@ class Server {
   // Takes a new connection over.
   virtual void accept(tcp::socket socket) = 0;
   virtual void close() = 0;
-  virtual void clipboard_changed(const std::string& text) = 0;
+  virtual void clipboard_changed(const ClipboardContents& contents) = 0;
 };
 
 std::unique_ptr<Server> make_rfb_server(asio::io_context& loop, const Subject& subject);

@@ -1,4 +1,5 @@
-// A SPICE agent in the fake guest: whatever the host copies, it pastes, and copies "echo: " and that.
+// A SPICE agent in the fake guest: whatever the host copies, it pastes, and copies it: texts with "echo: "
+// before, of pictures the same.
 #pragma once
 
 #include <fcntl.h>
@@ -25,8 +26,6 @@ class FakeAgent {
   }
 
  private:
-  static constexpr uint32_t kText = spec::spice_agent::kUtf8Text;
-
   void say(uint32_t type, std::initializer_list<uint32_t> words, const std::string& text = {}) {
     std::vector<std::byte> body(words.size() * sizeof(uint32_t) + text.size());
     std::memcpy(body.data(), words.begin(), words.size() * sizeof(uint32_t));
@@ -41,12 +40,15 @@ class FakeAgent {
     constexpr size_t kHead = 8;  // The selection and the form.
     if (type == wire::kAnnounceCapabilities)
       say(type, {0, 1u << wire::kClipboardByDemand | 1u << wire::kClipboardSelection});
-    if (type == wire::kClipboardGrab) say(wire::kClipboardRequest, {0, kText});
-    if (type == wire::kClipboard && body.size() >= kHead) {
+    uint32_t form = wire::kNone;
+    if (body.size() >= kHead) std::memcpy(&form, &body[kHead - sizeof form], sizeof form);
+    if (type == wire::kClipboardGrab) say(wire::kClipboardRequest, {0, form});
+    if (type == wire::kClipboard && form != wire::kNone) {
       copied_.assign(reinterpret_cast<const char*>(body.data()) + kHead, body.size() - kHead);
-      say(wire::kClipboardGrab, {0, kText});
+      if (form == wire::kUtf8Text) copied_ = "echo: " + copied_;
+      say(wire::kClipboardGrab, {0, form});
     }
-    if (type == wire::kClipboardRequest) say(wire::kClipboard, {0, kText}, "echo: " + copied_);
+    if (type == wire::kClipboardRequest) say(wire::kClipboard, {0, form}, copied_);
   }
   void run() {
     ::fcntl(port_.get(), F_SETFL, ::fcntl(port_.get(), F_GETFL) & ~O_NONBLOCK);

@@ -62,28 +62,71 @@ function offer(text) {
 }
 
 // The clipboards of this desktop and the guest, as far as the browser lets pages at it: it may ask its user first, and
-// pages that are not in front get nothing.
-let shared;
-async function give(rfb) {
-  if (!document.hasFocus() || !navigator.clipboard) return;
+// pages that are not in front get nothing. Messages as in clipboard_message.h.
+const picture = 'image/png';
+let shared;   // What both have had, as told by key().
+let arrived;  // From the guest, while this page was not in front.
+
+async function read() {
+  if (!navigator.clipboard.read) return {text: await navigator.clipboard.readText(), picture: new Uint8Array()};
+  const contents = {text: '', picture: new Uint8Array()};
+  for (const item of await navigator.clipboard.read()) {
+    if (item.types.includes('text/plain')) contents.text = await (await item.getType('text/plain')).text();
+    if (item.types.includes(picture))
+      contents.picture = new Uint8Array(await (await item.getType(picture)).arrayBuffer());
+  }
+  return contents;
+}
+async function key(contents) {
+  const hash = new Uint8Array(await crypto.subtle.digest('SHA-256', contents.picture));
+  return contents.text + '\0' + hash.join();
+}
+async function give(socket) {
+  if (!document.hasFocus() || !navigator.clipboard || socket.readyState !== WebSocket.OPEN) return;
+  if (arrived) return take(arrived);
   try {
-    const text = await navigator.clipboard.readText();
-    if (text === '' || text === shared) return;
-    shared = text;
-    rfb.clipboardPasteFrom(text);
+    const contents = await read();
+    const now = await key(contents);
+    if (now === shared || (contents.text === '' && contents.picture.length === 0)) return;
+    shared = now;
+    const text = new TextEncoder().encode(contents.text);
+    const length = new DataView(new ArrayBuffer(4));
+    length.setUint32(0, text.length);
+    socket.send(new Blob([length, text, contents.picture]));
   } catch {}
 }
-async function take(text) {
-  shared = text;
+async function take(contents) {
+  arrived = contents;
+  if (!document.hasFocus() || !navigator.clipboard) return;
   try {
-    await navigator.clipboard.writeText(text);
+    const parts = {};
+    if (contents.text !== '') parts['text/plain'] = new Blob([contents.text], {type: 'text/plain'});
+    if (contents.picture.length > 0) parts[picture] = new Blob([contents.picture], {type: picture});
+    if (navigator.clipboard.write) {
+      await navigator.clipboard.write([new ClipboardItem(parts)]);
+    } else {
+      await navigator.clipboard.writeText(contents.text);
+    }
+    arrived = undefined;
+    shared = await key(await read());  // Browsers make other pictures of those that they are given.
   } catch {}
+}
+function open(address) {
+  const socket = new WebSocket(address);
+  socket.binaryType = 'arraybuffer';
+  socket.onmessage = event => {
+    const length = new DataView(event.data).getUint32(0);
+    take({text: new TextDecoder().decode(new Uint8Array(event.data, 4, length)),
+          picture: new Uint8Array(event.data, 4 + length)});
+  };
+  return socket;
 }
 
 function connect() {
   status.replaceChildren('Connecting…');
-  const address = new URL(`socket?ratio=${devicePixelRatio}`, location.href.replace(/^http/, 'ws'));
-  const rfb = new RFB(screen, address.href, {shared: true});
+  const address = name => new URL(name, location.href.replace(/^http/, 'ws')).href;
+  const rfb = new RFB(screen, address(`socket?ratio=${devicePixelRatio}`), {shared: true});
+  const clipboard = open(address('clipboard'));
   let isAgain = false;
   whenRatioChanges(() => {
     fit();
@@ -97,14 +140,14 @@ function connect() {
     status.replaceChildren();
     document.body.dataset.state = 'connected';
     rfb.focus();
-    give(rfb);
   });
-  const onFocus = () => give(rfb);
+  const onFocus = () => give(clipboard);
   window.addEventListener('focus', onFocus);
-  rfb.addEventListener('clipboard', event => take(event.detail.text));
+  clipboard.onopen = onFocus;
   rfb.addEventListener('desktopname', event => { document.title = event.detail.name; });
   rfb.addEventListener('disconnect', event => {
     window.removeEventListener('focus', onFocus);
+    clipboard.close();
     if (isAgain) return connect();
     document.body.dataset.state = 'disconnected';
     offer(event.detail.clean ? 'Disconnected.' : 'The connection was lost.');

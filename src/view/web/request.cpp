@@ -53,9 +53,11 @@ Decision decide(const Request& request, std::string_view token, uint16_t port) {
     return {Answer::forbidden, {}};
   target.remove_prefix(token.size() + 2);
   // Browsers always tell the origin here.
-  if (target == "socket") {
+  if (target == "socket" || target == "clipboard") {
     if (!request.is_upgrade || !is_own) return {Answer::forbidden, {}};
-    return {.answer = Answer::socket, .file = {}, .pixel_ratio = pixel_ratio(query)};
+    return {.answer = target == "socket" ? Answer::socket : Answer::clipboard,
+            .file = {},
+            .pixel_ratio = pixel_ratio(query)};
   }
   if (request.is_upgrade) return {Answer::forbidden, {}};
   if (target.empty()) return {Answer::page, {}};

@@ -20,7 +20,8 @@ enum class Answer {
   page,
   script,
   file,    // Decision::file, of noVNC.
-  socket,  // The request is to be upgraded.
+  socket,  // The request is to be upgraded, and so is the next.
+  clipboard,
   not_found,
   forbidden,
   not_allowed,  // The method.

@@ -24,6 +24,7 @@ TEST(WebRequest, WithTheToken) {
   EXPECT_EQ(ask("/0123456789abcdef/novnc/core/rfb.js").answer, Answer::file);
   EXPECT_EQ(ask("/0123456789abcdef/novnc/core/rfb.js").file, "core/rfb.js");
   EXPECT_EQ(ask("/0123456789abcdef/socket", "http://127.0.0.1:8000", true).answer, Answer::socket);
+  EXPECT_EQ(ask("/0123456789abcdef/clipboard", "http://127.0.0.1:8000", true).answer, Answer::clipboard);
   EXPECT_EQ(ask("/0123456789abcdef/other").answer, Answer::not_found);
 }
 
@@ -54,6 +55,9 @@ TEST(WebRequest, OfOtherOrigins) {
   EXPECT_EQ(ask("/0123456789abcdef/socket", "https://127.0.0.1:8000", true).answer, Answer::forbidden);
   EXPECT_EQ(ask("/0123456789abcdef/socket", "null", true).answer, Answer::forbidden);
   EXPECT_EQ(ask("/0123456789abcdef/socket", "", true).answer, Answer::forbidden);
+  EXPECT_EQ(ask("/0123456789abcdef/clipboard", "", true).answer, Answer::forbidden);
+  EXPECT_EQ(ask("/0123456789abcdef/clipboard", "http://evil.example", true).answer, Answer::forbidden);
+  EXPECT_EQ(ask("/0123456789abcdef/clipboard", "http://127.0.0.1:8000", false).answer, Answer::forbidden);
   EXPECT_EQ(ask("/0123456789abcdef/socket", "http://127.0.0.1:8000", false).answer, Answer::forbidden);
   EXPECT_EQ(ask("/0123456789abcdef/", "http://evil.example").answer, Answer::forbidden);
   // A name that was made to lead here.

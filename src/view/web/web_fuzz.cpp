@@ -40,7 +40,8 @@ void ask(std::string_view input) {
   const bool is_allowed =
       decision.answer != web::Answer::forbidden && decision.answer != web::Answer::not_allowed;
   if (is_allowed && !text(request.target()).starts_with("/t0ken/")) __builtin_trap();
-  if (decision.answer == web::Answer::socket && text(request[http::field::origin]).empty()) __builtin_trap();
+  const bool is_socket = decision.answer == web::Answer::socket || decision.answer == web::Answer::clipboard;
+  if (is_socket && text(request[http::field::origin]).empty()) __builtin_trap();
   if (decision.answer == web::Answer::file &&
       (decision.file.is_absolute() || decision.file.string().contains("..")))
     __builtin_trap();

@@ -9,6 +9,7 @@
 #include <optional>
 
 #include "view/server.h"
+#include "view/web/clipboard_socket.h"
 #include "view/web/limits.h"
 #include "view/web/page.h"
 #include "view/web/request.h"
@@ -55,14 +56,17 @@ class WebServer final : public Server {
 
   void accept(tcp::socket socket) override;
   void close() override { connections_.close(); }
-  void clipboard_changed(const std::string& text) override { connections_.clipboard_changed(text); }
+  void clipboard_changed(const ClipboardContents& contents) override {
+    connections_.clipboard_changed(contents);
+  }
 
-  void upgrade(beast::tcp_stream stream, const http::request<http::empty_body>& request, double pixel_ratio);
+  void upgrade(beast::tcp_stream stream, const http::request<http::empty_body>& request,
+               const web::Decision& decision);
   Response respond(const http::request<http::empty_body>& request, const web::Decision& decision) const;
   const WebOptions& options() const { return options_; }
 
  private:
-  void start(std::shared_ptr<WebSocketStream::Socket> socket, double pixel_ratio);
+  void start(WebSocketStream::Socket& socket, const web::Decision& decision);
 
   asio::io_context& loop_;
   const Subject& subject_;
@@ -95,9 +99,8 @@ class HttpConnection final : public Closable, public std::enable_shared_from_thi
                                                 .origin = text(request[http::field::origin]),
                                                 .is_upgrade = websocket::is_upgrade(request)},
                                                server_.options().token, server_.options().port);
-    if (decision.answer == web::Answer::socket) {
-      return server_.upgrade(std::move(stream_), request, decision.pixel_ratio);
-    }
+    if (decision.answer == web::Answer::socket || decision.answer == web::Answer::clipboard)
+      return server_.upgrade(std::move(stream_), request, decision);
     response_ = server_.respond(request, decision);
     http::async_write(stream_, response_, [self = shared_from_this()](const error_code& error, size_t) {
       error || !self->response_.keep_alive() ? self->close() : self->read();
@@ -117,7 +120,7 @@ void WebServer::accept(tcp::socket socket) {
 }
 
 void WebServer::upgrade(beast::tcp_stream stream, const http::request<http::empty_body>& request,
-                        double pixel_ratio) {
+                        const web::Decision& decision) {
   stream.expires_never();  // The WebSocket has its own.
   error_code ignored;
   stream.socket().set_option(tcp::no_delay(true), ignored);
@@ -130,15 +133,20 @@ void WebServer::upgrade(beast::tcp_stream stream, const http::request<http::empt
       response.set(http::field::sec_websocket_protocol, "binary");
     }));
   }
-  socket->async_accept(request, [this, socket, pixel_ratio](const error_code& error) {
-    if (!error) start(socket, pixel_ratio);
+  socket->async_accept(request, [this, socket, decision](const error_code& error) {
+    if (!error) start(*socket, decision);
   });
 }
 
-void WebServer::start(std::shared_ptr<WebSocketStream::Socket> socket, double pixel_ratio) {
-  auto viewer = Viewer::create(subject_, pixel_ratio);
+void WebServer::start(WebSocketStream::Socket& socket, const web::Decision& decision) {
+  if (decision.answer == web::Answer::clipboard) {
+    const auto connection = std::make_shared<web::ClipboardSocket>(std::move(socket), subject_);
+    if (connections_.add(connection)) connection->run();
+    return;
+  }
+  auto viewer = Viewer::create(subject_, decision.pixel_ratio);
   if (!viewer) return;
-  auto stream = WebSocketStream(std::make_unique<WebSocketStream::Socket>(std::move(*socket)));
+  auto stream = WebSocketStream(std::make_unique<WebSocketStream::Socket>(std::move(socket)));
   const auto connection =
       std::make_shared<Connection<WebSocketStream>>(loop_, std::move(stream), *std::move(viewer));
   if (connections_.add(connection)) connection->run();
@@ -184,6 +192,7 @@ Response WebServer::respond(const http::request<http::empty_body>& request,
       refuse(http::status::forbidden, "The address is not the one that was given.\n");
       break;
     case web::Answer::socket:
+    case web::Answer::clipboard:
     case web::Answer::not_found:
       refuse(http::status::not_found, "There is no such page.\n");
       break;
