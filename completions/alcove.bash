@@ -61,7 +61,7 @@ _alcove() {
       return ;;
     rate) _alcove_add "$current" < <(printf '%s\n' 8000 16000 44100 48000 96000); return ;;
     channels) _alcove_add "$current" < <(printf '%s\n' 1 2 4 6 8); return ;;
-    base) _alcove_files -f -- "$current"; return ;;
+    base|cache-file) _alcove_files -f -- "$current"; return ;;
     uas) _alcove_add "$current" < <(printf '%s\n' on off); return ;;
     sync) _alcove_add "$current" < <(printf '%s\n' full fsync none); return ;;
     cache) _alcove_add "$current" < <(printf '%s\n' auto none always); return ;;
@@ -71,9 +71,9 @@ _alcove() {
   esac
   case $previous in
     --kernel|--initrd|--efi|--iso) _alcove_files -f -- "$current"; return ;;
-    --disk) _alcove_list "$current" readonly format= backing base= caching= sync= bytes-per-second= operations-per-second= id= || _alcove_files -f -- "$current"; return ;;
-    --nvme) _alcove_list "$current" readonly format= backing base= caching= sync= bytes-per-second= operations-per-second= serial= || _alcove_files -f -- "$current"; return ;;
-    --usb-disk) _alcove_list "$current" readonly cdrom uas= format= backing base= caching= sync= bytes-per-second= operations-per-second= || _alcove_files -f -- "$current"; return ;;
+    --disk) _alcove_list "$current" readonly format= backing base= cache-file= caching= sync= bytes-per-second= operations-per-second= id= || _alcove_files -f -- "$current"; return ;;
+    --nvme) _alcove_list "$current" readonly format= backing base= cache-file= caching= sync= bytes-per-second= operations-per-second= serial= || _alcove_files -f -- "$current"; return ;;
+    --usb-disk) _alcove_list "$current" readonly cdrom uas= format= backing base= cache-file= caching= sync= bytes-per-second= operations-per-second= || _alcove_files -f -- "$current"; return ;;
     --share) _alcove_list "$current" readonly cache= owner= locks mount= name= || _alcove_files -d -- "$current"; return ;;
     --vsock) _alcove_list "$current" to-host= to-guest= cid= || { compopt -o nospace 2>/dev/null; _alcove_add "$current" < <(printf '%s\n' on none to-host= to-guest= cid=); }; return ;;
     --sound) _alcove_list "$current" output= input= || { compopt -o nospace 2>/dev/null; _alcove_add "$current" < <(printf '%s\n' host none output= input=); }; return ;;
@@ -161,7 +161,7 @@ _alcove() {
     return
   fi
   if [ "$command" = usb ] && [ "$COMP_CWORD" -gt 3 ]; then
-    _alcove_list "$current" readonly cdrom uas= format= backing base= caching= sync= bytes-per-second= operations-per-second= || _alcove_files -f -- "$current"
+    _alcove_list "$current" readonly cdrom uas= format= backing base= cache-file= caching= sync= bytes-per-second= operations-per-second= || _alcove_files -f -- "$current"
     return
   fi
   if [ "$command" = connect ] && [ "$COMP_CWORD" -gt 2 ]; then return; fi

@@ -46,10 +46,15 @@ enum class DiskImageFormat {
   qcow2,  // QEMU's format, versions 2 and 3, without encryption, external data file and extended L2 entries.
 };
 
-// An image below another one: read, and never written.
+// An image below another one: read, and never written by the guest.
 struct DiskImageLayer {
   std::filesystem::path path;
   DiskImageFormat format = DiskImageFormat::automatic;
+  // No image, but a file that keeps what is read of the images below it, because these are slow to read. It
+  // is made if there is none, and belongs to one machine at a time. It is begun anew if it was not closed
+  // (the process was killed, the host lost power), or the images below it are others or have changed since.
+  // One layer at most, and not the lowest one.
+  bool is_cache = false;
 
   bool operator==(const DiskImageLayer&) const = default;
 };

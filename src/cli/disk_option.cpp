@@ -37,6 +37,8 @@ bool add_image_option(const std::string& key, const std::string& value,
     image.allow_backing_files = true;
   } else if (key == "base" && !value.empty()) {
     image.base_layers.push_back({.path = value});
+  } else if (key == "cache-file" && !value.empty()) {
+    image.base_layers.push_back({.path = value, .is_cache = true});
   } else {
     return false;
   }
@@ -90,7 +92,7 @@ Result<> parse(const Kind& kind, const std::string& text, Device& device, Add ad
         fmt::format("use readonly, {}sync=full|fsync|none, bytes-per-second=SIZE, "
                     "operations-per-second=N or {}",
                     is_network ? "timeout=SECONDS, "
-                               : "format=auto|raw|qcow2, backing, base=FILE, "
+                               : "format=auto|raw|qcow2, backing, base=FILE, cache-file=FILE, "
                                  "caching=auto|cached|uncached, ",
                     kind.choices));
   }

@@ -29,7 +29,9 @@ class StackOpener {
     if (!format) return std::unexpected(format.error());
     const auto& layers = image_.base_layers;
     for (size_t index = layers.size(); index-- > 0;) {
-      added = add(layers[index].path, true, fmt::format("{}.base_layers[{}].path", where_, index));
+      const std::string where = fmt::format("{}.base_layers[{}].path", where_, index);
+      added = layers[index].is_cache ? add_cache(layers[index].path, where)
+                                     : add(layers[index].path, true, where);
       if (!added) return std::unexpected(std::move(added.error()));
     }
     if (layers.empty()) {
@@ -65,10 +67,23 @@ class StackOpener {
     }
   }
 
+  // Made if it is not there.
+  Result<> add_cache(const std::filesystem::path& path, const std::string& where) {
+    return keep(UniqueFd(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0600)), path, false,
+                where);
+  }
+
   Result<> add(const std::filesystem::path& path, bool read_only, const std::string& where) {
     const int direct = image_.caching_mode == DiskImageCachingMode::uncached ? O_DIRECT : 0;
-    UniqueFd descriptor(
-        ::open(path.c_str(), (read_only ? O_RDONLY : O_RDWR) | direct | O_CLOEXEC | O_NONBLOCK));
+    return keep(
+        UniqueFd(::open(path.c_str(), (read_only ? O_RDONLY : O_RDWR) | direct | O_CLOEXEC | O_NONBLOCK)),
+        path, read_only, where);
+  }
+
+  // What was opened, if it was, as errno says otherwise.
+  Result<> keep(UniqueFd descriptor, const std::filesystem::path& path, bool read_only,
+                const std::string& where) {
+    const int direct = image_.caching_mode == DiskImageCachingMode::uncached ? O_DIRECT : 0;
     if (!descriptor) {
       const char* hint = errno == EINVAL && direct != 0
                              ? "its file system has no uncached access: set caching_mode to cached"

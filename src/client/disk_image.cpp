@@ -71,12 +71,8 @@ Result<std::unique_ptr<storage::Disk>> open_disk(const DiskImageStorageDeviceAtt
     files.error().where = image.path.string();
     return std::unexpected(std::move(files.error()));
   }
-  std::vector<storage::StackLayer> layers;
-  for (UniqueFd& file : *files) layers.push_back({.fd = std::move(file)});
-  layers.front().format = image.format;
-  for (size_t index = 0; index < image.base_layers.size(); ++index)
-    layers[index + 1].format = image.base_layers[image.base_layers.size() - 1 - index].format;
-  return storage::open_stack(std::move(layers), {.read_only = image.read_only, .caching = image.caching_mode},
+  return storage::open_stack(storage::layers_of(image, *std::move(files)),
+                             {.read_only = image.read_only, .caching = image.caching_mode},
                              image.path.string());
 }
 

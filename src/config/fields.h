@@ -48,6 +48,7 @@ template <class V, Is<DiskImageLayer> T>
 void fields(V& visit, T& value) {
   visit("path", value.path);
   visit("format", value.format);
+  visit("is_cache", value.is_cache);
 }
 
 template <class V, Is<DiskImageStorageDeviceAttachment> T>

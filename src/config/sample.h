@@ -24,6 +24,7 @@ inline VirtualMachineConfiguration full_sample() {
                        .path = "/srv/root.img",
                        .format = DiskImageFormat::qcow2,
                        .base_layers = {{"/srv/base.img", DiskImageFormat::raw},
+                                       {.path = "/srv/cache.qcow2", .is_cache = true},
                                        {.path = "/srv/middle.qcow2"}},
                        .allow_backing_files = true,
                        .read_only = true,

@@ -140,9 +140,19 @@ class StorageValidator {
       problems_.add(attachment + ".base_layers", fmt::format("{} is a raw image", image.path.string()),
                     "only a qcow2 image can lie on others", ErrorCode::invalid_disk_image);
     }
-    for (size_t index = 0; index < image.base_layers.size(); ++index)
-      validate_layer(image.base_layers[index], index == 0,
-                     fmt::format("{}.base_layers[{}]", attachment, index));
+    bool has_cache = false;
+    for (size_t index = 0; index < image.base_layers.size(); ++index) {
+      const std::string field = fmt::format("{}.base_layers[{}]", attachment, index);
+      if (!image.base_layers[index].is_cache) {
+        validate_layer(image.base_layers[index], index == 0, field);
+        continue;
+      }
+      validate_cache(image.base_layers[index], field);
+      if (index == 0)
+        problems_.add(field + ".is_cache", "there is no image below it", "put it above the slow one");
+      if (std::exchange(has_cache, true))
+        problems_.add(field + ".is_cache", "there is another cache below it", "one is enough");
+    }
   }
 
   void validate(const NetworkBlockDeviceStorageDeviceAttachment& device, const std::string& attachment) {
@@ -216,6 +226,21 @@ class StorageValidator {
                     "only the lowest layer can be raw", ErrorCode::invalid_disk_image);
     }
     check_shared(layer.path, true, status, where);
+  }
+
+  // It need not be there yet.
+  void validate_cache(const DiskImageLayer& layer, const std::string& field) {
+    const std::string where = field + ".path";
+    struct stat status{};
+    if (layer.path.empty()) return problems_.add(where, "is not set", "name a file, which need not be there");
+    if (layer.format != DiskImageFormat::automatic)
+      problems_.add(field + ".format", "is set, and a cache has one of its own", "leave it out");
+    if (::stat(layer.path.c_str(), &status) != 0) return;
+    if (!S_ISREG(status.st_mode)) {
+      return problems_.add(where, fmt::format("{} is no file", layer.path.string()), "name a file",
+                           ErrorCode::invalid_disk_image);
+    }
+    check_shared(layer.path, false, status, where);
   }
 
   // The same file may back several disks only if none is written.

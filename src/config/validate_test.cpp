@@ -326,6 +326,23 @@ TEST_F(Validate, DiskImageLayers) {
                                     "storage_devices[0].attachment.base_layers[1].path"));
 }
 
+TEST_F(Validate, DiskImageCaches) {
+  std::ofstream(folder / "base") << std::string(512, 'x');
+  std::ofstream(folder / "disk") << "QFI\xfb" << std::string(508, 'x');
+  const std::string where = "storage_devices[0].attachment.base_layers";
+  const DiskImageLayer base{.path = folder / "base"}, cache{.path = folder / "cache", .is_cache = true};
+  first_image().base_layers = {base, cache};
+  EXPECT_THAT(fields(), IsEmpty());
+  first_image().base_layers = {cache, base};
+  EXPECT_THAT(fields(), ElementsAre(where + "[0].is_cache", where + "[1].path"));
+  first_image().base_layers = {base, cache, {.path = folder / "other", .is_cache = true}};
+  EXPECT_THAT(fields(), ElementsAre(where + "[2].is_cache"));
+  first_image().base_layers = {base, {.path = folder, .format = DiskImageFormat::raw, .is_cache = true}};
+  EXPECT_THAT(fields(), ElementsAre(where + "[1].format", where + "[1].path"));
+  first_image().base_layers = {base, {.path = folder / "disk", .is_cache = true}};
+  EXPECT_THAT(fields(), ElementsAre(where + "[1].path"));
+}
+
 TEST_F(Validate, DiskImageTwice) {
   configuration.storage_devices.push_back(disk());
   EXPECT_THAT(fields(), ElementsAre("storage_devices[1].attachment.path"));

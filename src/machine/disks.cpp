@@ -30,14 +30,7 @@ Result<std::unique_ptr<storage::Disk>> open_attachment(const StorageDeviceAttach
         field);
   }
   const auto& image = std::get<DiskImageStorageDeviceAttachment>(attachment);
-  std::vector<storage::StackLayer> layers;
-  for (UniqueFd& file : files) layers.push_back({.fd = std::move(file)});
-  layers.front().format = image.format;
-  // The configuration has them from the lowest up.
-  const size_t count = image.base_layers.size();
-  for (size_t index = 0; index < count && index + 1 < layers.size(); ++index)
-    layers[index + 1].format = image.base_layers[count - 1 - index].format;
-  return storage::open_stack(std::move(layers),
+  return storage::open_stack(storage::layers_of(image, std::move(files)),
                              {.read_only = image.read_only,
                               .caching = image.caching_mode,
                               .synchronization = image.synchronization_mode},

@@ -2,11 +2,14 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
+#include "storage/cache_layer.h"
 #include "storage/guarded_disk.h"
 #include "storage/qcow2/image.h"
 #include "storage/raw_image.h"
@@ -17,6 +20,28 @@ namespace alcove::storage {
 namespace {
 
 constexpr size_t kBlock = 4096;  // What any O_DIRECT descriptor takes.
+
+// Tells files from others, and from themselves before they were changed: the FNV-1a hash of what fstat(2)
+// says.
+class Identity {
+ public:
+  void add(int fd) {
+    struct stat status{};
+    ::fstat(fd, &status);
+    for (const uint64_t number :
+         {uint64_t{status.st_dev}, uint64_t{status.st_ino}, static_cast<uint64_t>(status.st_size),
+          static_cast<uint64_t>(status.st_mtim.tv_sec), static_cast<uint64_t>(status.st_mtim.tv_nsec)}) {
+      for (unsigned shift = 0; shift < 64; shift += 8) {
+        constexpr uint64_t kPrime = 0x100000001b3;
+        hash_ = (hash_ ^ (number >> shift & 0xff)) * kPrime;
+      }
+    }
+  }
+  uint64_t value() const { return hash_; }
+
+ private:
+  uint64_t hash_ = 0xcbf29ce484222325;
+};
 
 }  // namespace
 
@@ -64,6 +89,28 @@ Result<BackingFile> backing_file_of(int fd, DiskImageFormat format, const std::s
   return backing;
 }
 
+std::vector<StackLayer> layers_of(const DiskImageStorageDeviceAttachment& image,
+                                  std::vector<UniqueFd> files) {
+  std::vector<StackLayer> layers;
+  // The configuration has them from the lowest up.
+  const size_t count = image.base_layers.size();
+  UniqueFd cache;
+  for (size_t index = 0; index < files.size(); ++index) {
+    const DiskImageLayer* const base =
+        index > 0 && index <= count ? &image.base_layers[count - index] : nullptr;
+    if (base && base->is_cache) {
+      cache = std::move(files[index]);
+      continue;
+    }
+    layers.push_back({.fd = std::move(files[index]),
+                      .format = base         ? base->format
+                                : index == 0 ? image.format
+                                             : DiskImageFormat::automatic,
+                      .cache = std::exchange(cache, UniqueFd())});
+  }
+  return layers;
+}
+
 Result<std::unique_ptr<Disk>> open_stack(std::vector<StackLayer> layers, const ImageFileOptions& options,
                                          const std::string& where) {
   // From the top down, as images know the formats of those below them.
@@ -83,22 +130,28 @@ Result<std::unique_ptr<Disk>> open_stack(std::vector<StackLayer> layers, const I
     layers[index + 1].format = backing->format;
   }
   std::unique_ptr<Disk> disk;
+  Identity identity;
   while (!layers.empty()) {
     StackLayer layer = std::move(layers.back());
     layers.pop_back();
+    identity.add(layer.fd.get());
     ImageFileOptions here = options;
     here.read_only = options.read_only || !layers.empty();
     if (layer.format == DiskImageFormat::raw) {
       auto raw = RawImage::create(std::move(layer.fd), here, where);
       if (!raw) return std::unexpected(std::move(raw.error()));
       disk = *std::move(raw);
-      continue;
+    } else {
+      auto file = ImageFile::create(std::move(layer.fd), here, where);
+      if (!file) return std::unexpected(std::move(file.error()));
+      auto image = qcow2::Image::create(*std::move(file), std::move(disk), where);
+      if (!image) return std::unexpected(std::move(image.error()));
+      disk = *std::move(image);
     }
-    auto file = ImageFile::create(std::move(layer.fd), here, where);
-    if (!file) return std::unexpected(std::move(file.error()));
-    auto image = qcow2::Image::create(*std::move(file), std::move(disk), where);
-    if (!image) return std::unexpected(std::move(image.error()));
-    disk = *std::move(image);
+    if (!layer.cache) continue;
+    auto cache = CacheLayer::create(std::move(layer.cache), std::move(disk), identity.value(), where);
+    if (!cache) return std::unexpected(std::move(cache.error()));
+    disk = *std::move(cache);
   }
   if (is_guarded) {
     // A qcow2 image stays one, whatever the guest writes to its disk.

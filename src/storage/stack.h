@@ -28,7 +28,12 @@ Result<BackingFile> backing_file_of(int fd, DiskImageFormat format, const std::s
 struct StackLayer {
   UniqueFd fd;
   DiskImageFormat format = DiskImageFormat::automatic;
+  UniqueFd cache = {};  // Keeps what is read of this layer and those below; none: nothing does.
 };
+
+// The layers of an image whose files have been opened, in that order: the image, and its base layers (or
+// backing files) from the top down.
+std::vector<StackLayer> layers_of(const DiskImageStorageDeviceAttachment& image, std::vector<UniqueFd> files);
 
 // From the top down; there is one at least. All but the first are open for reading. Only the last may be raw.
 // If its format was found by its content, a raw image at the top is guarded: what would make it another
