@@ -80,6 +80,8 @@ class NetworkDevice {
   virtual void add_port_forward(PortForward forward, Completion<PortForward> completion) = 0;
   // Takes one of port_forwards(). Connections that exist go on.
   virtual void remove_port_forward(PortForward forward, Completion<> completion) = 0;
+
+  virtual void statistics(Completion<NetworkDeviceStatistics> completion) = 0;
 };
 
 // What the guest's driver reports of its memory; in bytes, or counted since it booted. A guest may leave out

@@ -128,6 +128,19 @@ struct SharedNetwork {
     std::string host_name;  // May be empty.
     std::string address;    // IPv4.
     bool reaches_peers = false;
+// What has gone over a network device's cable since the machine's start, as the guest counts it: a large
+// segment that is cut on the host, or was put together there, is one frame.
+struct NetworkDeviceStatistics {
+  uint64_t sent_frames = 0;  // By the guest; those that rules stop included.
+  uint64_t sent_bytes = 0;   // Ethernet's headers included.
+  uint64_t received_frames = 0;
+  uint64_t received_bytes = 0;
+  uint64_t dropped_sent_frames = 0;      // Malformed, or with the cable unplugged.
+  uint64_t dropped_received_frames = 0;  // For want of the guest's buffers.
+
+  bool operator==(const NetworkDeviceStatistics&) const = default;
+};
+
 
     bool operator==(const Member&) const = default;
   };

@@ -190,6 +190,11 @@ void RunningMachine::storage_statistics(size_t disk,
   machine_->storage_devices()[disk]->statistics(later_with(std::move(done)));
 }
 
+void RunningMachine::network_statistics(size_t device,
+                                        std::function<void(Result<NetworkDeviceStatistics>)> done) {
+  machine_->network_devices()[device]->statistics(later_with(std::move(done)));
+}
+
 void RunningMachine::balloon_statistics(size_t balloon,
                                         std::function<void(Result<MemoryBalloonStatistics>)> done) {
   machine_->memory_balloon_devices()[balloon]->statistics(later_with(std::move(done)));

@@ -40,6 +40,7 @@ class RunningMachine {
   void resize_storage(size_t disk, uint64_t size, Done done);
   void limit_storage(size_t disk, const StorageDeviceLimits& limits, Done done);
   void storage_statistics(size_t disk, std::function<void(Result<StorageDeviceStatistics>)> done);
+  void network_statistics(size_t device, std::function<void(Result<NetworkDeviceStatistics>)> done);
   void balloon_statistics(size_t balloon, std::function<void(Result<MemoryBalloonStatistics>)> done);
   // `done` is called with what worked.
   void shutdown(std::chrono::milliseconds grace, std::function<void(Result<ShutdownMeans>)> done);

@@ -49,6 +49,15 @@ void add(const StorageDeviceStatistics& counted, Json& tree) {
   tree["failed_operations"] = counted.failed_operations;
 }
 
+void add(const NetworkDeviceStatistics& counted, Json& tree) {
+  tree["sent_frames"] = counted.sent_frames;
+  tree["sent_bytes"] = counted.sent_bytes;
+  tree["received_frames"] = counted.received_frames;
+  tree["received_bytes"] = counted.received_bytes;
+  tree["dropped_sent_frames"] = counted.dropped_sent_frames;
+  tree["dropped_received_frames"] = counted.dropped_received_frames;
+}
+
 // What a guest leaves out is left out.
 Json describe(const MemoryBalloonStatistics& counted) {
   Json tree = {{"current_memory_size", counted.current_memory_size},
@@ -82,6 +91,7 @@ void collect_statistics(RunningMachine& running, std::function<void(Json)> done)
                       {"processor_seconds", static_cast<double>(machine.processor_time().count()) / 1e9},
                       {"resident_memory_size", machine.resident_memory_size()},
                       {"storage_devices", Json::array()},
+                      {"network_devices", Json::array()},
                       {"memory_balloon_devices", Json::array()}};
   Json& disks = collection->tree["storage_devices"];
   for (size_t index = 0; index < machine.storage_devices().size(); ++index) {
@@ -89,6 +99,18 @@ void collect_statistics(RunningMachine& running, std::function<void(Json)> done)
     ++collection->awaited;
     running.storage_statistics(index, [collection, index](const Result<StorageDeviceStatistics>& counted) {
       if (counted) add(*counted, collection->tree["storage_devices"][index]);
+      collection->answered();
+    });
+  }
+  for (size_t index = 0; index < machine.network_devices().size(); ++index) {
+    const NetworkDevice& device = *machine.network_devices()[index];
+    const auto attachment = device.attachment();
+    collection->tree["network_devices"].push_back(
+        {{"mac_address", device.mac_address().string()},
+         {"attachment", attachment ? describe(*attachment) : "none"}});
+    ++collection->awaited;
+    running.network_statistics(index, [collection, index](const Result<NetworkDeviceStatistics>& counted) {
+      if (counted) add(*counted, collection->tree["network_devices"][index]);
       collection->answered();
     });
   }
@@ -130,6 +152,14 @@ std::string statistics_text(const Json& statistics) {
                         number++, count("read_operations"), mebibytes(count("read_bytes")),
                         count("write_operations"), mebibytes(count("written_bytes")),
                         count("flush_operations"), count("discard_operations"), count("failed_operations"));
+  }
+  number = 0;
+  for (const Json& card : statistics.value("network_devices", Json::array())) {
+    const auto count = [&](const char* name) { return card.value(name, uint64_t{0}); };
+    text += fmt::format("network {}  {} frames sent ({}), {} received ({}), {} and {} dropped\n", number++,
+                        count("sent_frames"), mebibytes(count("sent_bytes")), count("received_frames"),
+                        mebibytes(count("received_bytes")), count("dropped_sent_frames"),
+                        count("dropped_received_frames"));
   }
   for (const Json& balloon : statistics.value("memory_balloon_devices", Json::array())) {
     text += fmt::format("memory     {}", mebibytes(balloon.value("current_memory_size", uint64_t{0})));

@@ -104,6 +104,15 @@ void NetworkDeviceProxy::add_port_forward(PortForward forward, Completion<PortFo
       });
 }
 
+void NetworkDeviceProxy::statistics(Completion<NetworkDeviceStatistics> completion) {
+  requests_.request_for_device(
+      {{"request", "network_statistics"}, {"device", index_}},
+      [completion = std::move(completion)](Result<Json> reply) mutable {
+        if (!reply) return completion(std::unexpected(std::move(reply.error())));
+        completion(control::network_statistics_from_json(control::member_of(*reply, "statistics")));
+      });
+}
+
 void NetworkDeviceProxy::remove_port_forward(PortForward forward, Completion<> completion) {
   Json request = {
       {"request", "remove_port_forward"}, {"device", index_}, {"forward", config::to_tree(forward)}};

@@ -33,6 +33,7 @@ class NetworkDeviceProxy final : public NetworkDevice {
   std::vector<PortForward> port_forwards() const override;
   void add_port_forward(PortForward forward, Completion<PortForward> completion) override;
   void remove_port_forward(PortForward forward, Completion<> completion) override;
+  void statistics(Completion<NetworkDeviceStatistics> completion) override;
 
   const NetworkFiles& configured_files() const { return configured_; }
   // What the machine's process says of it: port_forwards and addresses.

@@ -73,6 +73,18 @@ TEST_F(NetworkDevicesTest, CablesArePluggedInElsewhereAndPulled) {
   EXPECT_EQ(device.attachment(), NetworkDeviceAttachment(nat)) << "as configured";
 }
 
+TEST_F(NetworkDevicesTest, CountWhatGoesOverThem) {
+  auto machine = create(with(NATNetworkDeviceAttachment{}));
+  const auto statistics = [&] {
+    Outcome<NetworkDeviceStatistics> outcome;
+    machine->network_devices()[0]->statistics(outcome.completion());
+    return outcome.get();
+  };
+  EXPECT_FALSE(statistics());
+  ASSERT_TRUE(start(*machine));
+  EXPECT_EQ(statistics().value(), (NetworkDeviceStatistics{.sent_frames = 3, .sent_bytes = 180}));
+}
+
 TEST_F(NetworkDevicesTest, WhatCannotBeAttachedIsNot) {
   auto machine = running(with(NATNetworkDeviceAttachment{}));
   const auto where = [&](NetworkDeviceAttachment attachment) {

@@ -29,6 +29,16 @@ void for_each_storage_statistic(Statistics& statistics, Function function) {
   function("failed_operations", statistics.failed_operations);
 }
 
+template <class Statistics, class Function>
+void for_each_network_statistic(Statistics& statistics, Function function) {
+  function("sent_frames", statistics.sent_frames);
+  function("sent_bytes", statistics.sent_bytes);
+  function("received_frames", statistics.received_frames);
+  function("received_bytes", statistics.received_bytes);
+  function("dropped_sent_frames", statistics.dropped_sent_frames);
+  function("dropped_received_frames", statistics.dropped_received_frames);
+}
+
 }  // namespace
 
 Json to_json(const Error& error) {
@@ -75,6 +85,19 @@ Json to_json(const StorageDeviceStatistics& statistics) {
 StorageDeviceStatistics storage_statistics_from_json(const Json& tree) {
   StorageDeviceStatistics statistics;
   for_each_storage_statistic(
+      statistics, [&](const char* name, uint64_t& value) { value = number_of(tree, name).value_or(0); });
+  return statistics;
+}
+
+Json to_json(const NetworkDeviceStatistics& statistics) {
+  Json tree = Json::object();
+  for_each_network_statistic(statistics, [&](const char* name, uint64_t value) { tree[name] = value; });
+  return tree;
+}
+
+NetworkDeviceStatistics network_statistics_from_json(const Json& tree) {
+  NetworkDeviceStatistics statistics;
+  for_each_network_statistic(
       statistics, [&](const char* name, uint64_t& value) { value = number_of(tree, name).value_or(0); });
   return statistics;
 }

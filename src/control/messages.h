@@ -14,13 +14,13 @@
 //   attachment?, descriptors: paths of what comes with it} set_console_attachment {device, port, descriptors:
 //   paths of the files, which come with it} resize_console {device, port, columns, rows} set_balloon_target
 //   {memory_size}, balloon_statistics set_storage_limits {device, bytes_per_second, operations_per_second},
-//   resize_storage {device, size}, storage_statistics {device} reconfigure_display {device, display, width,
+//   resize_storage {device, size}, storage_statistics {device} network_statistics {device} reconfigure_display {device, display, width,
 //   height, pixels_per_inch}
 // Machine to application:
 //   {reply: id, error?: {code, where, what, hint}, …}   one for each request, with
 //     start: hypervisor, network: [{port_forwards, addresses}]; add_port_forward: forward;
 //     set_network_attachment: port_forwards, addresses;
-//     balloon_statistics, storage_statistics: statistics; connect_socket: port
+//     balloon_statistics, storage_statistics, network_statistics: statistics; connect_socket: port
 //   {event: stopped | error {error} | rebooted | addresses {device, addresses} |
 //           network_error {device, error} | console_port {device, port, open} |
 //           storage_connected {device} | storage_error {device, error} |
@@ -50,6 +50,9 @@ MemoryBalloonStatistics statistics_from_json(const Json& tree);
 
 Json to_json(const StorageDeviceStatistics& statistics);
 StorageDeviceStatistics storage_statistics_from_json(const Json& tree);
+
+Json to_json(const NetworkDeviceStatistics& statistics);
+NetworkDeviceStatistics network_statistics_from_json(const Json& tree);
 
 Json to_json(const Prerequisite& prerequisite);
 Prerequisite prerequisite_from_json(const Json& tree);

@@ -52,6 +52,7 @@ class NetworkControl {
   virtual Result<> remove_forward(const PortForward& forward) = 0;
   virtual std::vector<PortForward> forwards() const = 0;
   virtual std::vector<std::string> addresses() const = 0;
+  virtual NetworkDeviceStatistics statistics() const = 0;
 };
 
 // Control of the running disks of storage_devices, by index in the configuration. Any thread.

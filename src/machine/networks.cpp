@@ -106,6 +106,8 @@ class Networks::Cable final : public NetworkControl {
 
   static std::unexpected<Error> unplugged() {
     return fail(ErrorCode::not_supported, "attachment", "the cable is not plugged in");
+  NetworkDeviceStatistics statistics() const override { return card_->statistics(); }
+
   }
   std::function<void()> addresses_changed() {
     return [this] { observer_.on_addresses_changed(index_); };

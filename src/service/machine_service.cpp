@@ -218,7 +218,8 @@ void MachineService::serve(const std::string& name, uint64_t id, const Json& req
   if (name == "set_balloon_target") {
     return reply(id, guest_->set_balloon_target(control::number_of(request, "memory_size").value_or(0)));
   }
-  if (name == "add_port_forward" || name == "remove_port_forward") return serve_network(name, id, request);
+  if (name == "add_port_forward" || name == "remove_port_forward" || name == "network_statistics")
+    return serve_network(name, id, request);
   if (name == "set_storage_limits" || name == "resize_storage" || name == "storage_statistics")
     return serve_storage(name, id, request);
   if (name == "reconfigure_display") return reconfigure_display(id, request);
@@ -229,6 +230,8 @@ void MachineService::serve_network(const std::string& name, uint64_t id, const J
   const auto device = control::number_of(request, "device");
   if (!device || *device >= network_device_count_)
     return reply(id, Result<>(unknown("a network device that is not there")));
+  if (name == "network_statistics")
+    return answer(id, Json{{"statistics", control::to_json(guest_->network(*device).statistics())}});
   auto forward = config::port_forward_from_tree(control::member_of(request, "forward"), "forward");
   if (!forward) return reply(id, Result<>(std::unexpected(std::move(forward.error()))));
   if (name == "remove_port_forward") return reply(id, guest_->network(*device).remove_forward(*forward));

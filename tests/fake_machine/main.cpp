@@ -47,6 +47,7 @@ class FakeNetwork final : public machine::NetworkControl {
   }
   std::vector<PortForward> forwards() const override { return forwards_; }
   std::vector<std::string> addresses() const override { return {"10.0.2.15", "fec0::15"}; }
+  NetworkDeviceStatistics statistics() const override { return {.sent_frames = 3, .sent_bytes = 180}; }
 
  private:
   std::vector<PortForward> forwards_;

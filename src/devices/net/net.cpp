@@ -86,14 +86,9 @@ void Net::connect_waiting() {
   connect(std::exchange(waiting_network_, nullptr));
 }
 
-NetStatistics Net::statistics() const {
-  NetStatistics result;
-  loop_.call([&] {
-    result = statistics_;
-    if (!session_ || !session_->receiver) return;
-    result.received_frames += session_->receiver->delivered();
-    result.dropped_received_frames += session_->receiver->dropped();
-  });
+NetworkDeviceStatistics Net::statistics() const {
+  NetworkDeviceStatistics result;
+  loop_.call([&] { result = all_statistics(); });
   return result;
 }
 
@@ -133,7 +128,7 @@ void Net::activate(virtio::Activation activation) {
 void Net::deactivate() {
   loop_.call([this] {
     halt();
-    keep_statistics();
+    statistics_ = all_statistics();
     session_.reset();
     if (std::exchange(paused_, false) && network_) network_->resume();
     std::lock_guard lock(mutex_);
@@ -183,15 +178,18 @@ void Net::halt() {
 void Net::fail() {
   virtio::Interrupts* interrupts = session_->interrupts;
   halt();
-  keep_statistics();
+  statistics_ = all_statistics();
   session_.reset();
   interrupts->needs_reset();
 }
 
-void Net::keep_statistics() {
-  if (!session_ || !session_->receiver) return;
-  statistics_.received_frames += session_->receiver->delivered();
-  statistics_.dropped_received_frames += session_->receiver->dropped();
+NetworkDeviceStatistics Net::all_statistics() const {
+  NetworkDeviceStatistics all = statistics_;
+  if (!session_ || !session_->receiver) return all;
+  all.received_frames += session_->receiver->delivered();
+  all.received_bytes += session_->receiver->delivered_bytes();
+  all.dropped_received_frames += session_->receiver->dropped();
+  return all;
 }
 
 void Net::receive(std::span<const std::byte> frame, network::Checksums checksums) {
@@ -261,9 +259,11 @@ void Net::send(const virtio::Chain& chain) {
     ++statistics_.dropped_sent_frames;
     return;
   }
-  ++statistics_.sent_frames;
   const size_t segment_size = frame->segment_size();
-  network_->transmit(std::move(*frame).finish(), segment_size);
+  const auto bytes = std::move(*frame).finish();
+  ++statistics_.sent_frames;
+  statistics_.sent_bytes += bytes.size();
+  network_->transmit(bytes, segment_size);
 }
 
 void Net::serve_control() {

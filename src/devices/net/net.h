@@ -9,6 +9,7 @@
 #pragma once
 
 #include <alcove/mac_address.h>
+#include <alcove/network.h>
 
 #include <memory>
 #include <mutex>
@@ -29,13 +30,6 @@ struct NetOptions {
   uint16_t mtu = 1500;
 };
 
-struct NetStatistics {
-  uint64_t sent_frames = 0, received_frames = 0;
-  uint64_t dropped_sent_frames = 0;      // Malformed, or with the cable unplugged.
-  uint64_t dropped_received_frames = 0;  // For want of buffers, or of room in them.
-  bool operator==(const NetStatistics&) const = default;
-};
-
 // Works on `loop`, which is the network's as well and must run.
 class Net final : public virtio::Device, public network::FrameReceiver {
  public:
@@ -46,7 +40,7 @@ class Net final : public virtio::Device, public network::FrameReceiver {
   // down. Where the cable was plugged in before, the link comes up again once the guest has seen that it is
   // down, or after a second, so that the guest asks for an address anew. Any thread.
   void plug(network::Network* network);
-  NetStatistics statistics() const;  // Any thread.
+  NetworkDeviceStatistics statistics() const;  // Any thread.
 
   uint16_t device_id() const override;
   uint64_t features() const override;
@@ -86,7 +80,8 @@ class Net final : public virtio::Device, public network::FrameReceiver {
   bool deliver_held();
   void deliver_soon();
   void fail();
-  void keep_statistics();
+  // With what the session's receiver has counted.
+  NetworkDeviceStatistics all_statistics() const;
 
   exec::EventLoop& loop_;
   const NetOptions options_;
@@ -102,7 +97,7 @@ class Net final : public virtio::Device, public network::FrameReceiver {
   std::optional<Session> session_;
   bool running_ = false, paused_ = false, delivery_posted_ = false;
   TransmitFrame::Buffer buffer_ = TransmitFrame::make_buffer();
-  NetStatistics statistics_;
+  NetworkDeviceStatistics statistics_;
   std::shared_ptr<int> alive_ = std::make_shared<int>();
 };
 

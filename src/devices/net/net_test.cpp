@@ -286,6 +286,7 @@ TEST_F(NetTest, KeepsFramesForALaterBufferAndThenDrops) {
     EXPECT_EQ(reply->length, 112u);
   }
   EXPECT_EQ(net.statistics().received_frames, 256u);
+  EXPECT_EQ(net.statistics().received_bytes, 25600u);
 }
 
 TEST_F(NetTest, DropsFramesTooLongForTheirBuffer) {

@@ -66,6 +66,7 @@ Receiver::Room Receiver::deliver(std::span<const std::byte> packet) {
   if (room == Room::enough) {
     write(packet);
     ++delivered_;
+    delivered_bytes_ += packet.size() - sizeof(spec::virtio_net::Header);
   } else if (room == Room::too_small) {
     ++dropped_;
   }

@@ -25,6 +25,7 @@ class Receiver {
   void notify() { queue_->notify(); }
 
   uint64_t delivered() const { return delivered_; }
+  uint64_t delivered_bytes() const { return delivered_bytes_; }  // Without virtio's headers.
   uint64_t dropped() const { return dropped_; }
 
  private:
@@ -42,7 +43,7 @@ class Receiver {
   uint64_t room_ = 0;                 // Of all of them.
   std::deque<std::vector<std::byte>> kept_;
   size_t kept_bytes_ = 0;
-  uint64_t delivered_ = 0, dropped_ = 0;
+  uint64_t delivered_ = 0, delivered_bytes_ = 0, dropped_ = 0;
 };
 
 }  // namespace alcove::devices::net
