@@ -78,7 +78,7 @@ _alcove() {
     --vsock) _alcove_list "$current" to-host= to-guest= cid= || { compopt -o nospace 2>/dev/null; _alcove_add "$current" < <(printf '%s\n' on none to-host= to-guest= cid=); }; return ;;
     --sound) _alcove_list "$current" output= input= || { compopt -o nospace 2>/dev/null; _alcove_add "$current" < <(printf '%s\n' host none output= input=); }; return ;;
     --identity) _alcove_files -f -- "$current"; return ;;
-    --net) _alcove_list "$current" forward= mac= peers hostname= mtu= || _alcove_add "$current" < <(printf '%s\n' nat network= tap= passt fd= none); return ;;
+    --net) _alcove_list "$current" forward= allow= deny= mac= peers hostname= mtu= || _alcove_add "$current" < <(printf '%s\n' nat network= tap= passt fd= none); return ;;
     --device) return ;;
     --format|--to|--backing-format) _alcove_add "$current" < <(printf '%s\n' raw qcow2); return ;;
     --compress) _alcove_add "$current" < <(printf '%s\n' zlib zstd); return ;;

@@ -94,16 +94,52 @@ using NetworkDeviceAttachment =
 // "nat", "tap=tap0", "passt", "network=lab", "file handle"; for people.
 std::string describe(const NetworkDeviceAttachment& attachment);
 
+enum class NetworkRuleAction { allow, deny };
+
+// Whom a guest may address, see VirtioNetworkDeviceConfiguration::rules.
+struct NetworkRule {
+  NetworkRuleAction action = NetworkRuleAction::deny;
+  // "10.0.0.0/8", "2001:db8::/32", or one address. Empty: any.
+  std::string destination;
+  // Neither: all, pings too.
+  std::optional<TransportProtocol> protocol;
+  // Of the other side; with a protocol only. 0 for the first: all; for the last: the first one only.
+  uint16_t first_port = 0;
+  uint16_t last_port = 0;
+
+  bool operator==(const NetworkRule&) const = default;
+};
+
 // A virtio network card.
 struct VirtioNetworkDeviceConfiguration {
   // Random by default: set it for a machine that is to keep its address. Unicast, not all zero.
   MACAddress mac_address = MACAddress::random_locally_administered();
   std::optional<NetworkDeviceAttachment> attachment;  // Required.
+  // Whom the guest may address, whatever the attachment: the first rule that fits decides, and what none fits
+  // is allowed. They count for the network's own name server and for the host, too, by their addresses in the
+  // guest's network (10.0.2.3 and 10.0.2.2 with NAT). Answers to what reached the guest are always allowed,
+  // and so are ARP, asking for an address by DHCP, and IPv6's neighbour discovery. Where there are rules,
+  // frames are lost that are neither of these nor IP, and packets with IPv4 options or IPv6 extension
+  // headers.
+  std::vector<NetworkRule> rules;
 
   bool operator==(const VirtioNetworkDeviceConfiguration&) const = default;
 };
 
 using NetworkDeviceConfiguration = std::variant<VirtioNetworkDeviceConfiguration>;
+
+// What has gone over a network device's cable since the machine's start, as the guest counts it: a large
+// segment that is cut on the host, or was put together there, is one frame.
+struct NetworkDeviceStatistics {
+  uint64_t sent_frames = 0;  // By the guest; those that rules stop included.
+  uint64_t sent_bytes = 0;   // Ethernet's headers included.
+  uint64_t received_frames = 0;
+  uint64_t received_bytes = 0;
+  uint64_t dropped_sent_frames = 0;      // Malformed, or with the cable unplugged.
+  uint64_t dropped_received_frames = 0;  // For want of the guest's buffers.
+
+  bool operator==(const NetworkDeviceStatistics&) const = default;
+};
 
 // An interface of the host that a machine can share at layer 2: by a macvtap interface on it, or, if it is a
 // bridge, by a tap interface that belongs to it. Making either needs the administrator.
@@ -128,19 +164,6 @@ struct SharedNetwork {
     std::string host_name;  // May be empty.
     std::string address;    // IPv4.
     bool reaches_peers = false;
-// What has gone over a network device's cable since the machine's start, as the guest counts it: a large
-// segment that is cut on the host, or was put together there, is one frame.
-struct NetworkDeviceStatistics {
-  uint64_t sent_frames = 0;  // By the guest; those that rules stop included.
-  uint64_t sent_bytes = 0;   // Ethernet's headers included.
-  uint64_t received_frames = 0;
-  uint64_t received_bytes = 0;
-  uint64_t dropped_sent_frames = 0;      // Malformed, or with the cable unplugged.
-  uint64_t dropped_received_frames = 0;  // For want of the guest's buffers.
-
-  bool operator==(const NetworkDeviceStatistics&) const = default;
-};
-
 
     bool operator==(const Member&) const = default;
   };

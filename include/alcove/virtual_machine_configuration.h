@@ -96,6 +96,7 @@ std::string_view to_string(DiskImageFormat value);
 std::string_view to_string(DiskImageCachingMode value);
 std::string_view to_string(DiskImageSynchronizationMode value);
 std::string_view to_string(DiskImageLockingMode value);
+std::string_view to_string(NetworkRuleAction value);
 std::string_view to_string(TransportProtocol value);
 std::string_view to_string(SharedDirectoryCachingMode value);
 std::string_view to_string(SocketBridgeDirection value);

@@ -106,7 +106,9 @@ void MachineOptions::add_to(CLI::App& command) {
           "--net", networks,
           "Network card: behind the host's address (nat, or passt, if that is installed), on a network "
           "that machines share by its name, or on a tap or macvtap interface, or at a datagram socket; "
-          "options: mac=ADDRESS; of nat, network and passt forward=PROTOCOL:[ADDRESS:]PORT:[ADDRESS:]"
+          "options: mac=ADDRESS; allow=RULE and deny=RULE (whom the guest may address: "
+          "[PROTOCOL[:PORT[-PORT]]@]any|ADDRESS[/LENGTH], the first that fits decides); of nat, network and "
+          "passt forward=PROTOCOL:[ADDRESS:]PORT:[ADDRESS:]"
           "PORT; of network peers (reach others that have this, too) and hostname=NAME; of fd mtu=N; "
           "may be repeated (default: nat)")
       ->group(group)

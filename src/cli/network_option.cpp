@@ -60,11 +60,41 @@ Result<bool> apply_option(const std::string& part, NetworkDeviceAttachment& atta
 std::string options_of(const NetworkDeviceAttachment& attachment) {
   constexpr std::string_view kForward = "forward=PROTOCOL:[ADDRESS:]PORT:[ADDRESS:]PORT";
   if (std::holds_alternative<SharedNetworkDeviceAttachment>(attachment))
-    return fmt::format("use peers, hostname=NAME, {} or mac=ADDRESS", kForward);
+    return fmt::format("use peers, hostname=NAME, {}, allow=RULE, deny=RULE or mac=ADDRESS", kForward);
   if (std::holds_alternative<FileHandleNetworkDeviceAttachment>(attachment))
-    return "use mtu=N or mac=ADDRESS";
-  if (std::holds_alternative<TapNetworkDeviceAttachment>(attachment)) return "use mac=ADDRESS";
-  return fmt::format("use {} or mac=ADDRESS", kForward);
+    return "use mtu=N, allow=RULE, deny=RULE or mac=ADDRESS";
+  if (std::holds_alternative<TapNetworkDeviceAttachment>(attachment))
+    return "use allow=RULE, deny=RULE or mac=ADDRESS";
+  return fmt::format("use {}, allow=RULE, deny=RULE or mac=ADDRESS", kForward);
+}
+
+// "[PROTOCOL[:PORT[-PORT]]@]DESTINATION"; which are what, validation says.
+Result<NetworkRule> parse_rule(NetworkRuleAction action, const std::string& text) {
+  const auto wrong = [&] {
+    return usage(kOption, fmt::format("'{}' is not a rule", text),
+                 "use [PROTOCOL[:PORT[-PORT]]@]any, …@ADDRESS or …@ADDRESS/LENGTH, e.g. tcp:80@any");
+  };
+  NetworkRule rule{.action = action};
+  const size_t at = text.find('@');
+  rule.destination = at == text.npos ? text : text.substr(at + 1);
+  if (rule.destination.empty()) return wrong();
+  if (rule.destination == "any") rule.destination.clear();
+  if (at == text.npos) return rule;
+  const std::string what = text.substr(0, at);
+  const size_t colon = what.find(':');
+  rule.protocol = from_string<TransportProtocol>(what.substr(0, colon));
+  if (!rule.protocol) return wrong();
+  if (colon == what.npos) return rule;
+  const std::string ports = what.substr(colon + 1);
+  const size_t dash = ports.find('-');
+  const auto port = [](const std::string& number) -> uint16_t {
+    if (!whole_number(number).empty() || number.size() > 5 || std::stoul(number) > UINT16_MAX) return 0;
+    return static_cast<uint16_t>(std::stoul(number));
+  };
+  rule.first_port = port(ports.substr(0, dash));
+  if (dash != ports.npos) rule.last_port = port(ports.substr(dash + 1));
+  if (rule.first_port == 0 || (dash != ports.npos && rule.last_port == 0)) return wrong();
+  return rule;
 }
 
 Error no_option(const std::string& part, const NetworkDeviceAttachment& attachment) {
@@ -90,10 +120,17 @@ Result<std::optional<NetworkDeviceAttachment>> parse_attachment(const std::strin
 Result<std::optional<NetworkDeviceConfiguration>> parse_network(const std::string& text) {
   if (text == "none") return std::nullopt;
   VirtioNetworkDeviceConfiguration device;
-  // The address is the card's; all else is what its cable leads to.
+  // The address and the rules are the card's; all else is what its cable leads to.
   std::string rest;
   for (const std::string& part : split(text)) {
     const auto [key, value] = key_and_value(part);
+    const auto action = from_string<NetworkRuleAction>(key);
+    if (action && !rest.empty()) {
+      auto rule = parse_rule(*action, value);
+      if (!rule) return std::unexpected(std::move(rule.error()));
+      device.rules.push_back(*std::move(rule));
+      continue;
+    }
     if (key != "mac" || rest.empty()) {
       rest += (rest.empty() ? "" : ",") + part;
       continue;

@@ -153,10 +153,20 @@ void fields(V& visit, T& value) {
   visit("port_forwards", value.port_forwards);
 }
 
+template <class V, Is<NetworkRule> T>
+void fields(V& visit, T& value) {
+  visit("action", value.action);
+  visit("destination", value.destination);
+  visit("protocol", value.protocol);
+  visit("first_port", value.first_port);
+  visit("last_port", value.last_port);
+}
+
 template <class V, Is<VirtioNetworkDeviceConfiguration> T>
 void fields(V& visit, T& value) {
   visit("mac_address", value.mac_address);
   visit("attachment", value.attachment);
+  visit("rules", value.rules);
 }
 
 template <class V, Is<IDRange> T>

@@ -28,6 +28,9 @@ std::string_view to_string(DiskImageSynchronizationMode value) {
 std::string_view to_string(DiskImageLockingMode value) {
   return name_of(value);
 }
+std::string_view to_string(NetworkRuleAction value) {
+  return name_of(value);
+}
 std::string_view to_string(TransportProtocol value) {
   return name_of(value);
 }
@@ -54,6 +57,7 @@ template std::optional<DiskImageFormat> from_string(std::string_view);
 template std::optional<DiskImageCachingMode> from_string(std::string_view);
 template std::optional<DiskImageSynchronizationMode> from_string(std::string_view);
 template std::optional<DiskImageLockingMode> from_string(std::string_view);
+template std::optional<NetworkRuleAction> from_string(std::string_view);
 template std::optional<TransportProtocol> from_string(std::string_view);
 template std::optional<SharedDirectoryCachingMode> from_string(std::string_view);
 template std::optional<SocketBridgeDirection> from_string(std::string_view);

@@ -45,6 +45,11 @@ inline constexpr std::array kNames<DiskImageLockingMode> = {
     Name<DiskImageLockingMode>{DiskImageLockingMode::none, "none"},
 };
 template <>
+inline constexpr std::array kNames<NetworkRuleAction> = {
+    Name<NetworkRuleAction>{NetworkRuleAction::allow, "allow"},
+    Name<NetworkRuleAction>{NetworkRuleAction::deny, "deny"},
+};
+template <>
 inline constexpr std::array kNames<TransportProtocol> = {
     Name<TransportProtocol>{TransportProtocol::tcp, "tcp"},
     Name<TransportProtocol>{TransportProtocol::udp, "udp"},

@@ -68,7 +68,16 @@ inline VirtualMachineConfiguration full_sample() {
                                                                  .host_address = "::1",
                                                                  .host_port = 0,
                                                                  .guest_address = "10.0.2.15",
-                                                                 .guest_port = 53}}}},
+                                                                 .guest_port = 53}}},
+               .rules = {{.action = NetworkRuleAction::allow,
+                          .destination = "10.0.2.3",
+                          .protocol = TransportProtocol::udp,
+                          .first_port = 53},
+                         {.destination = "fd00::/8",
+                          .protocol = TransportProtocol::tcp,
+                          .first_port = 1,
+                          .last_port = 1023},
+                         {}}},
            VirtioNetworkDeviceConfiguration{},
            VirtioNetworkDeviceConfiguration{
                .attachment =

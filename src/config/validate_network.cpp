@@ -12,6 +12,7 @@
 #include <tuple>
 
 #include "config/validate.h"
+#include "support/ip_prefix.h"
 #include "support/program.h"
 
 namespace alcove {
@@ -46,6 +47,8 @@ class NetworkValidator {
 
   void validate(const VirtioNetworkDeviceConfiguration& device, const std::string& where) {
     validate(device.mac_address, where + ".mac_address");
+    for (size_t index = 0; index < device.rules.size(); ++index)
+      validate(device.rules[index], fmt::format("{}.rules[{}]", where, index));
     if (!device.attachment) {
       return problems_.add(where + ".attachment", "there is none", "set a NATNetworkDeviceAttachment");
     }
@@ -70,6 +73,20 @@ class NetworkValidator {
     if (!is_first) {
       problems_.add(where, fmt::format("{} is also that of {}", address.string(), other->second),
                     "each device needs its own");
+    }
+  }
+
+  void validate(const NetworkRule& rule, const std::string& where) {
+    if (!rule.destination.empty() && !IPPrefix::parse(rule.destination))
+      problems_.add(where + ".destination", fmt::format("\"{}\" is no block of addresses", rule.destination),
+                    "\"10.0.0.0/8\", \"2001:db8::/32\" or one address, with zeroes behind the prefix");
+    if (rule.first_port == 0 && rule.last_port == 0) return;
+    if (!rule.protocol) {
+      problems_.add(where + ".protocol", "is not set, and only TCP and UDP have ports", "tcp or udp");
+    } else if (rule.first_port == 0 || (rule.last_port != 0 && rule.last_port < rule.first_port)) {
+      problems_.add(where + ".first_port",
+                    fmt::format("{} to {} is no range", rule.first_port, rule.last_port),
+                    "set both, the smaller one first, or first_port alone");
     }
   }
 

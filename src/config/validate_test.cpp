@@ -434,6 +434,26 @@ TEST_F(Validate, SharedNetworksAndPasst) {
   EXPECT_THAT(fields(), IsEmpty());
 }
 
+TEST_F(Validate, NetworkRules) {
+  const std::string where = "network_devices[0].rules[0].";
+  const auto problems = [&](const NetworkRule& rule) {
+    first_network().rules = {rule};
+    return fields();
+  };
+  const auto tcp = TransportProtocol::tcp;
+  for (const NetworkRule& right :
+       {NetworkRule{}, NetworkRule{.destination = "10.0.0.0/8"}, NetworkRule{.destination = "fe80::1"},
+        NetworkRule{.protocol = tcp, .first_port = 80},
+        NetworkRule{.protocol = tcp, .first_port = 1, .last_port = 1}})
+    EXPECT_THAT(problems(right), IsEmpty());
+  EXPECT_THAT(problems({.destination = "10.0.0.1/8"}), ElementsAre(where + "destination"));
+  EXPECT_THAT(problems({.destination = "any"}), ElementsAre(where + "destination"));
+  EXPECT_THAT(problems({.first_port = 80}), ElementsAre(where + "protocol"));
+  EXPECT_THAT(problems({.protocol = tcp, .last_port = 80}), ElementsAre(where + "first_port"));
+  EXPECT_THAT(problems({.protocol = tcp, .first_port = 81, .last_port = 80}),
+              ElementsAre(where + "first_port"));
+}
+
 TEST_F(Validate, PortForwards) {
   forwards() = {{.host_port = 80, .guest_port = 80}, {.host_port = 80, .guest_port = 81}};
   EXPECT_THAT(fields(), ElementsAre("network_devices[0].attachment.port_forwards[1].host_port"));

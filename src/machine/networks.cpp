@@ -10,6 +10,7 @@
 #include "devices/net/net.h"
 #include "network/cable_network.h"
 #include "network/datagram_port.h"
+#include "network/filtered_network.h"
 #include "network/nat_network.h"
 #include "network/shared_network.h"
 #include "network/stream_port.h"
@@ -38,8 +39,9 @@ Result<network::NatAddresses> read_addresses(int link, const std::string& field)
 // All that is not constant belongs to the loop's thread.
 class Networks::Cable final : public NetworkControl {
  public:
-  Cable(size_t index, MACAddress mac_address, exec::EventLoop& loop, MachineObserver& observer)
-      : index_(index), mac_address_(mac_address), loop_(loop), observer_(observer) {}
+  Cable(size_t index, const VirtioNetworkDeviceConfiguration& card, exec::EventLoop& loop,
+        MachineObserver& observer)
+      : index_(index), mac_address_(card.mac_address), rules_(card.rules), loop_(loop), observer_(observer) {}
   ~Cable() override {
     loop_.call([this] {
       alive_.reset();
@@ -57,7 +59,10 @@ class Networks::Cable final : public NetworkControl {
         made.error().where = field + (made.error().where.empty() ? "" : ".") + made.error().where;
       return std::unexpected(std::move(made.error()));
     }
-    loop_.call([&] { made_ = *std::move(made); });
+    loop_.call([&] {
+      made_ = *std::move(made);
+      if (!rules_.empty()) made_ = std::make_unique<network::FilteredNetwork>(std::move(made_), rules_);
+    });
     return {};
   }
   uint16_t mtu() const { return made_->mtu(); }
@@ -101,13 +106,13 @@ class Networks::Cable final : public NetworkControl {
     return result;
   }
 
+  NetworkDeviceStatistics statistics() const override { return card_->statistics(); }
+
  private:
   using Made = Result<std::unique_ptr<network::Network>>;
 
   static std::unexpected<Error> unplugged() {
     return fail(ErrorCode::not_supported, "attachment", "the cable is not plugged in");
-  NetworkDeviceStatistics statistics() const override { return card_->statistics(); }
-
   }
   std::function<void()> addresses_changed() {
     return [this] { observer_.on_addresses_changed(index_); };
@@ -164,6 +169,7 @@ class Networks::Cable final : public NetworkControl {
 
   const size_t index_;
   const MACAddress mac_address_;
+  const std::vector<NetworkRule> rules_;
   exec::EventLoop& loop_;
   MachineObserver& observer_;
   devices::net::Net* card_ = nullptr;
@@ -182,7 +188,7 @@ Result<std::unique_ptr<virtio::Device>> Networks::make_device(
   const std::string field = fmt::format("network_devices[{}].attachment", index);
   if (!configuration.attachment)
     return fail(ErrorCode::invalid_virtual_machine_configuration, field, "is missing");
-  auto cable = std::make_unique<Cable>(index, configuration.mac_address, loop, observer);
+  auto cable = std::make_unique<Cable>(index, configuration, loop, observer);
   if (auto made = cable->make(*configuration.attachment, descriptors, field); !made)
     return std::unexpected(std::move(made.error()));
   auto card = std::make_unique<devices::net::Net>(

@@ -43,7 +43,9 @@ inline constexpr size_t kIpv6HopLimit = 7;
 inline constexpr size_t kIpv6Source = 8;
 inline constexpr size_t kIpv6Destination = 24;
 
+inline constexpr uint8_t kNextHeaderHopByHop = 0;
 inline constexpr uint8_t kProtocolIcmp = 1;
+inline constexpr uint8_t kProtocolIgmp = 2;
 inline constexpr uint8_t kProtocolTcp = 6;
 inline constexpr uint8_t kProtocolUdp = 17;
 inline constexpr uint8_t kProtocolIcmpv6 = 58;
@@ -81,7 +83,20 @@ inline constexpr uint8_t kDhcpOptionMessageType = 53;
 inline constexpr uint8_t kDhcpAcknowledge = 5;
 inline constexpr uint8_t kDhcpRelease = 7;
 
+// DHCP for IPv6, RFC 8415.
+inline constexpr uint16_t kDhcp6ClientPort = 546;
+inline constexpr uint16_t kDhcp6ServerPort = 547;
+
+// ICMP, RFC 792 and RFC 4443: the echo, and where its identifier is.
+inline constexpr uint8_t kIcmpEchoReply = 0;
+inline constexpr uint8_t kIcmpEchoRequest = 8;
+inline constexpr uint8_t kIcmpv6EchoRequest = 128;
+inline constexpr uint8_t kIcmpv6EchoReply = 129;
+inline constexpr size_t kIcmpEchoSize = 8;
+inline constexpr size_t kIcmpEchoIdentifier = 4;
+
 // IPv6 neighbour discovery, RFC 4861: types of ICMPv6 messages.
+inline constexpr uint8_t kRouterSolicitation = 133;
 inline constexpr uint8_t kRouterAdvertisement = 134;
 inline constexpr uint8_t kNeighborAdvertisement = 136;
 inline constexpr uint8_t kRedirect = 137;
