@@ -57,6 +57,12 @@ void BlockEmitter::vex(const Insn& insn, const Plan& plan) {
     held[count++] = operand.guest;
   }
 
+  // Before what may refuse: the handler takes the instruction from there, and does not mark what it makes
+  // zero.
+  const bool writes_vector =
+      plan.rm_first ? plan.rm == Role::vector && !in_memory
+                    : (plan.vvvv_first ? plan.vvvv : plan.reg) == Role::vector && plan.writes_first;
+  if (insn.vector_size == 32 && writes_vector) mark_upper_halves(true);
   HostMemory memory;
   if (in_memory) {
     const Unaligned unaligned = plan.aligned ? Unaligned::refuse : Unaligned::check_page;
@@ -85,10 +91,6 @@ void BlockEmitter::vex(const Insn& insn, const Plan& plan) {
                           .l = insn.vector_size == 32,
                           .vvvv = plan.vvvv == Role::none ? kHostRax : number(plan.vvvv, insn.vvvv)};
   const unsigned reg = plan.reg == Role::none ? insn.modrm >> 3 & 7u : unsigned{number(plan.reg, insn.reg)};
-  const bool writes_vector =
-      plan.rm_first ? plan.rm == Role::vector && !in_memory
-                    : (plan.vvvv_first ? plan.vvvv : plan.reg) == Role::vector && plan.writes_first;
-  if (opcode.l && writes_vector) mark_upper_halves(true);
   if (plan.result_in_rcx) clobber(kWord);
   if (plan.rm == Role::none) {
     a_.op_plain(opcode);

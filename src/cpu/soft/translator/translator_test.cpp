@@ -9,6 +9,8 @@
 
 #include "cpu/soft/testing/flat_engine.h"
 #include "cpu/soft/x86/engine_services.h"
+#include "cpu/soft/x86/host_features.h"
+#include "cpu/soft/x86/sse/upper_halves.h"
 #include "cpu/soft/x86/testing/case_generator.h"
 
 namespace alcove::cpu::soft::testing {
@@ -96,6 +98,30 @@ TEST_F(TranslatorTest, GoesOnWhenItsMemoryIsFull) {
 }
 
 // Small loops are emitted several times; those within others, which may be as small, are not so in each.
+// A vector across the end of a page is read by a handler, which leaves upper halves alone that it makes zero.
+TEST_F(TranslatorTest, KeepsUpperHalvesBehindWhatAHandlerHasDone) {
+  if (!host_runs_avx()) GTEST_SKIP() << "this host has no AVX";
+  const std::vector<uint8_t> code = {0xc5, 0xf8, 0x77,        // vzeroupper
+                                     0xc5, 0xec, 0x58, 0x0b,  // vaddps ymm1, ymm2, [rbx]
+                                     0xc5, 0xfc, 0x10, 0x01,  // vmovups ymm0, [rcx]
+                                     0x06};
+  engine.write(engine.guest_address(), code);
+  const uint64_t data = engine.guest_address() + 0x2000;
+  engine.write(data, std::vector<uint8_t>(32, 0x55));
+  cpu.cr4 |= 1u << 18;  // OSXSAVE
+  cpu.xcr0 |= kXcr0Avx;
+  update_mode(cpu);
+  for (int run = 0; run < 4; ++run) {
+    cpu.rip = engine.guest_address();
+    cpu.gpr[rbx] = data + 0x1000 - 16;
+    cpu.gpr[rcx] = data;
+    cpu.fpu.upper_in_use = true;
+    EXPECT_TRUE(engine.run_translated().fault);
+    EXPECT_EQ(cpu.rip, engine.guest_address() + 11);
+    EXPECT_EQ(read_ymm(cpu.fpu, 0).words[3], 0x5555'5555'5555'5555u) << run;
+  }
+}
+
 TEST_F(TranslatorTest, NestedSmallLoopsStaySmall) {
   constexpr uint8_t kCounters[] = {rax, rbx, rsi, rdi, rbp};
   std::vector<uint8_t> code{0x48, 0x83, 0xc2, 0x01};  // add rdx, 1
