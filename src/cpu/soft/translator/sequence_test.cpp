@@ -117,6 +117,16 @@ bool may_change_code(const Insn& insn) {
   return insn.opcode == 0xc6 && insn.base == kNoRegister;
 }
 
+// A repeated MOVS to its own source at another linear address: processors copy more at once there than the
+// source is ahead, so that it depends on them, and on their mood, what they copy twice.
+bool copies_onto_itself(const Cpu& cpu, const Insn& insn) {
+  if (!std::string_view(insn.row->mnemonic).starts_with("movs") || !(insn.rep || insn.repne)) return false;
+  constexpr uint64_t kMostAtOnce = 64;
+  const uint64_t from = cpu.gpr[rsi] + cpu.segment_base[insn.segment], to = cpu.gpr[rdi];
+  if ((from ^ to) < kSize) return false;
+  return ((from - to) & ~kUpper) < kMostAtOnce || ((to - from) & ~kUpper) < kMostAtOnce;
+}
+
 Reference interpret(SequenceMachine& machine) {
   Reference reference;
   UndefinedFlags undefined;
@@ -136,6 +146,7 @@ Reference interpret(SequenceMachine& machine) {
         const std::string_view name = insn.row->mnemonic;
         if ((insn.row->flags & (kNoTest | kPrivileged)) || name.starts_with("popf")) return reference;
         if (!undefined.pass(insn, gpr)) return reference;
+        if (copies_onto_itself(cpu, insn)) return reference;
         const uint32_t changes = code_changes(machine);
         const auto outcome = machine.engine().run(1);
         if (code_changes(machine) != changes && !may_change_code(insn)) return reference;
