@@ -4,9 +4,9 @@
 #include <cstring>
 #include <utility>
 
-#include "config/utf8.h"
 #include "spec/spice_agent.h"
 #include "support/line_ends.h"
+#include "support/utf8.h"
 
 namespace alcove::agent {
 
@@ -224,8 +224,7 @@ void SpiceAgent::take_contents(std::span<const std::byte> body) {
   if (!form || wanted_.empty() || (*form != wanted_.front() && *form != wire::kNone)) return;
   const auto contents = body.subspan(sizeof(uint32_t));
   const std::string_view bytes = text_of(contents);
-  if (*form == wire::kUtf8Text && !bytes.empty() && config::is_utf8(bytes))
-    arriving_.text = with_line_feeds(bytes);
+  if (*form == wire::kUtf8Text && !bytes.empty() && is_utf8(bytes)) arriving_.text = with_line_feeds(bytes);
   if (*form == wire::kPng && bytes.starts_with(kPngSignature))
     arriving_.png.emplace(contents.begin(), contents.end());
   wanted_.pop_front();

@@ -10,8 +10,8 @@
 #include "config/json.h"
 #include "config/paths.h"
 #include "config/toml.h"
-#include "config/utf8.h"
 #include "support/unique_fd.h"
+#include "support/utf8.h"
 
 namespace alcove {
 namespace {
@@ -144,7 +144,7 @@ Result<> VirtualMachineConfiguration::save(const std::filesystem::path& file) co
     if (!relative.empty() && *relative.begin() != "..") path = relative;
   });
   const std::string text = copy.to_toml();
-  if (!config::is_utf8(text)) {
+  if (!is_utf8(text)) {
     return fail(ErrorCode::invalid_virtual_machine_configuration, file.string(),
                 "a path or text of the configuration is not UTF-8, which machine files are",
                 "rename the file concerned");

@@ -4,7 +4,7 @@
 #include <array>
 
 #include "config/nearest.h"
-#include "config/utf8.h"
+#include "support/utf8.h"
 
 namespace alcove {
 namespace {
@@ -115,11 +115,11 @@ TEST(Nearest, FindsMisspellings) {
 }
 
 TEST(Utf8, IsChecked) {
-  EXPECT_TRUE(config::is_utf8(""));
-  EXPECT_TRUE(config::is_utf8("aü€😀"));
+  EXPECT_TRUE(is_utf8(""));
+  EXPECT_TRUE(is_utf8("aü€😀"));
   for (std::string_view wrong : {"\xff", "\x80", "\xc3", "\xc0\x80", "\xe0\x80\x80", "\xed\xa0\x80",
                                  "\xf4\x90\x80\x80", "\xe2\x82", "\xc3 "}) {
-    EXPECT_FALSE(config::is_utf8(wrong));
+    EXPECT_FALSE(is_utf8(wrong));
   }
 }
 

@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-#include "config/utf8.h"
+#include "support/utf8.h"
 
 namespace alcove::config {
 namespace {

@@ -10,7 +10,7 @@
 #include <cstring>
 
 #include "config/cpu_model.h"
-#include "config/utf8.h"
+#include "support/utf8.h"
 
 namespace alcove {
 
@@ -48,7 +48,7 @@ void validate_label(const std::optional<std::string>& label, Problems& problems)
   if (label->find_first_not_of(" \t\r\n") == std::string::npos) {
     problems.add("label", "is blank", "give it a visible character, or leave it out");
   }
-  if (label->find('\0') != std::string::npos || !config::is_utf8(*label)) {
+  if (label->find('\0') != std::string::npos || !is_utf8(*label)) {
     problems.add("label", "is not a text in UTF-8");
   }
 }

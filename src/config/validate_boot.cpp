@@ -2,8 +2,8 @@
 #include <sys/stat.h>
 
 #include "config/efi_firmware.h"
-#include "config/utf8.h"
 #include "config/validate.h"
+#include "support/utf8.h"
 
 namespace alcove::config {
 

@@ -8,8 +8,8 @@
 #include <cstring>
 #include <map>
 
-#include "config/utf8.h"
 #include "config/validate.h"
+#include "support/utf8.h"
 
 namespace alcove {
 
@@ -34,7 +34,7 @@ Result<> VirtioFileSystemDeviceConfiguration::validate_tag(std::string_view tag)
     return invalid(fmt::format("\"{}\" has {} bytes", tag, tag.size()),
                    fmt::format("at most {}", kLongestTag));
   }
-  if (!config::is_utf8(tag) || std::ranges::any_of(tag, is_control))
+  if (!is_utf8(tag) || std::ranges::any_of(tag, is_control))
     return invalid("is not a text in UTF-8 without control characters", "use letters, digits and '-'");
   return {};
 }
@@ -45,13 +45,13 @@ Result<> MultipleDirectoryShare::validate_name(std::string_view name) {
     return invalid(fmt::format("has {} bytes", name.size()), fmt::format("at most {}", NAME_MAX));
   if (name == "." || name == "..")
     return invalid(fmt::format("\"{}\" can't name a directory", name), "use letters and digits");
-  if (!config::is_utf8(name) || name.find('/') != name.npos || std::ranges::any_of(name, is_control))
+  if (!is_utf8(name) || name.find('/') != name.npos || std::ranges::any_of(name, is_control))
     return invalid("has a character that a name can't have", "neither '/' nor control characters");
   return {};
 }
 
 std::optional<std::string> MultipleDirectoryShare::canonicalized_name(std::string_view name) {
-  if (!config::is_utf8(name)) return {};
+  if (!is_utf8(name)) return {};
   std::string result;
   for (char character : name) {
     if (!is_control(character)) result += character == '/' ? '-' : character;

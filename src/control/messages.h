@@ -14,8 +14,8 @@
 //   attachment?, descriptors: paths of what comes with it} set_console_attachment {device, port, descriptors:
 //   paths of the files, which come with it} resize_console {device, port, columns, rows} set_balloon_target
 //   {memory_size}, balloon_statistics set_storage_limits {device, bytes_per_second, operations_per_second},
-//   resize_storage {device, size}, storage_statistics {device} network_statistics {device} reconfigure_display {device, display, width,
-//   height, pixels_per_inch}
+//   resize_storage {device, size}, storage_statistics {device} network_statistics {device}
+//   reconfigure_display {device, display, width, height, pixels_per_inch}
 // Machine to application:
 //   {reply: id, error?: {code, where, what, hint}, …}   one for each request, with
 //     start: hypervisor, network: [{port_forwards, addresses}]; add_port_forward: forward;

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <string_view>
 
-#include "config/utf8.h"
+#include "support/utf8.h"
 
 namespace alcove::view::web {
 
@@ -39,7 +39,7 @@ std::optional<ClipboardContents> parse_clipboard(std::span<const uint8_t> messag
   const std::string_view text = text_of(message.first(length)), picture = text_of(message.subspan(length));
   ClipboardContents contents;
   if (!text.empty()) {
-    if (!config::is_utf8(text)) return {};
+    if (!is_utf8(text)) return {};
     contents.text = text;
   }
   if (!picture.empty()) {

@@ -1,9 +1,9 @@
-#include "config/utf8.h"
+#include "support/utf8.h"
 
 #include <cstddef>
 #include <cstdint>
 
-namespace alcove::config {
+namespace alcove {
 
 bool is_utf8(std::string_view text) {
   for (size_t index = 0; index < text.size();) {
@@ -27,4 +27,4 @@ bool is_utf8(std::string_view text) {
   return true;
 }
 
-}  // namespace alcove::config
+}  // namespace alcove
