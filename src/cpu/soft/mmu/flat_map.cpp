@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <new>
 
+#include "cpu/soft/mmu/mmu.h"
 #include "cpu/soft/x86/cpu.h"
 #include "cpu/soft/x86/debug.h"
 #include "memory/large_pages.h"
@@ -143,8 +144,8 @@ void FlatMap::clear_lower(Space& space) {
   space.supervisor_pages = false;
 }
 
-void FlatMap::select(uint64_t generation, uint64_t root) {
-  if (windows_) windows_->select(root, generation);
+void FlatMap::select(uint64_t generation, const PagingMode& mode) {
+  if (windows_) windows_->select(mode, generation);
   if (spaces_[current_].generation == generation) return;
   forget_foreign_jumps();
   auto it = std::ranges::find(spaces_, generation, &Space::generation);
@@ -227,12 +228,12 @@ void FlatMap::forget_page(Space& space, Log& log, uint64_t page, bool upper) {
   if (log.large.contains(page >> 9) || log.huge.contains(page >> 18)) clear_log(space, log, upper);
 }
 
-void FlatMap::clear_page(uint64_t address) {
+void FlatMap::clear_page(const PagingMode& mode, uint64_t address) {
   const uint64_t page = page_number(address);
   Space& space = spaces_[current_];
   if (page < kHalf) {
     forget_page(space, space.log, page, false);
-    if (windows_) windows_->forget_page(address);
+    if (windows_) windows_->flush_page(mode, address);
   } else {
     forget_page(space, upper_, page, true);
     forget_page(space, upper_local_, page, true);
@@ -275,8 +276,7 @@ void FlatMap::add(uint64_t address, const std::byte* host, bool writable, bool l
 
 std::byte* FlatMap::show(const Cpu& cpu, uint64_t page, const std::byte* host) {
   if (!upper_view_ || has_upper_data_breakpoint(cpu)) return nullptr;
-  std::byte* const shown =
-      upper_view_->show({.cr0 = cpu.cr0, .cr3 = cpu.cr3, .cr4 = cpu.cr4, .efer = cpu.efer}, page, host);
+  std::byte* const shown = upper_view_->show(mode_of(cpu), page, host);
   // Words may lead where other pages are now.
   if (upper_view_->take_displaced())
     for (Log* const log : {&upper_, &upper_local_}) clear_log(spaces_[0], *log, true);
@@ -334,7 +334,7 @@ void FlatMap::forbid_all_writes() {
   if (windows_) windows_->forget_all_pages();
 }
 
-bool FlatMap::open_window() {
+bool FlatMap::open_window(const PagingMode& mode) {
   const Space& space = spaces_[current_];
   std::vector<uint64_t> numbers;
   if (!space.supervisor_pages) numbers = space.log.pages;
@@ -349,7 +349,7 @@ bool FlatMap::open_window() {
                      .writable = *write_word(space, number) != 0,
                      .size = 4096});
   }
-  return windows_->open(pages);
+  return windows_->open(mode, pages);
 }
 
 void FlatMap::forget_foreign_jumps() {

@@ -75,14 +75,12 @@ class FlatMap {
   uint64_t base() const { return spaces_[current_].base; }
 
   // Some address spaces may get windows (windows.h).
-  void allow_windows(const CpuMemory& cpu, const memory::GuestMemory& memory) {
-    windows_.emplace(cpu, memory);
-  }
+  void allow_windows(const CpuMemory& cpu, PhysicalMemory& memory) { windows_.emplace(cpu, memory); }
   Windows* windows() { return windows_ ? &*windows_ : nullptr; }
   // Of the present address space; null if it has none.
   Window* window() { return windows_ ? windows_->current() : nullptr; }
   // Gives the present address space one.
-  bool open_window();
+  bool open_window(const PagingMode& mode);
   // Shows pages of the upper half (upper_view.h), if there is room. Whoever forgets pages of the map has the
   // view flushed, too.
   void allow_upper_view(const PhysicalMemory& physical, const memory::GuestMemory& memory) {
@@ -92,9 +90,9 @@ class FlatMap {
   // Words of the upper half lead to the guest's memory itself from now on.
   void close_upper_view();
 
-  // The lower half is now the one of this number (Cpu::tlb_generation), by the page tables at `root`; an
-  // unknown one begins empty.
-  void select(uint64_t generation, uint64_t root);
+  // The lower half is now the one of this number (Cpu::tlb_generation), by these page tables; an unknown one
+  // begins empty.
+  void select(uint64_t generation, const PagingMode& mode);
   // This lower half will not be selected again.
   void forget(uint64_t generation);
   void clear_all();
@@ -105,7 +103,7 @@ class FlatMap {
   // Only what is not global.
   void clear_upper_local();
   // Forgets the page, and all of the large page that it may be a part of.
-  void clear_page(uint64_t address);
+  void clear_page(const PagingMode& mode, uint64_t address);
   // Code of CPL 3 is going to run: what only supervisors may use must not be found.
   void enter_user();
   // Whether there is any such.

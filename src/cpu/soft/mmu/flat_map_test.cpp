@@ -51,7 +51,7 @@ TEST_F(FlatMapTest, KnowsWhatItWasTold) {
     fill(address);
     EXPECT_EQ(read_word(address), (uint64_t{1} << 46) + 1);
     EXPECT_EQ(write_word(address), (uint64_t{1} << 46) + 1);
-    map->clear_page(address);
+    map->clear_page({}, address);
     EXPECT_EQ(read_word(address), 0u);
     EXPECT_EQ(write_word(address), 0u);
   }
@@ -65,7 +65,7 @@ TEST_F(FlatMapTest, SpreadAccessesTakeBoundedMemory) {
     fill(0xffff'8000'0000'0000 + i * kStep);
     ASSERT_NE(read_word(i * kStep), 0u);
     if (i % 100 == 0) {  // Processes that come and go leave nothing behind either.
-      map->select(i, i << 12);
+      map->select(i, {.cr3 = i << 12});
       ASSERT_EQ(read_word(i * kStep), 0u);
     }
   }
@@ -76,7 +76,7 @@ TEST_F(FlatMapTest, ForgettingAndFillingAgainTakesNoMore) {
   const size_t before = resident_bytes();
   for (uint64_t i = 0; i < 5'000'000; ++i) {
     fill(0xffff'8000'0000'1000);
-    map->clear_page(0xffff'8000'0000'1000);
+    map->clear_page({}, 0xffff'8000'0000'1000);
   }
   for (uint64_t i = 0; i < 5'000'000; ++i)
     map->add_jump(false, {.address = 0xffff'8000'0000'1000 + (i << 16),

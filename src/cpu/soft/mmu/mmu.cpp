@@ -17,21 +17,21 @@ void clear(TlbEntry& entry) {
   entry.read_tag = entry.write_tag = ~uint64_t{0};
 }
 
-PagingMode mode_of(const Cpu& cpu) {
-  return {.cr0 = cpu.cr0, .cr3 = cpu.cr3, .cr4 = cpu.cr4, .efer = cpu.efer};
-}
-
 unsigned current_pcid(const Cpu& cpu) {
   return cpu.cr4 & kCr4Pcide ? cpu.cr3 & 0xfff : 0;
 }
 
 }  // namespace
 
+PagingMode mode_of(const Cpu& cpu) {
+  return {.cr0 = cpu.cr0, .cr3 = cpu.cr3, .cr4 = cpu.cr4, .efer = cpu.efer};
+}
+
 Mmu::Mmu(PhysicalMemory& memory) : memory_(memory) {}
 
 void Mmu::set_flat_map(const Cpu& cpu, FlatMap* flat) {
   flat_ = flat;
-  if (flat_) flat_->select(cpu.tlb_generation[0], cpu.cr3 & kPageMask);
+  if (flat_) flat_->select(cpu.tlb_generation[0], mode_of(cpu));
 }
 
 Mmu::Target Mmu::data(Cpu& cpu, Privilege privilege, uint64_t address, bool write) {
@@ -127,7 +127,7 @@ uint64_t Mmu::new_generation(Cpu& cpu, unsigned half) {
     restarted_ = true;
     last_generation_ = {0, 0};
     cpu.tlb_generation = {0, 0};
-    if (flat_) flat_->select(0, cpu.cr3 & kPageMask);
+    if (flat_) flat_->select(0, mode_of(cpu));
     upper_non_global_ = false;
     upper_non_global_count_ = 0;
   }
@@ -136,7 +136,7 @@ uint64_t Mmu::new_generation(Cpu& cpu, unsigned half) {
 
 void Mmu::new_lower_generation(Cpu& cpu) {
   cpu.tlb_generation[0] = new_generation(cpu, 0);
-  if (flat_) flat_->select(cpu.tlb_generation[0], cpu.cr3 & kPageMask);
+  if (flat_) flat_->select(cpu.tlb_generation[0], mode_of(cpu));
 }
 
 void Mmu::new_upper_generation(Cpu& cpu) {
@@ -228,7 +228,7 @@ void Mmu::switch_address_space(Cpu& cpu, bool keep) {
   AddressSpace* const space = find_space(pcid);
   if (space && keep) {
     cpu.tlb_generation[0] = space->generation;
-    if (flat_) flat_->select(space->generation, cpu.cr3 & kPageMask);
+    if (flat_) flat_->select(space->generation, mode_of(cpu));
     space->last_used = ++uses_;
     return;
   }
@@ -238,7 +238,7 @@ void Mmu::switch_address_space(Cpu& cpu, bool keep) {
 }
 
 void Mmu::flush_page(Cpu& cpu, uint64_t address) {
-  if (flat_) flat_->clear_page(address);
+  if (flat_) flat_->clear_page(mode_of(cpu), address);
   if (UpperView* const view = upper_view()) view->flush_page(mode_of(cpu), address);
   const Bounds& large = large_pages_[address >> 63];
   for (Tlb& tlb : tlbs_) {

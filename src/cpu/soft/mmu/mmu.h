@@ -16,6 +16,8 @@ namespace alcove::cpu::soft {
 
 struct Cpu;
 
+PagingMode mode_of(const Cpu& cpu);
+
 // Whose rights a data access has. Each has a TLB of its own.
 enum class Privilege : uint8_t {
   user,

@@ -174,6 +174,17 @@ void PageView::forbid_writes(const std::byte* host_page) {
       return clear();
 }
 
+void PageView::forbid_writes(uint64_t address, uint64_t size) {
+  const auto is_writable = [this](uint64_t page) {
+    const auto it = pages_.find((page & (size_ - 1)) / kPage);
+    return it != pages_.end() && it->second.address == page && std::exchange(it->second.writable, false);
+  };
+  for (uint64_t page = address, end; page < address + size; page = end + kPage) {
+    for (end = page; end < address + size && is_writable(end);) end += kPage;
+    if (end > page && mprotect(place(page), end - page, PROT_READ) != 0) return clear();
+  }
+}
+
 void PageView::clear() {
   if (counted_ == 0) return;
   // Without this nothing would keep the guest from what is not its own any more.

@@ -57,6 +57,8 @@ class PageView {
   void forget(uint64_t address, uint64_t size);
   // No store to this page of the host's memory passes any more. The processor stands still.
   void forbid_writes(const std::byte* host_page);
+  // Nor to these of the address space.
+  void forbid_writes(uint64_t address, uint64_t size);
   void clear();
 
  private:

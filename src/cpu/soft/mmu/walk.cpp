@@ -3,21 +3,20 @@
 #include <array>
 #include <span>
 
+#include "cpu/soft/mmu/table_entry.h"
+
 namespace alcove::cpu::soft {
 namespace {
+
+using namespace table_entry;
 
 constexpr uint64_t kCr0Wp = 1u << 16, kCr0Pg = 1u << 31;
 constexpr uint64_t kCr4Pse = 1u << 4, kCr4Pae = 1u << 5, kCr4Pge = 1u << 7, kCr4Smep = 1u << 20;
 constexpr uint64_t kEferLma = 1u << 10, kEferNxe = 1u << 11;
 
-// Bits of paging-structure entries.
-constexpr uint64_t kPresent = 1u << 0, kWritable = 1u << 1, kUser = 1u << 2, kAccessed = 1u << 5,
-                   kDirty = 1u << 6, kLarge = 1u << 7, kGlobal = 1u << 8, kNoExecute = uint64_t{1} << 63;
-
 constexpr uint64_t bits(unsigned high, unsigned low) {
   return (~uint64_t{0} >> (63 - high)) & (~uint64_t{0} << low);
 }
-constexpr uint64_t kAddress = bits(kPhysicalAddressBits - 1, 12);
 
 struct Entry {
   std::byte* host = nullptr;  // Null: not in RAM that can be written.

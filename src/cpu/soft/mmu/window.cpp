@@ -18,7 +18,7 @@ std::atomic<size_t> windows{0};
 
 }  // namespace
 
-std::unique_ptr<Window> Window::create(const CpuMemory& cpu, const memory::GuestMemory& memory) {
+std::unique_ptr<Window> Window::create(const CpuMemory& cpu, PhysicalMemory& memory) {
   if (windows.fetch_add(1) >= kWindows) {
     windows.fetch_sub(1);
     return nullptr;
@@ -42,15 +42,74 @@ std::unique_ptr<Window> Window::create(const CpuMemory& cpu, const memory::Guest
   return std::unique_ptr<Window>(new Window(base, base, memory));
 }
 
-Window::Window(uint64_t reserved, uint64_t base, const memory::GuestMemory& memory)
+Window::Window(uint64_t reserved, uint64_t base, PhysicalMemory& memory)
     : reserved_(reserved),
       base_(base),
-      pages_(base + kOffset, kSize, memory),
-      jumps_(base + kJumps, JumpCache::kLowerBits, base + kReturns) {}
+      pages_(base + kOffset, kSize, memory.memory()),
+      jumps_(base + kJumps, JumpCache::kLowerBits, base + kReturns),
+      seen_(memory) {}
 
 Window::~Window() {
   munmap(reinterpret_cast<void*>(reserved_), kReserved);
   --windows;
+}
+
+template <class Note>
+void Window::note(Note&& note) {
+  if (note()) return;
+  clear();
+  static_cast<void>(note());
+}
+
+void Window::show(const PagingMode& mode, const Page& page) {
+  note([&] { return seen_.note(mode, page.address, page.host, page.writable); });
+  pages_.map(page);
+}
+
+void Window::show(const PagingMode& mode, std::span<const Page> pages) {
+  for (const Page& page : pages)
+    if (!seen_.note(mode, page.address, page.host, page.writable)) return clear();
+  pages_.map(pages);
+}
+
+void Window::note_code(const PagingMode& mode, uint64_t address, const PageState& state,
+                       const PageState* second) {
+  note([&] {
+    return seen_.note_code(mode, address, state) &&
+           (!second || seen_.note_code(mode, address + kPage, *second));
+  });
+}
+
+void Window::apply(std::optional<std::span<const SeenTables::Change>> changes) {
+  using Kind = SeenTables::Change::Kind;
+  if (!changes) return clear();
+  for (const SeenTables::Change& change : *changes) {
+    switch (change.kind) {
+      case Kind::gone:
+        pages_.forget(change.address, change.size);
+        break;
+      case Kind::read_only:
+        pages_.forbid_writes(change.address, change.size);
+        break;
+      case Kind::not_code:
+        for (uint64_t page = 0; page < change.size; page += kPage) jumps_.clear_page(change.address + page);
+    }
+  }
+}
+
+void Window::flush(const PagingMode& mode) {
+  jumps_.returns().clear();
+  apply(seen_.compare(mode));
+}
+
+void Window::flush_page(const PagingMode& mode, uint64_t address) {
+  apply(seen_.compare_page(mode, address));
+}
+
+void Window::clear() {
+  pages_.clear();
+  jumps_.clear();
+  seen_.clear();
 }
 
 }  // namespace alcove::cpu::soft

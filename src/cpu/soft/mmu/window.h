@@ -17,9 +17,12 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
+#include <span>
 
 #include "cpu/soft/mmu/jump_cache.h"
 #include "cpu/soft/mmu/page_view.h"
+#include "cpu/soft/mmu/seen_tables.h"
 
 namespace alcove::cpu::soft {
 
@@ -35,7 +38,7 @@ class Window {
 
   // Null where the host does not give the address space, of which all windows of the process have a limited
   // share.
-  static std::unique_ptr<Window> create(const CpuMemory& cpu, const memory::GuestMemory& memory);
+  static std::unique_ptr<Window> create(const CpuMemory& cpu, PhysicalMemory& memory);
   ~Window();
   Window(const Window&) = delete;
   Window& operator=(const Window&) = delete;
@@ -45,15 +48,35 @@ class Window {
 
   using Page = PageView::Page;
   static constexpr uint64_t kLargeSize = PageView::kLargeSize;
-  PageView& pages() { return pages_; }
+  const PageView& pages() const { return pages_; }
+  // Where the guest has them by now, which need not be what its tables say any more.
+  void show(const PagingMode& mode, const Page& page);
+  // Pages of 4 KiB, sorted by address.
+  void show(const PagingMode& mode, std::span<const Page> pages);
+  void forbid_writes(const std::byte* host_page) { pages_.forbid_writes(host_page); }
+
+  // Code that jumps lead to, by the jump cache or by themselves. `second`: of the page behind, if it is of
+  // both.
+  void note_code(const PagingMode& mode, uint64_t address, const PageState& state, const PageState* second);
+
+  // The guest has all pages of the address space forgotten, or one: those that its tables have as ever stay,
+  // and what leads to the code in them.
+  void flush(const PagingMode& mode);
+  void flush_page(const PagingMode& mode, uint64_t address);
+  void clear();
 
  private:
-  Window(uint64_t reserved, uint64_t base, const memory::GuestMemory& memory);
+  Window(uint64_t reserved, uint64_t base, PhysicalMemory& memory);
+  // Where there is no room for more, that is all that is noted then.
+  template <class Note>
+  void note(Note&& note);
+  void apply(std::optional<std::span<const SeenTables::Change>> changes);
 
   uint64_t reserved_;
   uint64_t base_;
   PageView pages_;
   JumpCache jumps_;
+  SeenTables seen_;
 };
 
 }  // namespace alcove::cpu::soft

@@ -8,6 +8,7 @@
 
 #include "cpu/soft/mmu/flat_map.h"
 #include "cpu/soft/mmu/windows.h"
+#include "cpu/soft/testing/flat_engine.h"
 
 namespace alcove::cpu::soft {
 namespace {
@@ -41,18 +42,18 @@ class Probe {
 
 class WindowTest : public ::testing::Test {
  protected:
-  WindowTest() {
-    const memory::RegionSpec region{.guest_address = 0, .size = kSize};
-    memory_.emplace(memory::GuestMemory::create({&region, 1}).value());
-    window_ = Window::create(cpu_, *memory_);
-  }
+  WindowTest() { window_ = Window::create(cpu_, memory_); }
   void SetUp() override {
     if (!window_) GTEST_SKIP() << "this host has no room for windows";
   }
   uint8_t* at(uint64_t address) {
     return reinterpret_cast<uint8_t*>(window_->base() + Window::kOffset + (address & Window::kMask));
   }
-  std::byte* host(uint64_t physical) { return memory_->host_range(physical, kPage); }
+  std::byte* host(uint64_t physical) { return memory_.memory().host_range(physical, kPage); }
+  PageView& view() {
+    if (!pages_) pages_.emplace(window_->base() + Window::kOffset, Window::kSize, memory_.memory());
+    return *pages_;
+  }
   Window::Page page(uint64_t address, uint64_t physical, bool writable) {
     return {.address = address, .host = host(physical), .writable = writable, .size = kPage};
   }
@@ -61,20 +62,22 @@ class WindowTest : public ::testing::Test {
   void open_at_once(Windows& windows) {
     window_.reset();
     windows.open_after(0);
-    windows.select(0x1000, 1);
+    windows.select({.cr3 = 0x1000}, 1);
     EXPECT_TRUE(windows.ran(1));
-    ASSERT_TRUE(windows.open({}));
+    ASSERT_TRUE(windows.open({}, {}));
   }
 
   CpuMemory cpu_;
-  std::optional<memory::GuestMemory> memory_;
+  testing::FlatEngine engine_{0, kSize};
+  PhysicalMemory& memory_ = engine_.engine().mmu().memory();
   std::unique_ptr<Window> window_;
+  std::optional<PageView> pages_;
   Probe probe_;
 };
 
 TEST_F(WindowTest, ShowsTheGuestsPages) {
   EXPECT_FALSE(probe_.reads(at(kHigh)));
-  window_->pages().map(page(kHigh, 2 * kPage, true));
+  view().map(page(kHigh, 2 * kPage, true));
   *at(kHigh + 5) = 7;
   EXPECT_EQ(std::to_integer<int>(host(2 * kPage)[5]), 7);
   EXPECT_FALSE(probe_.reads(at(kHigh + kPage)));
@@ -82,8 +85,8 @@ TEST_F(WindowTest, ShowsTheGuestsPages) {
 }
 
 TEST_F(WindowTest, NothingElseIsWithinReach) {
-  window_->pages().map(page(0, 0, true));
-  window_->pages().map(page(Window::kSize - kPage, 0, true));
+  view().map(page(0, 0, true));
+  view().map(page(Window::kSize - kPage, 0, true));
   EXPECT_TRUE(probe_.reads(at(0)));
   EXPECT_TRUE(probe_.reads(at(Window::kSize - 1)));
   for (const int64_t distance : {int64_t{1}, int64_t{Window::kReach}}) {
@@ -93,46 +96,46 @@ TEST_F(WindowTest, NothingElseIsWithinReach) {
 }
 
 TEST_F(WindowTest, KeepsStoresFromPages) {
-  window_->pages().map(page(kHigh, 0, false));
+  view().map(page(kHigh, 0, false));
   EXPECT_TRUE(probe_.reads(at(kHigh)));
   EXPECT_FALSE(probe_.writes(at(kHigh)));
-  window_->pages().map(page(kHigh, 0, true));
+  view().map(page(kHigh, 0, true));
   EXPECT_TRUE(probe_.writes(at(kHigh)));
-  window_->pages().forbid_writes(host(kPage));
+  view().forbid_writes(host(kPage));
   EXPECT_TRUE(probe_.writes(at(kHigh)));
-  window_->pages().forbid_writes(host(0));
+  view().forbid_writes(host(0));
   EXPECT_FALSE(probe_.writes(at(kHigh)));
   EXPECT_TRUE(probe_.reads(at(kHigh)));
 }
 
 TEST_F(WindowTest, APlaceIsTheLastOnes) {
   const uint64_t alias = kHigh - Window::kSize;
-  window_->pages().map(page(kHigh, 0, true));
+  view().map(page(kHigh, 0, true));
   *at(kHigh) = 1;
-  window_->pages().map(page(alias, kPage, true));
+  view().map(page(alias, kPage, true));
   EXPECT_EQ(*at(alias), 0);
   // The one that has lost its place has nothing to lose any more.
-  window_->pages().forget_page(kHigh);
+  view().forget_page(kHigh);
   EXPECT_TRUE(probe_.reads(at(alias)));
-  window_->pages().forget_page(alias);
+  view().forget_page(alias);
   EXPECT_FALSE(probe_.reads(at(alias)));
 }
 
 TEST_F(WindowTest, LargePagesComeAndGoAsOne) {
   const uint64_t address = kHigh & ~(Window::kLargeSize - 1);
-  window_->pages().map(page(address + kPage, kPage, false));
-  window_->pages().map({.address = address + 3 * kPage,
-                        .host = host(Window::kLargeSize + 3 * kPage),
-                        .writable = true,
-                        .size = Window::kLargeSize});
+  view().map(page(address + kPage, kPage, false));
+  view().map({.address = address + 3 * kPage,
+              .host = host(Window::kLargeSize + 3 * kPage),
+              .writable = true,
+              .size = Window::kLargeSize});
   *at(address) = 1;
   *at(address + Window::kLargeSize - 1) = 2;
   EXPECT_EQ(std::to_integer<int>(host(Window::kLargeSize)[0]), 1);
   // Code was found in a part of it.
-  window_->pages().forbid_writes(host(Window::kLargeSize + kPage));
+  view().forbid_writes(host(Window::kLargeSize + kPage));
   EXPECT_FALSE(probe_.writes(at(address + kPage)));
   EXPECT_TRUE(probe_.writes(at(address + 2 * kPage)));
-  window_->pages().forget_page(address + 9 * kPage);
+  view().forget_page(address + 9 * kPage);
   EXPECT_FALSE(probe_.reads(at(address)));
   EXPECT_FALSE(probe_.reads(at(address + kPage)));
 }
@@ -140,38 +143,71 @@ TEST_F(WindowTest, LargePagesComeAndGoAsOne) {
 TEST_F(WindowTest, MapsManyAndForgetsAll) {
   std::vector<Window::Page> pages;
   for (uint64_t i = 0; i < 64; ++i) pages.push_back(page(kHigh + i * kPage, i * kPage, i % 8 != 0));
-  window_->pages().map(pages);
+  view().map(pages);
   EXPECT_FALSE(probe_.writes(at(kHigh)));
   EXPECT_TRUE(probe_.writes(at(kHigh + 63 * kPage)));
-  window_->pages().forget_page(kHigh + kPage);
+  view().forget_page(kHigh + kPage);
   EXPECT_FALSE(probe_.reads(at(kHigh + kPage)));
   EXPECT_TRUE(probe_.reads(at(kHigh + 2 * kPage)));
-  window_->pages().clear();
+  view().clear();
   for (const Window::Page& gone : pages) EXPECT_FALSE(probe_.reads(at(gone.address)));
+}
+
+TEST_F(WindowTest, AFlushTakesWhatTheTablesHaveNoMore) {
+  constexpr uint64_t kTables = 0x40'0000, kBits = 0x67;  // Present, writable, user's, accessed, dirty.
+  const auto put = [&](uint64_t address, uint64_t value) {
+    engine_.write(address, {reinterpret_cast<const uint8_t*>(&value), sizeof value});
+  };
+  for (uint64_t level = 0; level < 3; ++level)
+    put(kTables + level * kPage + (kHigh >> (39 - 9 * level) & 0x1ff) * 8,
+        (kTables + (level + 1) * kPage) | kBits);
+  const auto map = [&](uint64_t address, uint64_t entry) {
+    put(kTables + 3 * kPage + (address >> 12 & 0x1ff) * 8, entry);
+  };
+  const PagingMode mode{.cr0 = 0x8001'0000, .cr3 = kTables, .cr4 = 0x20, .efer = 0xd00};
+  for (uint64_t i = 0; i < 4; ++i) {
+    map(kHigh + i * kPage, i * kPage | kBits);
+    window_->show(mode, page(kHigh + i * kPage, i * kPage, true));
+  }
+  map(kHigh + kPage, 0);
+  map(kHigh + 2 * kPage, 2 * kPage | (kBits & ~2));
+  EXPECT_TRUE(probe_.reads(at(kHigh + kPage)));
+  window_->flush_page(mode, kHigh);
+  EXPECT_TRUE(probe_.reads(at(kHigh + kPage)));
+  window_->flush(mode);
+  EXPECT_TRUE(probe_.writes(at(kHigh)));
+  EXPECT_FALSE(probe_.reads(at(kHigh + kPage)));
+  EXPECT_TRUE(probe_.reads(at(kHigh + 2 * kPage)));
+  EXPECT_FALSE(probe_.writes(at(kHigh + 2 * kPage)));
+  EXPECT_TRUE(probe_.writes(at(kHigh + 3 * kPage)));
+  map(kHigh + 3 * kPage, 0);
+  window_->flush_page(mode, kHigh + 3 * kPage);
+  EXPECT_FALSE(probe_.reads(at(kHigh + 3 * kPage)));
+  EXPECT_TRUE(probe_.writes(at(kHigh)));
 }
 
 TEST_F(WindowTest, AddressSpacesEarnTheirs) {
   window_.reset();
-  Windows windows(cpu_, *memory_);
+  Windows windows(cpu_, memory_);
   windows.open_after(100);
-  windows.select(0x1000, 1);
+  windows.select({.cr3 = 0x1000}, 1);
   EXPECT_FALSE(windows.ran(60));
-  windows.select(0x2000, 2);
+  windows.select({.cr3 = 0x2000}, 2);
   EXPECT_FALSE(windows.ran(60));
-  windows.select(0x1000, 1);
+  windows.select({.cr3 = 0x1000}, 1);
   EXPECT_TRUE(windows.ran(60));
   const std::array pages{page(kHigh, 0, true)};
-  ASSERT_TRUE(windows.open(pages));
+  ASSERT_TRUE(windows.open({}, pages));
   ASSERT_TRUE(windows.current());
   const auto* const place =
       reinterpret_cast<const uint8_t*>(windows.current()->base() + Window::kOffset + (kHigh & Window::kMask));
   EXPECT_TRUE(probe_.reads(place));
-  windows.select(0x2000, 2);
+  windows.select({.cr3 = 0x2000}, 2);
   EXPECT_FALSE(windows.current());
-  windows.select(0x1000, 1);
+  windows.select({.cr3 = 0x1000}, 1);
   EXPECT_TRUE(probe_.reads(place));
   // Its translations are forgotten: what it was is to be looked up anew.
-  windows.select(0x1000, 3);
+  windows.select({.cr3 = 0x1000}, 3);
   EXPECT_TRUE(windows.current());
   EXPECT_FALSE(probe_.reads(place));
   // Too many pages are missing for so little work.
@@ -184,19 +220,19 @@ TEST_F(WindowTest, AddressSpacesEarnTheirs) {
 
 TEST_F(WindowTest, ProcessesThatForgetTheirPagesEarnThemLater) {
   window_.reset();
-  Windows windows(cpu_, *memory_);
+  Windows windows(cpu_, memory_);
   windows.open_after(30'000'000);
-  windows.select(0x1000, 1);
+  windows.select({.cr3 = 0x1000}, 1);
   EXPECT_FALSE(windows.ran(25'000'000));
-  windows.select(0x1000, 2);
+  windows.select({.cr3 = 0x1000}, 2);
   EXPECT_FALSE(windows.ran(10'000'000));
-  windows.select(0x1000, 3);
+  windows.select({.cr3 = 0x1000}, 3);
   EXPECT_FALSE(windows.ran(10'000'000));
   EXPECT_TRUE(windows.ran(6'000'000));
 }
 
 TEST_F(WindowTest, LongWorkInThePastDoesNotPayForMisses) {
-  Windows windows(cpu_, *memory_);
+  Windows windows(cpu_, memory_);
   open_at_once(windows);
   for (int i = 0; i < 10'000; ++i) EXPECT_FALSE(windows.ran(1'000'000));
   unsigned misses = 0;
@@ -206,7 +242,7 @@ TEST_F(WindowTest, LongWorkInThePastDoesNotPayForMisses) {
 
 // The time that they take counts as the program's own.
 TEST_F(WindowTest, MissesDoNotPayForThemselves) {
-  Windows windows(cpu_, *memory_);
+  Windows windows(cpu_, memory_);
   open_at_once(windows);
   unsigned misses = 0;
   do {

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "cpu/soft/mmu/table_entry.h"
+
 namespace alcove::cpu::soft {
 namespace {
 
@@ -18,11 +20,13 @@ constexpr uint64_t kGrace = 1000 * kMissCost;  // For misses in the beginning.
 constexpr uint64_t kFlushCost = 10'000'000;
 // Long enough for more misses than are excused in the beginning.
 constexpr uint64_t kMemory = 1'000'000'000;
-constexpr uint64_t kLargestThreshold = 4'000'000'000;
+// A program that has lost windows for long gets the next after half of its time, at most.
+constexpr uint64_t kLargestThreshold = 64'000'000'000;
 
 }  // namespace
 
-void Windows::select(uint64_t root, uint64_t generation) {
+void Windows::select(const PagingMode& mode, uint64_t generation) {
+  const uint64_t root = mode.cr3 & table_entry::kAddress;
   if (root == root_ && generation != generation_ && !current_) {
     Candidate& flushed = candidate(root);
     flushed.ticks -= std::min(flushed.ticks, kFlushCost);
@@ -36,8 +40,7 @@ void Windows::select(uint64_t root, uint64_t generation) {
   if (current_->generation == generation) return;
   current_->generation = generation;
   const uint64_t begin = __rdtsc();
-  current_->window->pages().clear();
-  current_->window->jumps().clear();
+  current_->window->flush(mode);
   current_->misses += (__rdtsc() - begin) / kMissCost;
 }
 
@@ -79,18 +82,17 @@ Windows::Owned* Windows::to_give() {
   return std::ranges::min_element(owned_, {}, [](const auto& owned) { return owned->last_used; })->get();
 }
 
-bool Windows::open(std::span<const Window::Page> pages) {
+bool Windows::open(const PagingMode& mode, std::span<const Window::Page> pages) {
   candidate(root_).ticks = 0;
   Owned* const owned = to_give();
   if (!owned) return false;
-  owned->window->pages().clear();
-  owned->window->jumps().clear();
+  owned->window->clear();
   owned->root = root_;
   owned->generation = generation_;
   owned->last_used = ++uses_;
   owned->ticks = owned->misses = 0;
   current_ = owned;
-  owned->window->pages().map(pages);
+  owned->window->show(mode, pages);
   return true;
 }
 
@@ -99,18 +101,18 @@ bool Windows::missed() {
   Candidate& loser = candidate(root_);
   loser.ticks = 0;
   loser.threshold = std::min(2 * loser.threshold, kLargestThreshold);
-  current_->window->pages().clear();
+  current_->window->clear();
   current_->root = kNobody;
   current_ = nullptr;
   return false;
 }
 
 void Windows::forbid_writes(const std::byte* host_page) {
-  for (const auto& owned : owned_) owned->window->pages().forbid_writes(host_page);
+  for (const auto& owned : owned_) owned->window->forbid_writes(host_page);
 }
 
 void Windows::forget_all_pages() {
-  for (const auto& owned : owned_) owned->window->pages().clear();
+  for (const auto& owned : owned_) owned->window->clear();
 }
 
 void Windows::remove_jumps(uint64_t offset, const uint8_t* code, std::optional<uint64_t> page) {

@@ -16,11 +16,11 @@ namespace alcove::cpu::soft {
 
 class Windows {
  public:
-  Windows(const CpuMemory& cpu, const memory::GuestMemory& memory) : cpu_(cpu), memory_(memory) {}
+  Windows(const CpuMemory& cpu, PhysicalMemory& memory) : cpu_(cpu), memory_(memory) {}
 
-  // The lower half of the address space is now that of the page tables at `root`; one of another generation
-  // (Cpu::tlb_generation) than before is to be looked up anew.
-  void select(uint64_t root, uint64_t generation);
+  // The lower half of the address space is now that of these page tables; one of another generation
+  // (Cpu::tlb_generation) than before has been flushed.
+  void select(const PagingMode& mode, uint64_t generation);
   // Of the present address space; null if it has none.
   Window* current() { return current_ ? current_->window.get() : nullptr; }
 
@@ -32,12 +32,12 @@ class Windows {
   // earned one.
   bool ran(uint64_t ticks);
   // Gives the address space one with these pages. False if there is none to give.
-  bool open(std::span<const Window::Page> pages);
+  bool open(const PagingMode& mode, std::span<const Window::Page> pages);
   // A page is missing in the current window; false if so many are that it does not pay: it is closed then.
   bool missed();
 
-  void forget_page(uint64_t address) {
-    if (current_) current_->window->pages().forget_page(address);
+  void flush_page(const PagingMode& mode, uint64_t address) {
+    if (current_) current_->window->flush_page(mode, address);
   }
   void forbid_writes(const std::byte* host_page);
   void forget_all_pages();
@@ -73,7 +73,7 @@ class Windows {
   Owned* to_give();
 
   const CpuMemory& cpu_;
-  const memory::GuestMemory& memory_;
+  PhysicalMemory& memory_;
   std::vector<std::unique_ptr<Owned>> owned_;
   Owned* current_ = nullptr;
   std::array<Candidate, 16> candidates_;

@@ -75,7 +75,7 @@ Translator::Translator(Engine& engine, const CpuMemory& memory, std::unique_ptr<
   Cpu& cpu = engine_.cpu();
   cpu.translated.cpu = &cpu;
   if (DebugSettings::get().windows) {
-    map_->allow_windows(memory, engine_.mmu().memory().memory());
+    map_->allow_windows(memory, engine_.mmu().memory());
     map_->allow_upper_view(engine_.mmu().memory(), engine_.mmu().memory().memory());
   }
   if (map_->upper_view()) cpu.translated.upper_view = map_->upper_view()->mask();
@@ -109,6 +109,7 @@ Block* Translator::translate_crossing() {
   if (!crossing) return nullptr;
   Block* const block = crossing->block;
   emit({&block, 1});
+  block->translation->second = crossing->second;
   pages_[crossing->second].push_back(block->translation);
   return block;
 }
@@ -153,10 +154,12 @@ void Translator::link(Block& target) {
   const bool far = std::exchange(far_miss_, false);
   if (cpu.rip != open_target_) return;
   if (log_ && far) ++log_->counters.far_misses;
-  if (far && target.mode.window)
+  if (far && target.mode.window) {
+    note_in_window(target);
     map_->window()->jumps().add(cpu.rip, target.translation->far_entry);
-  else if (far)
+  } else if (far) {
     add_jump(target);
+  }
   if (site && site->otherwise) return link_far(*site, target);
   if (!site || target.lone || site->from->mode != target.mode ||
       (site->from->physical ^ target.physical) >> 12 != 0)
@@ -179,6 +182,11 @@ void Translator::add_jump(const Block& to) {
   if (!to.lone && to.translation->page == kAnyPage) map_->add_place(to.mode.user, target);
 }
 
+void Translator::note_in_window(const Block& target) {
+  map_->window()->note_code(mode_of(engine_.cpu()), engine_.cpu().rip, *target.state,
+                            target.translation->second);
+}
+
 void Translator::link_far(const LinkSite& site, const Block& target) {
   constexpr uint64_t kMaximumLinks = 16;
   auto& links = reinterpret_cast<LinkSite*>(code_->writable(reinterpret_cast<const uint8_t*>(&site)))->links;
@@ -189,7 +197,10 @@ void Translator::link_far(const LinkSite& site, const Block& target) {
   if (direct) {
     int32_t unknown;
     std::memcpy(&unknown, displacement, sizeof unknown);
-    if (!in_window_) map_->note_upper_code(target_at_rip(target));
+    if (in_window_)
+      note_in_window(target);
+    else
+      map_->note_upper_code(target_at_rip(target));
     JumpCache& jumps = in_window_ ? map_->window()->jumps() : map_->upper_jumps();
     jumps.direct().add(translation.page, displacement, unknown);
     if (log_) ++log_->counters.links;
@@ -375,7 +386,7 @@ void Translator::account() {
   if (user_since_ == 0) return;
   const uint64_t ticks = __rdtsc() - std::exchange(user_since_, 0);
   Windows* const windows = map_->windows();
-  if (!windows || !windows->ran(ticks) || !map_->open_window()) return;
+  if (!windows || !windows->ran(ticks) || !map_->open_window(mode_of(engine_.cpu()))) return;
   if (log_) ++log_->counters.windows;
   engine_.code().update_mode(engine_.cpu());
 }
@@ -583,7 +594,7 @@ void Translator::map_in_window(uint64_t address) {
   if (writable && (entry.physical & TlbEntry::kSizeBits) >= 21 &&
       engine_.mmu().memory().is_plain(large, Window::kLargeSize))
     page.size = Window::kLargeSize;
-  map_->window()->pages().map(page);
+  map_->window()->show(mode_of(cpu), page);
 }
 
 const uint8_t* Translator::instead_of(const uint8_t* access) {
@@ -662,7 +673,7 @@ void Translator::release() {
   code_->release();
   map_->release();
   const Cpu& cpu = engine_.cpu();
-  map_->select(cpu.tlb_generation[0], cpu.cr3 & kPageMask);
+  map_->select(cpu.tlb_generation[0], mode_of(cpu));
   engine_.code().update_mode(cpu);
 }
 

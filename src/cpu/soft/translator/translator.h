@@ -41,7 +41,8 @@ struct TranslatedUnit {
 struct TranslatedBlock {
   Block* block = nullptr;
   TranslatedUnit* unit = nullptr;
-  uint64_t page = 0;  // See kAnyPage.
+  uint64_t page = 0;                  // See kAnyPage.
+  const PageState* second = nullptr;  // The page that its only instruction crosses into.
   const uint8_t* far_entry = nullptr;
   const uint8_t* near_entry = nullptr;
 };
@@ -118,6 +119,7 @@ class Translator {
   void link(Block& target);
   FlatMap::Target target_at_rip(const Block& block) const;
   void add_jump(const Block& to);
+  void note_in_window(const Block& target);
   void link_far(const LinkSite& site, const Block& target);
   Block* translate_crossing();
   void emit(std::span<Block* const> blocks);
