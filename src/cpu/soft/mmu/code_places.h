@@ -10,23 +10,25 @@ namespace alcove::cpu::soft {
 
 class CodePlaces {
  public:
-  static constexpr unsigned kBits = 16;  // Of the address that count.
+  // The address's bits that count. Most of the code that is jumped to begins at multiples of 8 or 16.
+  static constexpr unsigned kBits = 16, kFirstBit = 3;
   struct Entry {
     uint64_t tag;  // The negated address.
     const uint8_t* code;
   };
   static constexpr size_t kCount = size_t{1} << kBits, kSize = kCount * sizeof(Entry);
+  static constexpr size_t index_of(uint64_t physical) { return (physical >> kFirstBit) % kCount; }
 
   // `memory`: kSize bytes, all 0.
   explicit CodePlaces(uint64_t memory) : entries_(reinterpret_cast<Entry*>(memory)) { renew(); }
 
   void add(uint64_t physical, const uint8_t* code) {
-    entries_[physical % kCount] = {.tag = -physical, .code = code};
+    entries_[index_of(physical)] = {.tag = -physical, .code = code};
     empty_ = false;
   }
   void remove(uint64_t physical, const uint8_t* code) {
-    Entry& entry = entries_[physical % kCount];
-    if (entry.tag == -physical && entry.code == code) entry.tag = none(physical % kCount);
+    Entry& entry = entries_[index_of(physical)];
+    if (entry.tag == -physical && entry.code == code) entry.tag = none(index_of(physical));
   }
   void clear() {
     if (empty_) return;

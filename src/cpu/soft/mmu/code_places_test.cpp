@@ -11,7 +11,7 @@ class CodePlacesTest : public ::testing::Test {
  protected:
   // As translated code looks it up.
   const uint8_t* find(uint64_t physical) const {
-    const CodePlaces::Entry& entry = entries_[physical % CodePlaces::kCount];
+    const CodePlaces::Entry& entry = entries_[CodePlaces::index_of(physical)];
     return entry.tag + physical == 0 ? entry.code : nullptr;
   }
   static const uint8_t* code(uint64_t address) { return reinterpret_cast<const uint8_t*>(address); }
@@ -28,16 +28,16 @@ TEST_F(CodePlacesTest, HaveWhatWasAddedLast) {
   EXPECT_EQ(find(0), code(1));
   EXPECT_EQ(find(0x1234), code(2));
   EXPECT_EQ(find(0x5234), code(3));
-  places_.add(0x1'1234, code(4));
+  places_.add(0x8'1234, code(4));
   EXPECT_EQ(find(0x1234), nullptr);
-  EXPECT_EQ(find(0x1'1234), code(4));
+  EXPECT_EQ(find(0x8'1234), code(4));
 }
 
 TEST_F(CodePlacesTest, ForgetWhatIsRemoved) {
   places_.add(0, code(1));
   places_.add(0x1234, code(2));
   places_.remove(0x1234, code(1));
-  places_.remove(0x1'1234, code(2));
+  places_.remove(0x8'1234, code(2));
   EXPECT_EQ(find(0x1234), code(2));
   places_.remove(0x1234, code(2));
   EXPECT_EQ(find(0x1234), nullptr);

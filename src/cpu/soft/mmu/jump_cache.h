@@ -22,7 +22,7 @@ class JumpCache {
   // Distance of the second array from the first.
   static constexpr int32_t codes(unsigned bits) { return 8 << bits; }
   // What translated code reads and writes behind the arrays.
-  static constexpr size_t kPages = 256, kLogLimit = 1 << 14;
+  static constexpr size_t kPages = 2048, kLogLimit = 1 << 14;
   struct alignas(4096) Rest {
     std::array<uint64_t, kPages> page_tags;       // The negated number of the page.
     std::array<uint64_t, kPages> physical_pages;  // Its address.

@@ -118,8 +118,8 @@ const uint8_t* find_place(Assembler& a, bool user) {
   // what lies there in physical memory,
   a.pext(kD, kAddress, ALCOVE_TRANSLATED(in_page).displacement);
   a.lea(kA, {.base = kA, .index = kD});
-  static_assert(CodePlaces::kBits == 16 && sizeof(CodePlaces::Entry) == 16);
-  a.op({.opcode = 0xb7, .map = 1}, kWord, kA);  // MOVZX
+  static_assert(sizeof(CodePlaces::Entry) == 16);
+  a.pext(kWord, kA, ALCOVE_TRANSLATED(place).displacement);
   a.lea(kWord, {.base = kWord, .index = kWord});
   const auto places = static_cast<size_t>(FlatMap::places_at(user));
   a.load(kD, by_word(kWord, places + offsetof(CodePlaces::Entry, tag)));

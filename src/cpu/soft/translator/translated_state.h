@@ -4,6 +4,7 @@
 #include <array>
 #include <cstdint>
 
+#include "cpu/soft/mmu/code_places.h"
 #include "cpu/soft/mmu/window.h"
 
 namespace alcove::cpu::soft {
@@ -46,6 +47,7 @@ struct TranslatedState {
   uint64_t upper_jump = (uint64_t{1} << JumpCache::kUpperBits) - 1;
   uint64_t in_page = 0xfff, page_number = ~uint64_t{0xfff};
   uint64_t page_index = uint64_t{JumpCache::kPages - 1} << 12;  // In JumpCache::Rest.
+  uint64_t place = (uint64_t{CodePlaces::kCount} - 1) << CodePlaces::kFirstBit;
   uint64_t jump_log = JumpCache::kLogLimit - 1;
   uint64_t sign = uint64_t{1} << 63;
   uint64_t direction = 1u << 10;                 // RFLAGS.DF
