@@ -33,11 +33,16 @@ bool is_guests(std::string_view name) {
 }
 
 Outcome<Bytes> read_attribute(const std::string& path, const std::string& name) {
-  Bytes bytes(XATTR_SIZE_MAX);
-  const ssize_t got = ::getxattr(path.c_str(), name.c_str(), bytes.data(), bytes.size());
-  if (got < 0) return failure(errno);
-  bytes.resize(static_cast<size_t>(got));
-  return bytes;
+  constexpr size_t kMost = 256;  // Of nearly all of them.
+  for (const size_t size : {kMost, size_t{XATTR_SIZE_MAX}}) {
+    Bytes bytes(size);
+    const ssize_t got = ::getxattr(path.c_str(), name.c_str(), bytes.data(), bytes.size());
+    if (got < 0 && errno == ERANGE) continue;
+    if (got < 0) return failure(errno);
+    bytes.resize(static_cast<size_t>(got));
+    return bytes;
+  }
+  return failure(ERANGE);
 }
 
 Outcome<> write_attribute(const std::string& path, const std::string& name,
