@@ -231,7 +231,10 @@ size_t BlockEmitter::finish_stubs() {
     if (stub.swapped) swap_out();
     if (stub.calling) a_.lea(kHostRsp, {.base = kHostRsp, .displacement = 8});
     if (!stub.target_known) set_target(stub.page_offset);
-    a_.move_immediate(kWord, kNoLink);
+    if (stub.insn)
+      branches_.push_back({a_.lea_rip(kWord), stub.block, stub.insn});
+    else
+      a_.move_immediate(kWord, kNoLink);
     a_.jump(common_.leave);
   }
   const size_t end = a_.size();

@@ -53,7 +53,9 @@ void BlockEmitter::go_to(int64_t page_offset, bool poll) {
 // To the linear address in RBP.
 void BlockEmitter::go_far(bool poll, bool indirect) {
   swap_out();
-  if (poll) poll_far();
+  PollStub stub{.from = {}, .page_offset = 0, .target_known = true, .swapped = false};
+  if (indirect) stub.block = part().block, stub.insn = &insn_at(current_);
+  if (poll) poll_attention(stub);
   look_up_jump(indirect);
 }
 

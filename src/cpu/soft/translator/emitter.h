@@ -343,6 +343,9 @@ class BlockEmitter {
     bool target_known;  // In RBP already.
     bool swapped;
     bool calling = false;  // The guest's return address is on the ReturnStack, the host's not yet.
+    // Of an indirect jump, whose target may not be canonical.
+    const Block* block = nullptr;
+    const Insn* insn = nullptr;
   };
   // What a stub refers to.
   struct Site {

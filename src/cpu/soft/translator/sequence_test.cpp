@@ -96,6 +96,25 @@ class Watchdog {
   std::jthread thread_;
 };
 
+// Has the processor look up at whatever instruction it is, as interrupts do.
+class Disturber {
+ public:
+  explicit Disturber(Cpu& cpu) {
+    thread_ = std::jthread([this, &cpu](std::stop_token stop) {
+      for (unsigned pauses = 1; !stop.stop_requested(); pauses = pauses * 5 % 193) {
+        while (!active_ && !stop.stop_requested()) __builtin_ia32_pause();
+        cpu.attention.fetch_or(kStopAttention);
+        for (unsigned i = 0; i < pauses; ++i) __builtin_ia32_pause();
+      }
+    });
+  }
+  void set(bool active) { active_ = active; }
+
+ private:
+  std::atomic<bool> active_ = false;
+  std::jthread thread_;
+};
+
 struct Reference {
   std::optional<Fault> fault;
   uint32_t undefined_flags = 0;
@@ -228,6 +247,7 @@ TEST_P(RandomSequences, EndAlike) {
   }
   SequenceGenerator generator(seed);
   Watchdog watchdog(translator.cpu());
+  Disturber disturber(translator.cpu());
   uint64_t compared = 0, ended = 0;
   unsigned reports = 0;
   bool discarded = false;
@@ -253,14 +273,17 @@ TEST_P(RandomSequences, EndAlike) {
     }
     ++compared;
     ended += reference.fault->vector == kInvalidOpcode;
-    // First with what the translator has not seen, then with blocks linked and addresses known.
-    for (unsigned round = 0; round < 4 && reports < kMaximumReports; ++round) {
+    // First with what the translator has not seen, then with blocks linked and addresses known, and
+    // disturbed.
+    for (unsigned round = 0; round < 6 && reports < kMaximumReports; ++round) {
       if (round != 0) translator.restore_memory(before);
       if (round == 0) translator.load_code(program);
       translator.load_registers(program);
+      disturber.set(round >= 4);
       watchdog.begin();
       const auto outcome = translator.engine().run_translated();
       watchdog.end();
+      disturber.set(false);
       std::string text = SequenceMachine::differences(interpreter, translator, reference.undefined_flags);
       if (describe(outcome.fault) != describe(reference.fault))
         text += fmt::format("  fault: {} and {}\n", describe(reference.fault), describe(outcome.fault));
