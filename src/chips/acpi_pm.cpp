@@ -27,6 +27,7 @@ AcpiPm::AcpiPm(exec::VirtualClock& clock, bus::InterruptLine& sci, std::function
 void AcpiPm::reset() {
   std::lock_guard lock(mutex_);
   status_ = enable_ = 0;
+  general_status_ = general_enable_ = 0;
   // There is no SMI command to enter ACPI mode with (FADT: SMI_CMD 0), so that it is always on.
   control_ = pm1::sci_enable;
   carries_seen_ = timer_ticks() >> kCarryShift;
@@ -57,12 +58,18 @@ void AcpiPm::schedule_timer() {
 
 // The line is set with the mutex held, so that it ends in the state that the registers ended in.
 void AcpiPm::update_sci() {
-  sci_.set(status_ & enable_ & kEnableBits);
+  sci_.set((status_ & enable_ & kEnableBits) || (general_status_ & general_enable_));
 }
 
 void AcpiPm::press_power_button() {
   std::lock_guard lock(mutex_);
   status_ |= pm1::power_button;
+  update_sci();
+}
+
+void AcpiPm::raise_general_event(unsigned number) {
+  std::lock_guard lock(mutex_);
+  general_status_ |= static_cast<uint16_t>(1u << number);
   update_sci();
 }
 
@@ -75,6 +82,10 @@ uint16_t AcpiPm::register_at(uint64_t offset) {
       return enable_;
     case kControl:
       return control_;
+    case kGeneralEvent:
+      return general_status_;
+    case kGeneralEvent + 2:
+      return general_enable_;
     default:
       return 0;
   }
@@ -116,6 +127,12 @@ bus::Access AcpiPm::write(uint64_t offset, std::span<const std::byte> data) {
           off |= (bits & pm1::sleep_enable) && (type == kSleepTypeOff || type == kFirmwareSleepTypeOff);
           break;
         }
+        case kGeneralEvent:
+          general_status_ &= ~bits;
+          break;
+        case kGeneralEvent + 2:
+          general_enable_ = (general_enable_ & kept) | bits;
+          break;
         default:
           break;
       }

@@ -1,4 +1,5 @@
-// The ACPI fixed hardware: power button, sleep control, power management timer (ACPI 6.5, 4.8). 16 ports.
+// The ACPI hardware: power button, sleep control, power management timer (ACPI 6.5, 4.8.3), and general
+// purpose events (4.8.4). 16 ports.
 #pragma once
 
 #include <functional>
@@ -12,7 +13,8 @@ namespace alcove::chips {
 class AcpiPm final : public bus::Device {
  public:
   // Port offsets, as the FADT tells them.
-  static constexpr uint16_t kEvent = 0, kControl = 4, kTimer = 8, kSize = 16;
+  static constexpr uint16_t kEvent = 0, kControl = 4, kTimer = 8, kGeneralEvent = 12, kSize = 16;
+  static constexpr unsigned kGeneralEvents = 16;
   // The sleep type of S5 in the DSDT's \_S5 package.
   static constexpr uint8_t kSleepTypeOff = 5;
   // The one that EFI firmware for a Q35 has built in means the same.
@@ -24,8 +26,9 @@ class AcpiPm final : public bus::Device {
   bus::Access read(uint64_t offset, std::span<std::byte> data) override;
   bus::Access write(uint64_t offset, std::span<const std::byte> data) override;
 
-  void press_power_button();  // Any thread.
-  void reset();               // As after power-on, in ACPI mode.
+  void press_power_button();                  // Any thread.
+  void raise_general_event(unsigned number);  // Below kGeneralEvents. Any thread.
+  void reset();                               // As after power-on, in ACPI mode.
 
  private:
   uint32_t timer_value() const;
@@ -41,6 +44,7 @@ class AcpiPm final : public bus::Device {
 
   std::mutex mutex_;
   uint16_t status_ = 0, enable_ = 0, control_ = 0;
+  uint16_t general_status_ = 0, general_enable_ = 0;
   uint64_t carries_seen_ = 0;  // How often the timer's top bit had changed when last looked at.
   exec::Timer timer_;
 };

@@ -84,10 +84,31 @@ TEST_F(AcpiPmTest, BytesAndWholeBlockAccess) {
   EXPECT_EQ(pm.read(1, std::as_writable_bytes(std::span(&value, 1))), bus::Access::bad_size);
 }
 
+TEST_F(AcpiPmTest, GeneralEventsRaiseSciUntilCleared) {
+  pm.raise_general_event(1);
+  EXPECT_FALSE(sci.up);
+  EXPECT_EQ(in<uint8_t>(12), 2);
+  out<uint8_t>(14, 6);
+  EXPECT_TRUE(sci.up);
+  pm.raise_general_event(9);
+  EXPECT_EQ(in<uint16_t>(12), 0x202);
+  out<uint8_t>(12, 2);
+  EXPECT_FALSE(sci.up);
+  EXPECT_EQ(in<uint32_t>(12), 0x0006'0200u);
+  out<uint8_t>(15, 2);
+  EXPECT_TRUE(sci.up);
+  out<uint16_t>(12, 0xffff);
+  EXPECT_FALSE(sci.up);
+  EXPECT_EQ(in<uint32_t>(12), 0x0206'0000u);
+}
+
 TEST_F(AcpiPmTest, ResetDropsTheInterrupt) {
   out<uint16_t>(2, 0x100);
+  out<uint16_t>(14, 2);
   pm.press_power_button();
+  pm.raise_general_event(1);
   pm.reset();
+  EXPECT_EQ(in<uint32_t>(12), 0u);
   EXPECT_FALSE(sci.up);
   EXPECT_EQ(in<uint32_t>(0), 0u);
 }

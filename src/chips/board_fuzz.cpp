@@ -5,6 +5,7 @@
 
 #include "chips/acpi_pm.h"
 #include "chips/ioapic.h"
+#include "chips/pci_hot_plug.h"
 #include "chips/pic.h"
 #include "chips/pit.h"
 #include "chips/reset_control.h"
@@ -27,6 +28,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   chips::Pit pit(clock, ioapic.line(2));
   chips::Rtc rtc(clock, ioapic.line(8));
   chips::AcpiPm pm(clock, ioapic.line(9), [] {});
+  chips::PciHotPlug hot_plug([&] { pm.raise_general_event(1); },
+                             [](unsigned slot) {
+                               if (slot >= chips::PciHotPlug::kSlots) abort();
+                             });
   chips::ResetControl reset([] {});
   chips::Pic pic;
   chips::EdgeLevelControl edge_level;
@@ -34,9 +39,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     bus::Device& device;
     uint64_t size;
   } const devices[] = {
-      {ioapic, 0x1000}, {pit.ports(), 4},        {pit.control_port(), 1},    {rtc, 2},
-      {pm, 16},         {reset.reset_port(), 1}, {reset.keyboard_port(), 1}, {reset.fast_port(), 1},
-      {pic, 2},         {edge_level, 2}};
+      {ioapic, 0x1000},        {pit.ports(), 4},           {pit.control_port(), 1}, {rtc, 2}, {pm, 16},
+      {reset.reset_port(), 1}, {reset.keyboard_port(), 1}, {reset.fast_port(), 1},  {pic, 2}, {edge_level, 2},
+      {hot_plug, 16}};
 
   // Each step: what, where, value.
   for (; size >= 8; data += 8, size -= 8) {
@@ -49,6 +54,12 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       ioapic.end_of_interrupt(data[4]);
     } else if (what == 13) {
       pm.press_power_button();
+    } else if (what == 12) {
+      if (value & 32) {
+        hot_plug.tell_arrival(value % 32);
+      } else {
+        hot_plug.ask_for(value % 32);
+      }
     } else {
       const auto& target = devices[what % std::size(devices)];
       const size_t width = size_t{1} << data[1] % 3;

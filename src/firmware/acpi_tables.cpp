@@ -30,6 +30,8 @@ std::vector<uint8_t> build_fadt(const BoardDescription& board, uint32_t facs, ui
   fadt.pm1a_event_block = board.pm_port;
   fadt.pm1a_control_block = board.pm_port + 4;
   fadt.pm_timer_block = board.pm_port + 8;
+  fadt.gpe0_block = board.pm_port + 12;
+  fadt.gpe0_length = 4;  // 16 events: their status, and what of it interrupts.
   fadt.pm1_event_length = 4;
   fadt.pm1_control_length = 2;
   fadt.pm_timer_length = 4;
@@ -37,6 +39,8 @@ std::vector<uint8_t> build_fadt(const BoardDescription& board, uint32_t facs, ui
   fadt.x_pm1a_event_block.access_size = 2;  // Two 16-bit registers.
   fadt.x_pm1a_control_block = io(board.pm_port + 4, 16);
   fadt.x_pm_timer_block = io(board.pm_port + 8, 32);
+  fadt.x_gpe0_block = io(board.pm_port + 12, 32);
+  fadt.x_gpe0_block.access_size = 1;
   fadt.c2_latency = 0xffff;  // No C2 or C3.
   fadt.c3_latency = 0xffff;
   fadt.century = board.rtc_century;

@@ -16,6 +16,15 @@ struct AddressRange {
   uint64_t last = 0;
 };
 
+// Slots of the root bus whose devices come and go: device numbers, none if there are no `slots`.
+struct HotPlugDescription {
+  std::vector<unsigned> slots;
+  // 32-bit registers with a bit for each slot: those that came at +0, those that the guest is asked to let go
+  // of at +4, both cleared by writing ones; at +8 ones let go.
+  uint16_t port = 0;
+  unsigned event = 1;  // The general purpose event that tells of new bits.
+};
+
 // What the board has, and where.
 struct BoardDescription {
   unsigned cpu_count = 1;  // Local APIC identifiers are 0, 1, 2…
@@ -27,8 +36,9 @@ struct BoardDescription {
   AddressRange memory_window64;
   unsigned first_pci_interrupt = 16;  // Pin of the I/O APIC; see pci_interrupt().
   unsigned pci_interrupt_count = 8;
-  uint16_t pm_port = 0;  // Events at +0, control at +4, timer at +8.
+  uint16_t pm_port = 0;  // Events at +0, control at +4, timer at +8, general purpose events at +12.
   unsigned sci = 9;
+  HotPlugDescription hot_plug;
   uint8_t sleep_type_off = 5;
   uint16_t reset_port = 0;
   uint8_t reset_value = 0;

@@ -32,6 +32,7 @@ BoardDescription board(unsigned cpus) {
           .memory_window32 = {0xc0000000, 0xdfffffff},
           .memory_window64 = {0x200000000, 0x9ffffffff},
           .pm_port = 0x600,
+          .hot_plug = {.slots = {4, 5, 6, 30}, .port = 0x640},
           .reset_port = 0xcf9,
           .reset_value = 6,
           .rtc_century = 0x32,

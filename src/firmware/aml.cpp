@@ -24,15 +24,21 @@ enum Opcode : uint8_t {
   kMethod = 0x14,
   kExtended = 0x5b,
 
+  kRoot = 0x5c,
+  kMultipleNames = 0x2f,
+  kLocal0 = 0x60,
   kArgument0 = 0x68,
+  kStore = 0x70,
+  kAnd = 0x7b,
   kOr = 0x7d,
+  kNotify = 0x86,
   kCreateDwordField = 0x8a,
   kEqual = 0x93,
   kIf = 0xa0,
   kElse = 0xa1,
   kReturn = 0xa4,
 };
-constexpr uint8_t kExtendedDevice = 0x82;
+constexpr uint8_t kExtendedRegion = 0x80, kExtendedField = 0x81, kExtendedDevice = 0x82;
 
 void append(Term& out, const Term& more) {
   out.insert(out.end(), more.begin(), more.end());
@@ -173,6 +179,50 @@ Term method(std::string_view name, unsigned arguments, const Terms& terms) {
   body.push_back(static_cast<uint8_t>(arguments));  // Not serialized.
   append(body, joined(terms));
   return object({kMethod}, body);
+}
+
+Term io_region(std::string_view name, uint16_t address, uint8_t size) {
+  constexpr uint8_t kSystemIo = 1;
+  return joined(
+      {{kExtended, kExtendedRegion}, name_string(name), {kSystemIo}, integer(address), integer(size)});
+}
+
+Term dword_registers(std::string_view region, const std::vector<std::string_view>& names) {
+  constexpr uint8_t kDwordAccess = 3;
+  Term body = name_string(region);
+  body.push_back(kDwordAccess);  // No lock; what is not written is preserved, where that happens.
+  for (const std::string_view name : names) {
+    append(body, name_string(name));
+    body.push_back(32);  // Its length in bits, as one of a package.
+  }
+  return object({kExtended, kExtendedField}, body);
+}
+
+Term local(unsigned index) {
+  return {static_cast<uint8_t>(kLocal0 + index)};
+}
+
+Term store(const Term& value, const Term& target) {
+  return joined({{kStore}, value, target});
+}
+
+Term notify(std::string_view object, uint64_t value) {
+  return joined({{kNotify}, name_string(object), integer(value)});
+}
+
+Term bits_of(const Term& left, const Term& right) {
+  return joined({{kAnd}, left, right, {kZero}});  // No target.
+}
+
+// 20.2.2: from the root, so many names.
+Term call(std::string_view path) {
+  Terms names;
+  for (size_t start = 0; start != std::string_view::npos;) {
+    const size_t dot = path.find('.', start);
+    names.push_back(name_string(path.substr(start, dot - start)));
+    start = dot == std::string_view::npos ? dot : dot + 1;
+  }
+  return joined({{kRoot, kMultipleNames, static_cast<uint8_t>(names.size())}, joined(names)});
 }
 
 Term argument(unsigned index) {

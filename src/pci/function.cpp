@@ -120,6 +120,10 @@ void Function::reset() {
   std::lock_guard lock(mutex_);
   registers_ = initial_;
   for (const MemoryBar* bar : bars_) {
+    if (bar->preassigned == MemoryBar::kNotDecoded) {
+      registers_[kCommand] &= ~std::byte{kCommandMemory};
+      continue;
+    }
     const auto offset = static_cast<uint16_t>(kBar0 + 4 * bar->index);
     const uint64_t value = bar->preassigned | get(offset, 4);
     std::memcpy(registers_.data() + offset, &value, bar->is_64_bit ? 8 : 4);
@@ -134,6 +138,13 @@ bus::Access Function::read_bar(unsigned, uint64_t, std::span<std::byte>) {
 }
 bus::Access Function::write_bar(unsigned, uint64_t, std::span<const std::byte>) {
   return bus::Access::no_register;
+}
+
+void Function::disconnect_interrupt() {
+  std::lock_guard lock(interrupt_mutex_);
+  if (line_ && line_driven_) line_->set(false);
+  line_ = nullptr;
+  line_driven_ = false;
 }
 
 void Function::drive_interrupt() {

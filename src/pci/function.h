@@ -30,7 +30,7 @@ struct MemoryBar {
   unsigned index = 0;
   uint64_t size = 0;
   bool is_64_bit = false;
-  uint64_t preassigned = 0;  // By the root; in the register after reset.
+  uint64_t preassigned = 0;  // By the root; in the register after reset. Or kNotDecoded: the guest places it.
   std::atomic<uint64_t> address = kNotDecoded;
 };
 
@@ -47,8 +47,8 @@ class Function {
   void read_configuration(uint16_t offset, std::span<std::byte> data);
   void write_configuration(uint16_t offset, std::span<const std::byte> data);
 
-  // Back to the state after power-on, BARs where the root put them and decoded, as firmware leaves them. No
-  // processor runs.
+  // Back to the state after power-on, BARs where the root put them and decoded, as firmware leaves them, or
+  // nowhere. No processor runs.
   virtual void reset();
 
   // The routes of this function's BARs, in fixed places for the object's life.
@@ -59,6 +59,8 @@ class Function {
   // By the root, once: the wire of the function's pin, and what the guest finds in the interrupt line
   // register.
   void connect_interrupt(bus::InterruptLine* line, uint8_t number);
+  // Lets go of the wire. Any thread.
+  void disconnect_interrupt();
 
  protected:
   // 4 KiB or more, a power of two. A 64-bit BAR takes the next index too.

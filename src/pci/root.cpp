@@ -186,38 +186,65 @@ Result<uint64_t> Root::assign(const MemoryBar& bar, const std::string& name) {
   return address;
 }
 
+Result<> Root::check_place(unsigned device, unsigned function, const std::string& name) const {
+  if (device < kDevicesPerBus && function < kFunctionsPerDevice && !find(0, device, function)) return {};
+  return fail(ErrorCode::internal, name,
+              fmt::format("PCI slot {:02x}.{} is taken or does not exist", device, function));
+}
+
 Result<> Root::add(unsigned device, unsigned function, Function& what, const std::string& name) {
-  if (device >= kDevicesPerBus || function >= kFunctionsPerDevice || find(0, device, function)) {
-    return fail(ErrorCode::internal, name,
-                fmt::format("PCI slot {:02x}.{} is taken or does not exist", device, function));
-  }
+  if (auto placed = check_place(device, function, name); !placed) return placed;
   for (MemoryBar* bar : what.bars()) {
     const Result<uint64_t> address = assign(*bar, name);
     if (!address) return std::unexpected(address.error());
     bar->preassigned = *address;
-    routes_.push_back({&what, bar});
   }
-  functions_[device * kFunctionsPerDevice + function] = &what;
+  connect(device, function, what);
+  return {};
+}
+
+Result<> Root::plug(unsigned device, Function& what, const std::string& name) {
+  if (auto placed = check_place(device, 0, name); !placed) return placed;
+  for (MemoryBar* bar : what.bars()) bar->preassigned = MemoryBar::kNotDecoded;
+  connect(device, 0, what);
+  return {};
+}
+
+void Root::connect(unsigned device, unsigned function, Function& what) {
+  for (MemoryBar* bar : what.bars()) routes_.push_back({&what, bar});
   std::byte pin{};
   what.read_configuration(kInterruptPin, std::span(&pin, 1));
   if (const auto number = static_cast<unsigned>(pin)) {
     const unsigned wire = (device + number - 1) % lines_.size();
-    if (lines_[wire]) taps_.push_back(std::make_unique<SharedLine::Tap>(*lines_[wire]));
-    what.connect_interrupt(lines_[wire] ? taps_.back().get() : nullptr, options_.interrupt_numbers[wire]);
+    std::unique_ptr<bus::InterruptLine> tap;
+    if (lines_[wire]) tap = std::make_unique<SharedLine::Tap>(*lines_[wire]);
+    what.connect_interrupt(tap.get(), options_.interrupt_numbers[wire]);
+    if (tap) taps_[&what] = std::move(tap);
   }
   what.reset();
-  return {};
+  functions_[device * kFunctionsPerDevice + function] = &what;
+}
+
+void Root::hide(unsigned device) {
+  functions_[device * kFunctionsPerDevice] = nullptr;
+}
+
+void Root::remove(unsigned device, Function& what) {
+  hide(device);
+  std::erase_if(routes_, [&](const Route& route) { return route.function == &what; });
+  what.disconnect_interrupt();
+  taps_.erase(&what);
 }
 
 void Root::reset() {
   address_ = 0;
-  for (Function* function : functions_) {
-    if (function) function->reset();
+  for (const auto& place : functions_) {
+    if (Function* function = place) function->reset();
   }
 }
 
 Function* Root::find(unsigned bus, unsigned device, unsigned function) const {
-  return bus == 0 ? functions_[device * kFunctionsPerDevice + function] : nullptr;
+  return bus == 0 ? functions_[device * kFunctionsPerDevice + function].load() : nullptr;
 }
 
 void Root::read_configuration(uint32_t address, std::span<std::byte> data) {

@@ -7,6 +7,7 @@
 #include <array>
 #include <atomic>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -43,9 +44,16 @@ class Root {
                                               const RootOptions& options);
   ~Root();
 
-  // Places a function, assigns its BARs and its interrupt wire, and resets it. Before the machine runs; the
-  // function outlives the root's use.
+  // Places a function, assigns its BARs and its interrupt wire, and resets it. No processor runs; the
+  // function outlives the root's use, or is removed before.
   Result<> add(unsigned device, unsigned function, Function& what, const std::string& name);
+  // The same while there is a guest, which places the function's BARs itself: where others are is its doing.
+  Result<> plug(unsigned device, Function& what, const std::string& name);
+  // Nothing answers in its configuration space any more. Any thread, also within an access.
+  void hide(unsigned device);
+  // The function 0 is the root's no more, hidden or not: nothing reaches it, and it raises no interrupt. No
+  // processor runs.
+  void remove(unsigned device, Function& what);
 
   // All functions back to the state after power-on. No processor runs.
   void reset();
@@ -59,6 +67,8 @@ class Root {
 
   explicit Root(const RootOptions& options);
   Function* find(unsigned bus, unsigned device, unsigned function) const;
+  Result<> check_place(unsigned device, unsigned function, const std::string& name) const;
+  void connect(unsigned device, unsigned function, Function& what);
   Result<uint64_t> assign(const MemoryBar& bar, const std::string& name);
   void read_configuration(uint32_t address, std::span<std::byte> data);
   void write_configuration(uint32_t address, std::span<const std::byte> data);
@@ -71,13 +81,14 @@ class Root {
   bus::Access with_bar(uint64_t address, size_t size, Use use) const;
 
   RootOptions options_;
-  std::array<Function*, size_t{spec::pci::kDevicesPerBus} * spec::pci::kFunctionsPerDevice> functions_{};
+  std::array<std::atomic<Function*>, size_t{spec::pci::kDevicesPerBus} * spec::pci::kFunctionsPerDevice>
+      functions_{};
   std::vector<Route> routes_;
   uint64_t next_low_ = 0, next_high_ = 0;
   std::atomic<uint32_t> address_ = 0;  // Port 0xCF8.
   std::vector<std::unique_ptr<bus::Device>> windows_;
   std::array<std::unique_ptr<SharedLine>, 4> lines_;
-  std::vector<std::unique_ptr<bus::InterruptLine>> taps_;
+  std::map<const Function*, std::unique_ptr<bus::InterruptLine>> taps_;
 };
 
 }  // namespace alcove::pci

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cstring>
+#include <memory>
 
 #include "pci/bridges.h"
 #include "pci/msix.h"
@@ -213,6 +214,54 @@ TEST_F(RootTest, SlotsAndMemoryRunOut) {
     Large() : Function({}) { add_memory_bar(0, 0x4000'0000, false); }
   } large;
   EXPECT_EQ(root->add(7, 0, large, "large").error().code, ErrorCode::virtual_machine_limit_exceeded);
+}
+
+// As it is done while processors stand.
+TEST_F(RootTest, FunctionsComeAndGo) {
+  auto c = std::make_unique<MemoryFunction>(0x12);
+  EXPECT_FALSE(root->plug(1, *c, "c"));
+  ASSERT_TRUE(root->plug(9, *c, "c"));
+  EXPECT_EQ(load(ecam(9, 0)), 0x0012'1234u);
+  // The guest gives it places: it decodes none before.
+  EXPECT_EQ(load(ecam(9, kBar0)), kBar64Bit);
+  EXPECT_EQ(load(ecam(9, kBar0 + 8)), 0u);
+  EXPECT_EQ(load<uint16_t>(ecam(9, kCommand)), 0);
+  store<uint32_t>(ecam(9, kBar0), 0xC800'0000);
+  EXPECT_EQ(load(0xC800'0000), 0xffff'ffffu);
+  store<uint16_t>(ecam(9, kCommand), kCommandMemory);
+  EXPECT_EQ(load(0xC800'0000), 0u);
+  // Wire 1, as a's.
+  a.set_interrupt(true);
+  c->set_interrupt(true);
+  a.set_interrupt(false);
+  EXPECT_TRUE(lines[1].up);
+
+  root->hide(9);
+  EXPECT_EQ(load(ecam(9, 0)), 0xffff'ffffu);
+  EXPECT_EQ(load(0xC800'0000), 0u);
+  root->remove(9, *c);
+  EXPECT_FALSE(lines[1].up);
+  EXPECT_EQ(load(0xC800'0000), 0xffff'ffffu);
+  c->set_interrupt(true);
+  EXPECT_FALSE(lines[1].up);
+  c.reset();
+  root->reset();
+  MemoryFunction d(0x13);
+  ASSERT_TRUE(root->plug(9, d, "d"));
+  EXPECT_EQ(load(ecam(9, 0)), 0x0013'1234u);
+  root->remove(9, d);
+}
+
+TEST_F(RootTest, WhatTheGuestPlacedIsNowhereAfterAReset) {
+  MemoryFunction c(0x12);
+  ASSERT_TRUE(root->plug(9, c, "c"));
+  store<uint32_t>(ecam(9, kBar0), 0xC800'0000);
+  store<uint16_t>(ecam(9, kCommand), kCommandMemory);
+  root->reset();
+  EXPECT_EQ(load(ecam(9, kBar0)), kBar64Bit);
+  EXPECT_EQ(load<uint16_t>(ecam(9, kCommand)), 0);
+  EXPECT_EQ(load(0xC800'0000), 0xffff'ffffu);
+  root->remove(9, c);
 }
 
 TEST(Msix, MasksAndRemembers) {
