@@ -1,5 +1,6 @@
 // The live counterparts of configured devices. They belong to their VirtualMachine, are reached through it,
-// and live as long as it does, also while it is stopped.
+// and live as long as it does, also while it is stopped. Calls of one
+// that has been detached fail.
 //
 // Every member may be called from any thread. Completions are called exactly once, on the machine's executor.
 // What needs a running guest fails with invalid_virtual_machine_state unless the machine runs or is paused.
@@ -12,6 +13,7 @@
 #include <alcove/network.h>
 #include <alcove/storage.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <optional>
@@ -41,6 +43,10 @@ class StorageDevice {
  public:
   virtual ~StorageDevice() = default;
   virtual const StorageDeviceConfiguration& configuration() const = 0;
+
+  // Its place in the configuration's storage_devices. Disks that are attached at run time go on from there,
+  // and none gets a number that another one has had since the machine started.
+  virtual size_t number() const = 0;
 
   // Those in effect; the configuration's at each start.
   virtual StorageDeviceLimits limits() const = 0;

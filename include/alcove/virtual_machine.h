@@ -68,6 +68,9 @@ struct VirtualMachineObserver {
   std::function<void(StorageDevice&)> storage_attachment_was_connected;
   // It is not and will not be: all its requests fail until the machine is started again.
   std::function<void(StorageDevice&, const Error&)> storage_attachment_did_encounter_error;
+  // A disk that was attached at run time is gone, and its file closed: it was detached, or the guest let go
+  // of it by itself. Not called for those that end with their machine.
+  std::function<void(StorageDevice&)> storage_device_was_detached;
 };
 
 // Ends an observation when destroyed; after that none of its functions is called. Destroying it on another
@@ -91,6 +94,15 @@ struct VirtualMachineOptions {
   // The program that hosts the machine. By default: $ALCOVE_VM, else `alcove-vm` beside the running program,
   // else where `alcove` was installed.
   std::filesystem::path machine_program;
+};
+
+// How a disk is taken from a guest that may be using it.
+struct StorageDeviceDetachOptions {
+  // How long the guest may take to let go of it. Linux does so at once, even of a disk that is mounted; a
+  // guest that is not up, or knows no hot plug, does not.
+  std::chrono::milliseconds timeout{30'000};
+  // What then: take it away all the same, as if it were pulled out of a computer, instead of leaving it.
+  bool force = false;
 };
 
 struct VirtualMachineStartOptions {
@@ -176,8 +188,25 @@ class VirtualMachine {
 
   Observation observe(VirtualMachineObserver observer);
 
+  // Those of the configuration, in its order, then those that were attached, from the oldest to the newest.
+  std::vector<std::shared_ptr<StorageDevice>> storage_devices() const;
+  // Opens and locks the disk's file and puts a virtio disk or an NVM Express controller into a free slot of
+  // the running or paused machine; completes then, and the guest finds it when it looks. The disk is there
+  // until it is detached or the machine ends, also after a reboot; EFI firmware does not boot from it. Fails
+  // with virtual_machine_limit_exceeded if no slot is free: of 30 the other devices take one each; and with
+  // not_supported for USB disks, which USBController::attach() plugs in. Fields that errors name begin with
+  // "attachment" or are the device's own, as "block_device_identifier".
+  void attach_storage_device(StorageDeviceConfiguration configuration,
+                             Completion<std::shared_ptr<StorageDevice>> completion);
+  // Asks the guest to let go of a disk that was attached at run time: have it unmounted before. After success
+  // its file is closed. Fails with operation_cancelled if the guest keeps it; it may still let go of it
+  // later, which the observer is told. A guest's reboot or end lets go of it, too. Fails with not_supported
+  // for other disks.
+  void detach_storage_device(std::shared_ptr<StorageDevice> device, Completion<> completion);
+  void detach_storage_device(std::shared_ptr<StorageDevice> device, StorageDeviceDetachOptions options,
+                             Completion<> completion);
+
   // In the order of the configuration's lists.
-  const std::vector<StorageDevice*>& storage_devices() const;
   const std::vector<NetworkDevice*>& network_devices() const;
   const std::vector<MemoryBalloonDevice*>& memory_balloon_devices() const;
   const std::vector<DirectorySharingDevice*>& directory_sharing_devices() const;

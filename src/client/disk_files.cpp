@@ -9,6 +9,7 @@
 
 #include "client/host_files.h"
 #include "client/image_lock.h"
+#include "client/line_files.h"
 #include "storage/stack.h"
 
 namespace alcove::client {
@@ -127,6 +128,19 @@ class StackOpener {
 Result<std::vector<UniqueFd>> open_disk_image(const DiskImageStorageDeviceAttachment& image,
                                               const std::string& where) {
   return StackOpener(image, where).open();
+}
+
+Result<std::vector<UniqueFd>> open_attachment(const StorageDeviceAttachment& attachment,
+                                              const std::string& where) {
+  if (const auto* file = std::get_if<DiskImageStorageDeviceAttachment>(&attachment))
+    return open_disk_image(*file, where);
+  std::vector<UniqueFd> result;
+  if (const auto* open = std::get_if<DiskBlockDeviceStorageDeviceAttachment>(&attachment)) {
+    auto copy = duplicate(open->file_handle, where + ".file_handle");
+    if (!copy) return std::unexpected(std::move(copy.error()));
+    result.push_back(*std::move(copy));
+  }
+  return result;
 }
 
 }  // namespace alcove::client

@@ -62,7 +62,7 @@ void VirtualMachine::Implementation::forget_guest() {
   for (const auto& controller : usb) controller->clear();
   for (const auto& controller : usb) controller->reset();
   for (const auto& device : sharing) device->reset();
-  for (const auto& device : storage) device->reset();
+  storage.reset();
   for (const auto& device : networks) device->reset();
   for (const auto& device : consoles) {
     for (const auto& port : device->proxies()) port->reset();
@@ -135,25 +135,30 @@ void VirtualMachine::Implementation::console_port_changed(const Json& message) {
 }
 
 void VirtualMachine::Implementation::storage_changed(const std::string& event, const Json& message) {
-  const uint64_t index = control::number_of(message, "device").value_or(storage.size());
-  if (index >= storage.size()) return;
-  StorageDevice& device = *storage[index];
-  if (event == "storage_connected") {
-    return notify([&device](const VirtualMachineObserver& observer) {
-      if (observer.storage_attachment_was_connected) observer.storage_attachment_was_connected(device);
+  const auto number = control::number_of(message, "device");
+  if (!number) return;
+  // As long as somebody is told of it.
+  const std::shared_ptr<StorageDevice> device =
+      event == "storage_detached" ? storage.detached(*number) : storage.find(*number);
+  if (!device) return;
+  if (event == "storage_error") {
+    const Error error = control::error_from_json(control::member_of(message, "error"));
+    return notify([device, error](const VirtualMachineObserver& observer) {
+      if (observer.storage_attachment_did_encounter_error)
+        observer.storage_attachment_did_encounter_error(*device, error);
     });
   }
-  const Error error = control::error_from_json(control::member_of(message, "error"));
-  notify([&device, error](const VirtualMachineObserver& observer) {
-    if (observer.storage_attachment_did_encounter_error)
-      observer.storage_attachment_did_encounter_error(device, error);
+  notify([device, is_end = event == "storage_detached"](const VirtualMachineObserver& observer) {
+    const auto& call =
+        is_end ? observer.storage_device_was_detached : observer.storage_attachment_was_connected;
+    if (call) call(*device);
   });
 }
 
 void VirtualMachine::Implementation::receive_device_event(const std::string& event, const Json& message) {
   if (event == "console_port") return console_port_changed(message);
   const auto index = control::number_of(message, "device");
-  if (event == "storage_connected" || event == "storage_error") return storage_changed(event, message);
+  if (event.starts_with("storage_")) return storage_changed(event, message);
   if (!index || *index >= networks.size()) return;
   client::NetworkDeviceProxy& device = *networks[*index];
   if (event == "addresses") {

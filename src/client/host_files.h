@@ -28,6 +28,11 @@ Result<std::vector<SerialPortFiles>> open_serial_ports(const VirtualMachineConfi
 Result<std::vector<UniqueFd>> open_disk_image(const DiskImageStorageDeviceAttachment& image,
                                               const std::string& where);
 
+// What the machine's process gets of a disk that is attached to a running machine, checked already; nothing
+// of a network block device.
+Result<std::vector<UniqueFd>> open_attachment(const StorageDeviceAttachment& attachment,
+                                              const std::string& where);
+
 // The folders of a share, by the paths of their fields; `where` is the share's.
 Result<std::map<std::string, UniqueFd>> open_share(const DirectoryShare& share, const std::string& where);
 

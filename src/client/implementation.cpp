@@ -58,7 +58,8 @@ VirtualMachine::Implementation::Implementation(VirtualMachineConfiguration confi
                                                std::vector<UniqueFd> disk_handles,
                                                std::vector<client::NetworkFiles> network_files,
                                                const client::GraphicsFiles& graphics_files)
-    : configuration_(std::move(configuration)),
+    : storage(*this, configuration.storage_devices),
+      configuration_(std::move(configuration)),
       options_(std::move(options)),
       serial_port_files_(std::move(serial_port_files)),
       disk_handles_(std::move(disk_handles)),
@@ -75,10 +76,6 @@ VirtualMachine::Implementation::Implementation(VirtualMachineConfiguration confi
 
 void VirtualMachine::Implementation::make_devices(std::vector<client::NetworkFiles> network_files,
                                                   const client::GraphicsFiles& graphics_files) {
-  for (const auto& device : configuration_.storage_devices) {
-    storage.push_back(std::make_unique<client::StorageDeviceProxy>(*this, storage.size(), device));
-    storage_devices.push_back(storage.back().get());
-  }
   for (const auto& device : configuration_.network_devices) {
     networks.push_back(std::make_unique<client::NetworkDeviceProxy>(
         *this, networks.size(), std::get<VirtioNetworkDeviceConfiguration>(device),

@@ -79,7 +79,7 @@ class VirtualMachine::Implementation final : public client::DeviceRequests,
     });
   }
 
-  std::vector<std::unique_ptr<client::StorageDeviceProxy>> storage;
+  client::StorageDevices storage;
   std::vector<std::unique_ptr<client::NetworkDeviceProxy>> networks;
   std::vector<std::unique_ptr<client::MemoryBalloonProxy>> balloons;
   std::vector<std::unique_ptr<client::GraphicsDeviceProxy>> graphics;
@@ -89,7 +89,6 @@ class VirtualMachine::Implementation final : public client::DeviceRequests,
   std::vector<std::unique_ptr<client::SocketDeviceProxy>> sockets;
   std::vector<std::unique_ptr<client::ConsoleDeviceProxy>> consoles;
   std::unique_ptr<client::ClipboardProxy> clipboard;
-  std::vector<StorageDevice*> storage_devices;
   std::vector<NetworkDevice*> network_devices;
   std::vector<MemoryBalloonDevice*> memory_balloon_devices;
   std::vector<GraphicsDevice*> graphics_devices;

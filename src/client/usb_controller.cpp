@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-#include "client/line_files.h"
+#include "client/host_files.h"
 #include "config/validate.h"
 
 namespace alcove::client {
@@ -23,15 +23,8 @@ Result<std::vector<UniqueFd>> open_image(const USBMassStorageDeviceConfiguration
   Result<std::vector<UniqueFd>> image;
   if (auto problems = config::validate_usb_device(device); !problems.empty()) {
     image = std::unexpected(std::move(problems.front()));
-  } else if (const auto* file = std::get_if<DiskImageStorageDeviceAttachment>(&device.attachment)) {
-    image = open_disk_image(*file, "attachment");
-  } else if (const auto* open = std::get_if<DiskBlockDeviceStorageDeviceAttachment>(&device.attachment)) {
-    auto copy = duplicate(open->file_handle, "attachment.file_handle");
-    if (copy) {
-      image->push_back(*std::move(copy));
-    } else {
-      image = std::unexpected(std::move(copy.error()));
-    }
+  } else {
+    image = open_attachment(device.attachment, "attachment");
   }
   if (!image) image.error().code = kUSBDeviceInitializationFailure;
   return image;

@@ -134,8 +134,22 @@ Observation VirtualMachine::observe(VirtualMachineObserver observer) {
   return implementation_->observe(std::move(observer));
 }
 
-const std::vector<StorageDevice*>& VirtualMachine::storage_devices() const {
-  return implementation_->storage_devices;
+std::vector<std::shared_ptr<StorageDevice>> VirtualMachine::storage_devices() const {
+  return implementation_->storage.all();
+}
+
+void VirtualMachine::attach_storage_device(StorageDeviceConfiguration configuration,
+                                           Completion<std::shared_ptr<StorageDevice>> completion) {
+  implementation_->storage.attach(std::move(configuration), std::move(completion));
+}
+
+void VirtualMachine::detach_storage_device(std::shared_ptr<StorageDevice> device, Completion<> completion) {
+  detach_storage_device(std::move(device), {}, std::move(completion));
+}
+
+void VirtualMachine::detach_storage_device(std::shared_ptr<StorageDevice> device,
+                                           StorageDeviceDetachOptions options, Completion<> completion) {
+  implementation_->storage.detach(device, options, std::move(completion));
 }
 
 const std::vector<NetworkDevice*>& VirtualMachine::network_devices() const {

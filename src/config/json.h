@@ -26,6 +26,8 @@ Json to_tree(const PortForward& forward);
 Result<PortForward> port_forward_from_tree(const Json& tree, const std::string& path);
 Json to_tree(const USBDeviceConfiguration& device);
 Result<USBDeviceConfiguration> usb_device_from_tree(const Json& tree, const std::string& path);
+Json to_tree(const StorageDeviceConfiguration& device);
+Result<StorageDeviceConfiguration> storage_device_from_tree(const Json& tree, const std::string& path);
 Json to_tree(const NetworkDeviceAttachment& attachment);
 Result<NetworkDeviceAttachment> network_attachment_from_tree(const Json& tree, const std::string& path);
 Json to_tree(const DirectoryShare& share);

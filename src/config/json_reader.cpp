@@ -223,6 +223,14 @@ Result<USBDeviceConfiguration> usb_device_from_tree(const Json& tree, const std:
   return device;
 }
 
+Result<StorageDeviceConfiguration> storage_device_from_tree(const Json& tree, const std::string& path) {
+  std::vector<Error> errors;
+  StorageDeviceConfiguration device;
+  Reader(errors).read(tree, path, device);
+  if (!errors.empty()) return std::unexpected(std::move(errors.front()));
+  return device;
+}
+
 Result<NetworkDeviceAttachment> network_attachment_from_tree(const Json& tree, const std::string& path) {
   std::vector<Error> errors;
   NetworkDeviceAttachment attachment;

@@ -96,6 +96,10 @@ Json to_tree(const USBDeviceConfiguration& device) {
   return Writer(SizeStyle::number).write(device);
 }
 
+Json to_tree(const StorageDeviceConfiguration& device) {
+  return Writer(SizeStyle::number).write(device);
+}
+
 Json to_tree(const NetworkDeviceAttachment& attachment) {
   return Writer(SizeStyle::number).write(attachment);
 }

@@ -35,6 +35,8 @@ void validate_audio(const VirtualMachineConfiguration& configuration, Problems& 
 
 // Of a device that is to be attached to a running machine; paths of fields begin with "attachment".
 std::vector<Error> validate_usb_device(const USBDeviceConfiguration& device);
+// The same; or their names are the device's own.
+std::vector<Error> validate_storage_device(const StorageDeviceConfiguration& device);
 
 // What a network device's cable is to be plugged into from now on; paths of fields begin with "attachment".
 std::vector<Error> validate_network_attachment(const NetworkDeviceAttachment& attachment);

@@ -263,12 +263,17 @@ class StorageValidator {
   std::map<std::pair<uint64_t, uint64_t>, User> users_;
 };
 
+std::string member_of(const std::string& where, const char* name) {
+  return where.empty() ? name : fmt::format("{}.{}", where, name);
+}
+
 void validate_device(const VirtioBlockDeviceConfiguration& device, const std::string& where,
                      Problems& problems) {
   if (auto valid = device.validate_block_device_identifier(device.block_device_identifier); !valid)
-    problems.add(where + ".block_device_identifier", valid.error().what, valid.error().hint);
+    problems.add(member_of(where, "block_device_identifier"), valid.error().what, valid.error().hint);
   if (device.queue_count > kMostQueues) {
-    problems.add(where + ".queue_count", fmt::format("a disk can't have {} queues", device.queue_count),
+    problems.add(member_of(where, "queue_count"),
+                 fmt::format("a disk can't have {} queues", device.queue_count),
                  fmt::format("1 to {}, or 0 for a fitting number", kMostQueues));
   }
 }
@@ -276,7 +281,7 @@ void validate_device(const VirtioBlockDeviceConfiguration& device, const std::st
 void validate_device(const NVMExpressControllerDeviceConfiguration& device, const std::string& where,
                      Problems& problems) {
   if (auto valid = device.validate_serial_number(device.serial_number); !valid)
-    problems.add(where + ".serial_number", valid.error().what, valid.error().hint);
+    problems.add(member_of(where, "serial_number"), valid.error().what, valid.error().hint);
 }
 
 void validate_device(const USBMassStorageDeviceConfiguration&, const std::string&, Problems&) {}
@@ -312,6 +317,18 @@ std::vector<Error> validate_usb_device(const USBDeviceConfiguration& device) {
   const auto& attachment = std::get<USBMassStorageDeviceConfiguration>(device).attachment;
   std::visit([&](const auto& backing) { StorageValidator(problems).validate(backing, "attachment"); },
              attachment);
+  return problems.take();
+}
+
+std::vector<Error> validate_storage_device(const StorageDeviceConfiguration& device) {
+  Problems problems;
+  std::visit(
+      [&](const auto& kind) {
+        validate_device(kind, "", problems);
+        std::visit([&](const auto& backing) { StorageValidator(problems).validate(backing, "attachment"); },
+                   kind.attachment);
+      },
+      device);
   return problems.take();
 }
 

@@ -27,6 +27,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       (void)control::prerequisite_from_json(*message);
       (void)config::port_forward_from_tree(control::member_of(*message, "forward"), "forward");
       (void)config::usb_device_from_tree(control::member_of(*message, "device"), "device");
+      (void)config::storage_device_from_tree(control::member_of(*message, "device"), "device");
       std::vector<Error> errors;
       (void)config::from_tree(control::member_of(*message, "configuration"), errors);
       (void)config::print_json(*message);

@@ -7,6 +7,8 @@
 //   add_port_forward, remove_port_forward {device, forward}
 //   input {events: […]}     see input_messages.h; no reply, and no "id"
 //   attach_usb {controller, device} with its image and those below it; detach_usb {controller, uuid}
+//   attach_storage {device} with its image and those below it; detach_storage {device, timeout, force},
+//   milliseconds
 //   change_usb_medium {controller, uuid, device?} with the image of the device's attachment, and those below
 //   it set_share {device, share?, descriptors: paths of the folders, which come with it} connect_socket
 //   {port, timeout} with one file descriptor; milliseconds answer_socket {connection}, with one file
@@ -19,11 +21,11 @@
 // Machine to application:
 //   {reply: id, error?: {code, where, what, hint}, …}   one for each request, with
 //     start: hypervisor, network: [{port_forwards, addresses}]; add_port_forward: forward;
-//     set_network_attachment: port_forwards, addresses;
+//     set_network_attachment: port_forwards, addresses; attach_storage: device, its number;
 //     balloon_statistics, storage_statistics, network_statistics: statistics; connect_socket: port
 //   {event: stopped | error {error} | rebooted | addresses {device, addresses} |
 //           network_error {device, error} | console_port {device, port, open} |
-//           storage_connected {device} | storage_error {device, error} |
+//           storage_connected {device} | storage_error {device, error} | storage_detached {device} |
 //           socket_request {connection, source_port, port}}      the first two end the process
 #pragma once
 

@@ -62,9 +62,10 @@ Result<> Machine::Implementation::assemble(Descriptors& descriptors) {
   if (!vm) return std::unexpected(vm.error());
   vm_ = std::move(*vm);
 
-  auto board = Board::create(
-      *vm_, router_, clock_, layout_,
-      {.reset = [this] { raise(GuestEvent::reset); }, .power_off = [this] { raise(GuestEvent::power_off); }});
+  auto board = Board::create(*vm_, router_, clock_, layout_,
+                             {.reset = [this] { raise(GuestEvent::reset); },
+                              .power_off = [this] { raise(GuestEvent::power_off); },
+                              .eject = [this](unsigned slot) { on_eject(slot); }});
   if (!board) return std::unexpected(board.error());
   board_ = std::move(*board);
   if (firmware_) {

@@ -12,7 +12,8 @@ namespace {
 
 // Pins of the I/O APIC. The timer's is what the MADT's override of interrupt 0 says.
 constexpr unsigned kTimerPin = 2, kRtcPin = 8, kSciPin = 9, kPciPin = 16, kPciWires = 4;
-constexpr uint16_t kPmPort = 0x600;
+constexpr uint16_t kPmPort = 0x600, kHotPlugPort = 0x640;  // Both within what the LPC bridge claims.
+constexpr unsigned kHotPlugEvent = 1;
 constexpr unsigned kLpcSlot = 31;
 
 struct SerialPlace {
@@ -34,6 +35,7 @@ firmware::BoardDescription describe(unsigned cpu_count, const MemoryLayout& layo
           .pci_interrupt_count = kPciWires,
           .pm_port = kPmPort,
           .sci = kSciPin,
+          .hot_plug = {.slots = {}, .port = kHotPlugPort, .event = kHotPlugEvent},
           .sleep_type_off = chips::AcpiPm::kSleepTypeOff,
           .reset_port = chips::ResetControl::kPort,
           .reset_value = chips::ResetControl::kResetValue,
@@ -57,6 +59,7 @@ Board::Board(cpu::Vm& vm, IoRouter& router, exec::VirtualClock& clock, const Mem
       pit_(clock, ioapic_.line(kTimerPin)),
       rtc_(clock, ioapic_.line(kRtcPin)),
       pm_(clock, ioapic_.line(kSciPin), std::move(events.power_off)),
+      hot_plug_([this] { pm_.raise_general_event(kHotPlugEvent); }, std::move(events.eject)),
       reset_(std::move(events.reset)),
       host_bridge_(kEcam),
       lpc_bridge_(kPmPort) {
@@ -88,6 +91,7 @@ Result<> Board::connect(const MemoryLayout& layout) {
       {0xed, 1, delay_, "second delay port"},
       {0x4d0, 2, edge_level_, "edge/level control"},
       {kPmPort, chips::AcpiPm::kSize, pm_, "power management"},
+      {kHotPlugPort, chips::PciHotPlug::kSize, hot_plug_, "hot plug"},
   };
   for (const auto& window : ports) {
     if (auto added = router_.ports.add(window.port, window.count, window.device, window.name); !added)
@@ -132,12 +136,43 @@ Result<> Board::add_pci_device(pci::Function& function, const std::string& name)
   return root_->add(next_slot_++, 0, function, name);
 }
 
+Result<unsigned> Board::plug(pci::Function& function, const std::string& name) {
+  // Round all of them, so that the guest has long noticed the end of what was there before.
+  const unsigned count = kLpcSlot - next_slot_;
+  for (unsigned i = 0; i < count; ++i) {
+    const unsigned after = std::max(latest_plugged_, next_slot_ - 1) + 1 - next_slot_;
+    const unsigned slot = next_slot_ + (after + i) % count;
+    if (plugged_slots_.contains(slot)) continue;
+    if (auto placed = root_->plug(slot, function, name); !placed) return std::unexpected(placed.error());
+    plugged_slots_.insert(slot);
+    latest_plugged_ = slot;
+    return slot;
+  }
+  return fail(
+      ErrorCode::virtual_machine_limit_exceeded, name,
+      fmt::format("none of the {} slots for PCI devices is free", kLpcSlot - 1),
+      count == 0 ? "configure fewer devices, or plug in a USB disk" : "detach a disk, or plug in a USB disk");
+}
+
+void Board::unplug(unsigned slot, pci::Function& function) {
+  root_->remove(slot, function);
+  hot_plug_.forget(slot);
+  plugged_slots_.erase(slot);
+}
+
+// The tables are made when all that is there from the start is there.
+void Board::describe_slots() {
+  description_.hot_plug.slots.clear();
+  for (unsigned slot = next_slot_; slot < kLpcSlot; ++slot) description_.hot_plug.slots.push_back(slot);
+}
+
 void Board::reset() {
   root_->reset();
   for (const auto& uart : uarts_) uart->reset();
   pit_.reset();
   rtc_.reset();
   pm_.reset();
+  hot_plug_.reset();
   reset_.reset();
   for (chips::Pic& pic : pics_) pic.reset();
   edge_level_.reset();
@@ -145,6 +180,7 @@ void Board::reset() {
 }
 
 Result<uint64_t> Board::write_tables(memory::GuestMemory& memory, const std::array<uint8_t, 16>& identifier) {
+  describe_slots();
   const firmware::AcpiTables acpi = firmware::build_acpi_tables(description_, kAcpiTables);
   identity_.uuid = identifier;
   const std::vector<uint8_t> smbios = firmware::build_smbios(identity_, kSmbios);
@@ -161,6 +197,7 @@ Result<uint64_t> Board::write_tables(memory::GuestMemory& memory, const std::arr
 
 std::vector<firmware::FwCfgFile> Board::firmware_files(const std::array<uint8_t, 16>& identifier) {
   identity_.uuid = identifier;
+  describe_slots();
   std::vector<firmware::FwCfgFile> files = firmware::acpi_files(description_);
   for (firmware::FwCfgFile& file : firmware::smbios_files(identity_)) files.push_back(std::move(file));
   if (!boot_order_.empty()) files.push_back(firmware::boot_order_file(boot_order_));

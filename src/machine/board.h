@@ -6,10 +6,12 @@
 #include <array>
 #include <functional>
 #include <memory>
+#include <set>
 #include <vector>
 
 #include "chips/acpi_pm.h"
 #include "chips/ioapic.h"
+#include "chips/pci_hot_plug.h"
 #include "chips/pic.h"
 #include "chips/pit.h"
 #include "chips/reset_control.h"
@@ -31,6 +33,7 @@ namespace alcove::machine {
 struct BoardEvents {
   std::function<void()> reset;
   std::function<void()> power_off;
+  std::function<void(unsigned slot)> eject;  // It let go of what is in a slot, if there is anything.
 };
 
 class Board {
@@ -45,6 +48,14 @@ class Board {
   Result<> add_uart(serial::Port& port);
   // In the next free slot.
   Result<> add_pci_device(pci::Function& function, const std::string& name);
+  // What comes while there is a guest, in one of the slots that are free, and goes again. No processor runs,
+  // but where it says "any thread".
+  Result<unsigned> plug(pci::Function& function, const std::string& name);
+  void unplug(unsigned slot, pci::Function& function);
+  void hide(unsigned slot) { root_->hide(slot); }                           // Any thread.
+  void tell_arrival(unsigned slot) { hot_plug_.tell_arrival(slot); }        // Any thread.
+  void ask_for(unsigned slot) { hot_plug_.ask_for(slot); }                  // Any thread.
+  void stop_asking_for(unsigned slot) { hot_plug_.stop_asking_for(slot); }  // Any thread.
   // Where the latest one was put.
   unsigned latest_slot() const { return next_slot_ - 1; }
   // What firmware is to boot from, after those added before: an Open Firmware device path.
@@ -75,6 +86,7 @@ class Board {
   Board(cpu::Vm& vm, IoRouter& router, exec::VirtualClock& clock, const MemoryLayout& layout,
         BoardEvents events);
   Result<> connect(const MemoryLayout& layout);
+  void describe_slots();
 
   IoRouter& router_;
   firmware::BoardDescription description_;
@@ -84,6 +96,7 @@ class Board {
   chips::Pit pit_;
   chips::Rtc rtc_;
   chips::AcpiPm pm_;
+  chips::PciHotPlug hot_plug_;
   chips::ResetControl reset_;
   std::array<chips::Pic, 2> pics_;
   chips::EdgeLevelControl edge_level_;
@@ -94,6 +107,8 @@ class Board {
   pci::HostBridge host_bridge_;
   pci::LpcBridge lpc_bridge_;
   unsigned next_slot_ = 1;
+  std::set<unsigned> plugged_slots_;
+  unsigned latest_plugged_ = 0;
   std::vector<std::string> boot_order_;
 };
 

@@ -33,6 +33,9 @@ class Machine::Implementation {
   Result<> request_stop();
   void stop();
 
+  Result<size_t> attach_storage(const StorageDeviceConfiguration& device, std::vector<UniqueFd> image);
+  void detach_storage(size_t number, const StorageDeviceDetachOptions& options, Completion<> completion);
+
   std::string_view hypervisor() const { return hypervisor_->name(); }
   std::vector<cpu::X86State> processor_states();
   SerialPorts& serial_ports() { return *serial_ports_; }
@@ -43,17 +46,28 @@ class Machine::Implementation {
   // What the guest did that ends or restarts it; the first counts until it has been handled.
   enum class GuestEvent { none, reset, power_off, triple_fault, processor_error };
 
+  // Disks that are gone, and who waited for that: to be told without mutex_.
+  using Gone = std::vector<Storage::Leaving>;
+
   Result<> load_guest();
   // On virtual CPU threads.
   void raise(GuestEvent event);
   void on_processor_exit(unsigned index, cpu::Exit exit);
+  void on_eject(unsigned slot);
   // On the control thread.
   void handle_guest_event();
   Result<> restart_guest();
+  void take_out_ejected(size_t number);
+  void detachment_is_due(size_t number, uint64_t id);
 
   // With mutex_ held.
   void stand();
   void run();
+  template <class Change>
+  auto while_processors_stand(Change change);
+  void take_out(size_t number, Gone& gone);
+  Gone take_out_leaving();
+  void tell(Gone gone);  // Without.
 
   const VirtualMachineConfiguration configuration_;
   MachineObserver& observer_;
@@ -78,6 +92,7 @@ class Machine::Implementation {
   std::optional<std::chrono::steady_clock::time_point> last_triple_fault_;
   std::atomic<GuestEvent> guest_event_ = GuestEvent::none;
   std::atomic<unsigned> failed_processor_ = 0;
+  uint64_t next_detachment_ = 0;
   std::unique_ptr<Processors> processors_;
   std::unique_ptr<exec::LoopThread> control_;
 };

@@ -67,12 +67,17 @@ Result<> Machine::Implementation::request_stop() {
 void Machine::Implementation::stop() {
   // Without the lock: a pause may be waiting for them.
   if (peripherals_) peripherals_->abandon_disks();
-  std::lock_guard lock(mutex_);
-  if (state_ == State::ended) return;
-  if (processors_ && state_ != State::paused) stand();
-  state_ = State::ended;
-  // Not before the devices stand: what the guest wrote is with the host.
-  processors_.reset();
+  Gone gone;
+  {
+    std::lock_guard lock(mutex_);
+    if (state_ == State::ended) return;
+    if (processors_ && state_ != State::paused) stand();
+    state_ = State::ended;
+    // Not before the devices stand: what the guest wrote is with the host.
+    processors_.reset();
+    if (peripherals_) gone = take_out_leaving();
+  }
+  tell(std::move(gone));
 }
 
 std::vector<cpu::X86State> Machine::Implementation::processor_states() {
@@ -103,13 +108,15 @@ void Machine::Implementation::handle_guest_event() {
   processors_->pause();
   std::optional<Error> error;
   const GuestEvent event = guest_event_;
+  if (event == GuestEvent::none) return;
+  // Whatever it does next, the guest holds nothing any more.
+  Gone gone = take_out_leaving();
   switch (event) {
-    case GuestEvent::none:
-      return;
     case GuestEvent::power_off:
       if (running) stand();
       state_ = State::ended;
       lock.unlock();
+      tell(std::move(gone));
       return observer_.on_stopped();
     case GuestEvent::processor_error:
       error = vm_->vcpu(failed_processor_).error();
@@ -125,6 +132,7 @@ void Machine::Implementation::handle_guest_event() {
       last_triple_fault_ = now;
       break;
     }
+    case GuestEvent::none:
     case GuestEvent::reset:
       break;
   }
@@ -135,11 +143,13 @@ void Machine::Implementation::handle_guest_event() {
     if (running) stand();
     state_ = State::ended;
     lock.unlock();
+    tell(std::move(gone));
     return observer_.on_error(std::move(*error));
   }
   guest_event_ = GuestEvent::none;
   if (running) run();
   lock.unlock();
+  tell(std::move(gone));
   observer_.on_reboot();
 }
 

@@ -81,6 +81,15 @@ void Machine::change_usb_medium(size_t controller, const UUID& uuid,
                                                      std::move(completion));
 }
 
+Result<size_t> Machine::attach_storage(const StorageDeviceConfiguration& device,
+                                       std::vector<UniqueFd> image) {
+  return implementation_->attach_storage(device, std::move(image));
+}
+void Machine::detach_storage(size_t number, const StorageDeviceDetachOptions& options,
+                             Completion<> completion) {
+  implementation_->detach_storage(number, options, std::move(completion));
+}
+
 Result<> Machine::set_network_attachment(size_t device,
                                          const std::optional<NetworkDeviceAttachment>& attachment,
                                          Descriptors descriptors) {

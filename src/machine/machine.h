@@ -3,6 +3,7 @@
 
 #include <alcove/devices.h>
 #include <alcove/error.h>
+#include <alcove/virtual_machine.h>
 #include <alcove/virtual_machine_configuration.h>
 
 #include <chrono>
@@ -37,6 +38,8 @@ class MachineObserver {
   // A network block device is connected, or again; or it is not, and its requests fail from now on.
   virtual void on_storage_connected(size_t /*storage_device*/) {}
   virtual void on_storage_error(size_t /*storage_device*/, Error /*error*/) {}
+  // A disk that was attached at run time is gone, and its image closed.
+  virtual void on_storage_detached(size_t /*storage_device*/) {}
   // The guest wants to connect to a port of the host; Machine::answer_socket() is to be called, some time.
   virtual void on_socket_request(uint64_t connection, uint32_t source_port, uint32_t port) = 0;
   // The guest opened or closed a console device's port, both by index in the configuration.
@@ -55,13 +58,14 @@ class NetworkControl {
   virtual NetworkDeviceStatistics statistics() const = 0;
 };
 
-// Control of the running disks of storage_devices, by index in the configuration. Any thread.
+// Control of the running disks of storage_devices and of those that were attached, by number: the index in
+// the configuration, or what attach_storage() gave. Any thread.
 class StorageControl {
  public:
   virtual ~StorageControl() = default;
-  virtual Result<> set_limits(size_t index, const StorageDeviceLimits& limits) = 0;
-  virtual Result<> resize(size_t index, uint64_t size) = 0;
-  virtual Result<StorageDeviceStatistics> statistics(size_t index) const = 0;
+  virtual Result<> set_limits(size_t number, const StorageDeviceLimits& limits) = 0;
+  virtual Result<> resize(size_t number, uint64_t size) = 0;
+  virtual Result<StorageDeviceStatistics> statistics(size_t number) const = 0;
 };
 
 // Not to be called from several threads at once, but for what is marked "any thread".
@@ -104,6 +108,11 @@ class Machine {
   void change_usb_medium(size_t controller, const UUID& uuid,
                          const std::optional<StorageDeviceAttachment>& medium, std::vector<UniqueFd> image,
                          Completion<> completion);
+  // As of VirtualMachine, of a machine that has started; gives the disk's number. Takes as long as a server
+  // takes to answer. Any thread.
+  Result<size_t> attach_storage(const StorageDeviceConfiguration& device, std::vector<UniqueFd> image);
+  // `completion` is called once, on any thread. Any thread.
+  void detach_storage(size_t number, const StorageDeviceDetachOptions& options, Completion<> completion);
   // What the guest mounts from now on, by index in the configuration's directory_sharing_devices; `folders`
   // as of create(), but for paths that begin with "share". Any thread.
   Result<> set_share(size_t device, const std::optional<DirectoryShare>& share, Descriptors folders);

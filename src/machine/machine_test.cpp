@@ -5,155 +5,16 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
-#include <condition_variable>
-#include <functional>
 #include <thread>
 
 #include "boot/test_kernels.h"
+#include "machine/fake_hypervisor.h"
 #include "spec/acpi.h"
 
 namespace alcove::machine {
 namespace {
 
 using namespace std::chrono_literals;
-
-// What a virtual CPU does instead of executing guest code, from each time it begins at the kernel's entry.
-using Program = std::function<cpu::Exit(cpu::IoHandler&, const std::atomic<bool>& kicked)>;
-
-class FakeVcpu final : public cpu::Vcpu {
- public:
-  FakeVcpu(cpu::IoHandler& io, Program program) : io_(io), program_(std::move(program)) {}
-
-  cpu::Exit run() override {
-    if (fresh_ && program_) {
-      fresh_ = false;
-      ++runs;
-      const cpu::Exit exit = program_(io_, kicked_);
-      if (exit != cpu::Exit::kicked) return exit;
-    }
-    std::unique_lock lock(mutex_);  // As HLT.
-    changed_.wait(lock, [this] { return kicked_.load(); });
-    kicked_ = false;
-    return cpu::Exit::kicked;
-  }
-  void kick() override {
-    std::lock_guard lock(mutex_);
-    kicked_ = true;
-    changed_.notify_all();
-  }
-  cpu::X86State state() const override { return state_; }
-  Result<> set_state(const cpu::X86State& state) override {
-    state_ = state;
-    return {};
-  }
-  void reset() override {
-    state_ = {};
-    fresh_ = true;
-  }
-  void note_pause() override { ++noted_pauses; }
-  Error error() const override { return {ErrorCode::internal, "", "broken", ""}; }
-
-  std::atomic<int> runs = 0, noted_pauses = 0;
-
- private:
-  cpu::IoHandler& io_;
-  Program program_;
-  cpu::X86State state_;
-  bool fresh_ = false;
-  std::atomic<bool> kicked_ = false;
-  std::mutex mutex_;
-  std::condition_variable changed_;
-};
-
-class FakeVm final : public cpu::Vm {
- public:
-  FakeVm(const cpu::VmOptions& options, const Program& program) : memory(*options.memory), io(*options.io) {
-    for (unsigned i = 0; i < options.cpu_count; ++i) {
-      vcpus.push_back(std::make_unique<FakeVcpu>(io, i == 0 ? program : Program()));
-    }
-  }
-  unsigned cpu_count() const override { return static_cast<unsigned>(vcpus.size()); }
-  FakeVcpu& vcpu(unsigned index) override { return *vcpus[index]; }
-  uint64_t tsc_khz() const override { return 2'599'998; }
-  void send(const bus::Message& message) override {
-    std::lock_guard lock(mutex);
-    messages.push_back(message);
-  }
-  void set_level_triggered_vectors(std::span<const uint64_t, 4>) override {}
-  Result<> bind_doorbell(uint64_t, unsigned, int) override { return fail(ErrorCode::not_supported, "", ""); }
-  void unbind_doorbell(uint64_t, unsigned, int) override {}
-  Result<> bind_interrupt(int, const bus::Message&) override {
-    return fail(ErrorCode::not_supported, "", "");
-  }
-  void unbind_interrupt(int) override {}
-  Result<> fetch_dirty_log(uint64_t, std::span<uint64_t>) override {
-    return fail(ErrorCode::not_supported, "", "");
-  }
-
-  memory::GuestMemory& memory;
-  cpu::IoHandler& io;
-  std::vector<std::unique_ptr<FakeVcpu>> vcpus;
-  std::mutex mutex;
-  std::vector<bus::Message> messages;
-};
-
-class FakeHypervisor final : public cpu::Hypervisor {
- public:
-  FakeHypervisor(Program program, FakeVm** made) : program_(std::move(program)), made_(made) {}
-  std::string_view name() const override { return "fake"; }
-  Result<std::unique_ptr<cpu::Vm>> create_vm(const cpu::VmOptions& options) override {
-    auto vm = std::make_unique<FakeVm>(options, program_);
-    *made_ = vm.get();
-    return vm;
-  }
-  unsigned maximum_cpu_count() const override { return 8; }
-  unsigned physical_address_bits() const override { return 36; }
-
- private:
-  Program program_;
-  FakeVm** made_;
-};
-
-class Observer final : public MachineObserver {
- public:
-  void on_stopped() override { count(stopped); }
-  void on_error(Error error) override {
-    last_error = error.what;
-    count(errors);
-  }
-  void on_reboot() override { count(reboots); }
-  void on_addresses_changed(size_t) override {}
-  void on_network_error(size_t, Error) override {}
-  void on_socket_request(uint64_t, uint32_t, uint32_t) override {}
-  void on_console_port(size_t, size_t, bool) override {}
-
-  bool wait_for(int Observer::* counter, int value) {
-    std::unique_lock lock(mutex_);
-    return changed_.wait_for(lock, 10s, [&] { return this->*counter >= value; });
-  }
-  int stopped = 0, errors = 0, reboots = 0;
-  std::string last_error;
-
- private:
-  void count(int& counter) {
-    std::lock_guard lock(mutex_);
-    ++counter;
-    changed_.notify_all();
-  }
-  std::mutex mutex_;
-  std::condition_variable changed_;
-};
-
-template <class T>
-void out(cpu::IoHandler& io, uint16_t port, T value) {
-  io.port_write(port, std::as_bytes(std::span(&value, 1)));
-}
-template <class T>
-T in(cpu::IoHandler& io, uint16_t port) {
-  T value = 0;
-  io.port_read(port, std::as_writable_bytes(std::span(&value, 1)));
-  return value;
-}
 
 class MachineTest : public testing::Test {
  protected:

@@ -6,7 +6,6 @@
 
 #include "config/guest_readiness.h"
 #include "config/scanout_limits.h"
-#include "devices/block/block.h"
 #include "devices/console/console.h"
 #include "devices/entropy/entropy.h"
 #include "devices/hid/keyboard.h"
@@ -16,7 +15,7 @@
 #include "devices/input/trackpad.h"
 #include "firmware/fw_cfg_files.h"
 #include "machine/automount.h"
-#include "machine/disks.h"
+#include "machine/disk_function.h"
 #include "machine/shares.h"
 #include "machine/sounds.h"
 
@@ -31,9 +30,11 @@ std::string field_of_disk(size_t index) {
 }
 
 DiskEvents events_of(const DeviceContext& context, size_t disk) {
-  MachineObserver& observer = context.observer;
-  return {.connected = [&observer, disk] { observer.on_storage_connected(disk); },
-          .failed = [&observer, disk](const Error& error) { observer.on_storage_error(disk, error); }};
+  return disk_events(context.observer, disk);
+}
+
+DiskContext disk_context_of(const DeviceContext& context) {
+  return disk_context(context.configuration, context.memory, context.vm);
 }
 
 }  // namespace
@@ -47,48 +48,31 @@ Result<> Peripherals::add(const DeviceContext& context, std::unique_ptr<virtio::
   return context.board.add_pci_device(*transports_.back(), std::move(name));
 }
 
+Result<> Peripherals::add(const DeviceContext& context, Result<MadeDisk> disk, const std::string& field,
+                          std::string (*boot_path)(unsigned slot)) {
+  if (!disk) return std::unexpected(std::move(disk.error()));
+  auto added = context.board.add_pci_device(disk->function->function(), field);
+  storage_.add(*std::move(disk));
+  if (added) context.board.add_boot_device(boot_path(context.board.latest_slot()));
+  return added;
+}
+
 Result<> Peripherals::add_disk(const DeviceContext& context, const VirtioBlockDeviceConfiguration& device,
                                size_t index) {
-  const std::string field = field_of_disk(index);
-  auto disk =
-      open_disk(device.attachment, device.limits, context.descriptors.take_layers(field + ".attachment"),
-                field + ".attachment", events_of(context, index));
-  if (!disk) return std::unexpected(disk.error());
-  const unsigned automatic = std::min(context.configuration.cpu_count, kMostDefaultQueues);
-  const auto queues = device.queue_count ? device.queue_count : static_cast<uint16_t>(automatic);
-  auto block = std::make_unique<devices::block::Block>(
-      std::move(disk->disk),
-      devices::block::BlockOptions{.identifier = device.block_device_identifier, .queue_count = queues});
-  storage_.add(disk->control, [block = block.get()] { block->size_changed(); });
-  auto added = add(context, std::move(block), field);
-  if (added) context.board.add_boot_device(firmware::virtio_disk_path(context.board.latest_slot()));
-  return added;
+  const std::string attachment = field_of_disk(index) + ".attachment";
+  return add(context,
+             make_disk(device, disk_context_of(context), context.descriptors.take_layers(attachment),
+                       attachment, events_of(context, index)),
+             field_of_disk(index), firmware::virtio_disk_path);
 }
 
 Result<> Peripherals::add_disk(const DeviceContext& context,
                                const NVMExpressControllerDeviceConfiguration& device, size_t index) {
-  const std::string field = field_of_disk(index);
-  auto disk =
-      open_disk(device.attachment, device.limits, context.descriptors.take_layers(field + ".attachment"),
-                field + ".attachment", events_of(context, index));
-  if (!disk) return std::unexpected(disk.error());
-  const auto& platform = std::get<GenericPlatformConfiguration>(context.configuration.platform);
-  devices::nvme::Options options{.serial = device.serial_number,
-                                 .identifier = platform.machine_identifier.bytes(),
-                                 // EFI firmware's driver makes two, without asking how many there are.
-                                 .queue_pairs = static_cast<uint16_t>(
-                                     std::clamp(context.configuration.cpu_count, 2u, kMostDefaultQueues))};
-  // Its own, and the same at each start.
-  const size_t number = nvme_controllers_.size();
-  if (options.serial.empty()) options.serial = fmt::format("alcove-{}", number);
-  options.identifier.back() ^= static_cast<uint8_t>(number + 1);
-  nvme_controllers_.push_back(std::make_unique<devices::nvme::Controller>(std::move(disk->disk), options,
-                                                                          context.memory, context.vm));
-  auto& controller = *nvme_controllers_.back();
-  storage_.add(disk->control, [&controller] { controller.size_changed(); });
-  auto added = context.board.add_pci_device(controller, field);
-  if (added) context.board.add_boot_device(firmware::nvme_disk_path(context.board.latest_slot()));
-  return added;
+  const std::string attachment = field_of_disk(index) + ".attachment";
+  return add(context,
+             make_disk(device, disk_context_of(context), context.descriptors.take_layers(attachment),
+                       attachment, events_of(context, index), nvme_count_++),
+             field_of_disk(index), firmware::nvme_disk_path);
 }
 
 Result<> Peripherals::add_disk(const DeviceContext& context, const USBMassStorageDeviceConfiguration& device,
@@ -96,7 +80,7 @@ Result<> Peripherals::add_disk(const DeviceContext& context, const USBMassStorag
   auto disk =
       add_usb_disk(context, 0, device, field_of_disk(index) + ".attachment", events_of(context, index));
   if (!disk) return std::unexpected(std::move(disk.error()));
-  storage_.add(*std::move(disk), {});
+  storage_.add({.function = {}, .control = *std::move(disk)});
   return {};
 }
 
@@ -362,16 +346,14 @@ Result<std::unique_ptr<Peripherals>> Peripherals::create(const DeviceContext& co
 }
 
 void Peripherals::pause() {
-  storage_.set_rushing(true);
+  storage_.pause();
   for (const auto& transport : transports_) transport->pause();
-  for (const auto& controller : nvme_controllers_) controller->pause();
   usb_.pause();
 }
 
 void Peripherals::resume() {
-  storage_.set_rushing(false);
+  storage_.resume();
   for (const auto& transport : transports_) transport->resume();
-  for (const auto& controller : nvme_controllers_) controller->resume();
   usb_.resume();
 }
 

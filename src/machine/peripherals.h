@@ -10,7 +10,6 @@
 #include "devices/balloon/balloon.h"
 #include "devices/fs/file_system.h"
 #include "devices/gpu/gpu.h"
-#include "devices/nvme/controller.h"
 #include "devices/vsock/vsock.h"
 #include "input/router.h"
 #include "machine/board.h"
@@ -83,6 +82,8 @@ class Peripherals {
   Result<> add_audio(const DeviceContext& context);
   Result<> add_others(const DeviceContext& context);
   Result<> add(const DeviceContext& context, std::unique_ptr<virtio::Device> device, std::string name);
+  Result<> add(const DeviceContext& context, Result<MadeDisk> disk, const std::string& field,
+               std::string (*boot_path)(unsigned slot));
 
   Networks networks_;
   Storage storage_;
@@ -92,7 +93,7 @@ class Peripherals {
   devices::vsock::Vsock* vsock_ = nullptr;
   std::vector<devices::fs::FileSystem*> file_systems_;
   std::vector<devices::gpu::Gpu*> gpus_;
-  std::vector<std::unique_ptr<devices::nvme::Controller>> nvme_controllers_;
+  size_t nvme_count_ = 0;
   UsbControllers usb_;
   std::vector<unsigned> usb_slots_;  // Where they are on the PCI bus.
   std::vector<std::unique_ptr<virtio::Device>> devices_;

@@ -30,6 +30,10 @@ class Guest {
   virtual void change_usb_medium(size_t controller, const UUID& uuid,
                                  const std::optional<StorageDeviceAttachment>& medium,
                                  std::vector<UniqueFd> image, Completion<> completion) = 0;
+  virtual Result<size_t> attach_storage(const StorageDeviceConfiguration& device,
+                                        std::vector<UniqueFd> image) = 0;
+  virtual void detach_storage(size_t number, const StorageDeviceDetachOptions& options,
+                              Completion<> completion) = 0;
   virtual Result<> set_share(size_t device, const std::optional<DirectoryShare>& share,
                              machine::Descriptors folders) = 0;
   virtual void connect_socket(uint32_t port, UniqueFd socket, std::chrono::milliseconds timeout,

@@ -140,6 +140,13 @@ void MachineService::on_storage_error(size_t storage_device, Error error) {
   });
 }
 
+// However far the application is behind: it counts on it.
+void MachineService::on_storage_detached(size_t storage_device) {
+  loop_.post([this, storage_device] {
+    if (!ended_) channel_.send({{"event", "storage_detached"}, {"device", storage_device}});
+  });
+}
+
 void MachineService::send_addresses() {
   if (ended_ || !guest_ || channel_.backlog() >= kLargestBacklog) return;
   for (size_t device = 0; device < addresses_to_send_.size(); ++device) {
@@ -159,6 +166,7 @@ void MachineService::receive(const Json& request, std::vector<UniqueFd> descript
   if (*name == "stop") return end(Json{{"reply", *id}}, 0);
   if (!guest_) return reply(*id, Result<>(unknown(*name + " before the start")));
   if (*name == "change_usb_medium") return change_usb_medium(*id, request, std::move(descriptors));
+  if (*name == "attach_storage") return attach_storage(*id, request, std::move(descriptors));
   if (*name == "attach_usb") return attach_usb(*id, request, std::move(descriptors));
   if (*name == "connect_socket") return connect_socket(*id, request, std::move(descriptors));
   if (*name == "answer_socket") return answer_socket(*id, request, std::move(descriptors));
@@ -213,6 +221,7 @@ void MachineService::serve(const std::string& name, uint64_t id, const Json& req
   if (name == "resume") return reply(id, guest_->resume());
   if (name == "request_stop") return reply(id, guest_->request_stop());
   if (name == "resize_console") return resize_console(id, request);
+  if (name == "detach_storage") return detach_storage(id, request);
   if (name == "detach_usb") return detach_usb(id, request);
   if (name == "balloon_statistics") return balloon_statistics(id);
   if (name == "set_balloon_target") {
@@ -329,6 +338,24 @@ void MachineService::detach_usb(uint64_t id, const Json& request) {
   if (!controller || !uuid)
     return reply(id, Result<>(unknown("the end of a USB device that it does not name")));
   guest_->detach_usb(*controller, *uuid, reply_later(id));
+}
+
+void MachineService::attach_storage(uint64_t id, const Json& request, std::vector<UniqueFd> descriptors) {
+  const auto device = config::storage_device_from_tree(control::member_of(request, "device"), "device");
+  if (!device) return reply(id, Result<>(std::unexpected(device.error())));
+  const auto number = guest_->attach_storage(*device, std::move(descriptors));
+  if (!number) return reply(id, Result<>(std::unexpected(number.error())));
+  answer(id, Json{{"device", *number}});
+}
+
+void MachineService::detach_storage(uint64_t id, const Json& request) {
+  const auto device = control::number_of(request, "device");
+  if (!device) return reply(id, Result<>(unknown("the end of a disk that it does not name")));
+  const Json& force = control::member_of(request, "force");
+  const std::chrono::milliseconds timeout(
+      std::min(control::number_of(request, "timeout").value_or(0), kLongestTimeout));
+  guest_->detach_storage(*device, {.timeout = timeout, .force = force.is_boolean() && force.get<bool>()},
+                         reply_later(id));
 }
 
 Completion<> MachineService::reply_later(uint64_t id) {

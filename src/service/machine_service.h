@@ -37,6 +37,7 @@ class MachineService final : public machine::MachineObserver {
   void on_network_error(size_t network_device, Error error) override;
   void on_storage_connected(size_t storage_device) override;
   void on_storage_error(size_t storage_device, Error error) override;
+  void on_storage_detached(size_t storage_device) override;
   void on_socket_request(uint64_t connection, uint32_t source_port, uint32_t port) override;
   void on_console_port(size_t device, size_t port, bool open) override;
 
@@ -60,6 +61,8 @@ class MachineService final : public machine::MachineObserver {
   void reconfigure_display(uint64_t id, const Json& request);
   void balloon_statistics(uint64_t id);
   void change_usb_medium(uint64_t id, const Json& request, std::vector<UniqueFd> descriptors);
+  void attach_storage(uint64_t id, const Json& request, std::vector<UniqueFd> descriptors);
+  void detach_storage(uint64_t id, const Json& request);
   Completion<> reply_later(uint64_t id);  // Any thread may call it.
   void serve_storage(const std::string& name, uint64_t id, const Json& request);
   void reply(uint64_t id, Result<> result);

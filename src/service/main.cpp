@@ -58,6 +58,14 @@ class MachineGuest final : public Guest {
                          Completion<> completion) override {
     machine_->change_usb_medium(controller, uuid, medium, std::move(image), std::move(completion));
   }
+  Result<size_t> attach_storage(const StorageDeviceConfiguration& device,
+                                std::vector<UniqueFd> image) override {
+    return machine_->attach_storage(device, std::move(image));
+  }
+  void detach_storage(size_t number, const StorageDeviceDetachOptions& options,
+                      Completion<> completion) override {
+    machine_->detach_storage(number, options, std::move(completion));
+  }
   Result<> set_share(size_t device, const std::optional<DirectoryShare>& share,
                      machine::Descriptors folders) override {
     return machine_->set_share(device, share, std::move(folders));

@@ -4,6 +4,8 @@
 //   fail_start  die_in_start  fail_pause  stop_in_pause  die_in_pause  error_in_pause  stop_on_request
 //   stop_soon  error_soon  reboot_soon  addresses_soon  hang_in_stop  hang_in_start  chatter
 //   ready_soon  connect_soon (to port 1024)  connect_twice (to 1024 and 1025; stops if the second is refused)
+//   lets_go_soon (of a disk that was attached, by itself)  keeps_disks (unless they are detached by force)
+//   waits_for_ever (before it lets go of a disk)
 //   fail_network (what is attached by a descriptor at run time)  agent (serves the first port of the first
 //   console device)
 #include <fmt/format.h>
@@ -15,6 +17,7 @@
 
 #include <csignal>
 #include <cstdlib>
+#include <map>
 #include <mutex>
 #include <set>
 #include <thread>
@@ -87,7 +90,11 @@ class FakeDisplays {
 // Disks that are as large as their images, and which nobody reads or writes.
 class FakeStorage final : public machine::StorageControl {
  public:
-  void add(std::vector<UniqueFd> layers) { disks_.push_back(std::move(layers)); }
+  size_t add(std::vector<UniqueFd> layers) {
+    disks_.emplace(next_, std::move(layers));
+    return next_++;
+  }
+  void remove(size_t number) { disks_.erase(number); }
   Result<> set_limits(size_t, const StorageDeviceLimits&) override { return {}; }
   Result<> resize(size_t index, uint64_t size) override {
     const uint64_t before = statistics(index)->size;
@@ -106,7 +113,8 @@ class FakeStorage final : public machine::StorageControl {
   }
 
  private:
-  std::vector<std::vector<UniqueFd>> disks_;
+  std::map<size_t, std::vector<UniqueFd>> disks_;
+  size_t next_ = 0;
 };
 
 class FakeGuest final : public service::Guest {
@@ -188,6 +196,21 @@ class FakeGuest final : public service::Guest {
                          std::vector<UniqueFd> image, Completion<> completion) override {
     if (!usb_.contains(uuid)) return completion(fail(kUSBDeviceNotFound, "", "it is not there"));
     if (medium && image.empty()) return completion(fail(ErrorCode::internal, "attachment", "is not open"));
+    completion({});
+  }
+  Result<size_t> attach_storage(const StorageDeviceConfiguration&, std::vector<UniqueFd> image) override {
+    if (image.empty()) return fail(ErrorCode::virtual_machine_limit_exceeded, "", "no files, no disks");
+    const size_t number = storage_.add(std::move(image));
+    if (has("lets_go_soon")) later([this, number] { observer_.on_storage_detached(number); });
+    return number;
+  }
+  void detach_storage(size_t number, const StorageDeviceDetachOptions& options,
+                      Completion<> completion) override {
+    if (has("waits_for_ever")) return;
+    if (has("keeps_disks") && !options.force)
+      return completion(fail(ErrorCode::operation_cancelled, "", "it is mine"));
+    storage_.remove(number);
+    observer_.on_storage_detached(number);
     completion({});
   }
   Result<> pause() override {
