@@ -72,7 +72,7 @@ _alcove() {
   case $previous in
     --kernel|--initrd|--efi|--iso) _alcove_files -f -- "$current"; return ;;
     --disk) _alcove_list "$current" readonly format= backing base= cache-file= caching= sync= bytes-per-second= operations-per-second= id= || _alcove_files -f -- "$current"; return ;;
-    --nvme) _alcove_list "$current" readonly format= backing base= cache-file= caching= sync= bytes-per-second= operations-per-second= serial= || _alcove_files -f -- "$current"; return ;;
+    --nvme) [ "$command" = storage ] || { _alcove_list "$current" readonly format= backing base= cache-file= caching= sync= bytes-per-second= operations-per-second= serial= || _alcove_files -f -- "$current"; return; } ;;
     --usb-disk) _alcove_list "$current" readonly cdrom uas= format= backing base= cache-file= caching= sync= bytes-per-second= operations-per-second= || _alcove_files -f -- "$current"; return ;;
     --share) _alcove_list "$current" readonly cache= owner= locks mount= name= || _alcove_files -d -- "$current"; return ;;
     --vsock) _alcove_list "$current" to-host= to-guest= cid= || { compopt -o nospace 2>/dev/null; _alcove_add "$current" < <(printf '%s\n' on none to-host= to-guest= cid=); }; return ;;
@@ -115,6 +115,8 @@ _alcove() {
     ssh) options+=" --user --port --identity --option" ;;
     storage) [ "$COMP_CWORD" -gt 2 ] && case ${COMP_WORDS[2]} in
         list) options+=" --json" ;;
+        attach) options+=" --nvme" ;;
+        detach) options+=" --force --timeout" ;;
         limit) options+=" --bytes-per-second --operations-per-second" ;;
       esac ;;
     info|list|doctor|usb|stats|events) options+=" --json" ;;
@@ -143,10 +145,14 @@ _alcove() {
     return
   fi
   if [ "$command" = storage ] && [ "$COMP_CWORD" -eq 2 ]; then
-    _alcove_add "$current" < <(printf '%s\n' list resize limit)
+    _alcove_add "$current" < <(printf '%s\n' list attach detach resize limit)
     return
   fi
-  if [ "$command" = storage ] && [ "$COMP_CWORD" -gt 3 ]; then return; fi
+  if [ "$command" = storage ] && [ "$COMP_CWORD" -gt 3 ] && [[ $previous != -* ]]; then
+    [ "${COMP_WORDS[2]}" != attach ] ||
+      _alcove_list "$current" readonly format= backing base= cache-file= caching= sync= bytes-per-second= operations-per-second= || _alcove_files -f -- "$current"
+    return
+  fi
   if [ "$command" = network ] && [ "$COMP_CWORD" -eq 2 ]; then
     _alcove_add "$current" < <(printf '%s\n' attach detach list interfaces)
     return

@@ -52,6 +52,10 @@ int ssh(const std::string& destination, const SshOptions& options);
 int usb_list(const Bundle& bundle, bool json);
 // A running machine's disks; a disk's number is as `storage_list` shows it.
 int storage_list(const Bundle& bundle, bool json);
+// FILE with options as for --disk or --nvme; prints its number.
+int storage_attach(const Bundle& bundle, const std::string& device, bool nvme);
+// Seconds that the guest may take; with `force` none by default.
+int storage_detach(const Bundle& bundle, unsigned disk, std::optional<unsigned> timeout, bool force);
 int storage_resize(const Bundle& bundle, unsigned disk, const std::string& size);
 // Sizes and numbers; 0: no limit.
 int storage_limit(const Bundle& bundle, unsigned disk, const std::string& bytes_per_second,

@@ -1,6 +1,8 @@
 // --disk, --nvme and --usb-disk: an image or a URL, and its options.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
+#include <filesystem>
 #include <optional>
 #include <span>
 
@@ -115,18 +117,18 @@ auto naming(const char* option, std::string& name) {
 
 }  // namespace
 
-Result<StorageDeviceConfiguration> parse_disk(const std::string& text) {
+Result<StorageDeviceConfiguration> parse_disk(const std::string& option, const std::string& text) {
   VirtioBlockDeviceConfiguration device;
   auto parsed =
-      parse({"--disk", "a disk", "id=NAME"}, text, device, naming("id", device.block_device_identifier));
+      parse({option, "a disk", "id=NAME"}, text, device, naming("id", device.block_device_identifier));
   if (!parsed) return std::unexpected(std::move(parsed.error()));
   return device;
 }
 
-Result<StorageDeviceConfiguration> parse_nvme(const std::string& text) {
+Result<StorageDeviceConfiguration> parse_nvme(const std::string& option, const std::string& text) {
   NVMExpressControllerDeviceConfiguration device;
   auto parsed =
-      parse({"--nvme", "a disk", "serial=NAME"}, text, device, naming("serial", device.serial_number));
+      parse({option, "a disk", "serial=NAME"}, text, device, naming("serial", device.serial_number));
   if (!parsed) return std::unexpected(std::move(parsed.error()));
   return device;
 }
@@ -152,6 +154,17 @@ Result<USBMassStorageDeviceConfiguration> parse_usb_disk(const std::string& opti
       std::get<NetworkBlockDeviceStorageDeviceAttachment>(device.attachment).forced_read_only = true;
   }
   return device;
+}
+
+std::string with_absolute_paths(const std::string& disk) {
+  std::vector<std::string> parts = split(disk);
+  if (!is_url(parts[0])) parts[0] = std::filesystem::absolute(parts[0]).string();
+  for (std::string& part : std::span(parts).subspan(1)) {
+    const auto [key, value] = key_and_value(part);
+    if (!value.empty() && (key == "base" || key == "cache-file"))
+      part = fmt::format("{}={}", key, std::filesystem::absolute(value).string());
+  }
+  return fmt::format("{}", fmt::join(parts, ","));
 }
 
 }  // namespace alcove::cli

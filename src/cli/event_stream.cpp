@@ -64,6 +64,11 @@ VirtualMachineObserver observe_events(std::function<void(Json)> tell) {
             say("disk_failed",
                 {{"source", storage_source(device.configuration())}, {"error", to_json(error)}});
           },
+      .storage_device_was_detached =
+          [say](StorageDevice& device) {
+            say("disk_detached",
+                {{"number", device.number()}, {"source", storage_source(device.configuration())}});
+          },
   };
 }
 
@@ -82,6 +87,8 @@ std::string event_text(const Json& event) {
   if (kind == "clipboard") what = "the guest's clipboard changed";
   if (kind == "disk_connected") what = fmt::format("disk {} is connected", text("source"));
   if (kind == "disk_failed") what = fmt::format("disk {} failed: {}", text("source"), error_text(event));
+  if (kind == "disk_detached")
+    what = fmt::format("disk {} ({}) is detached", event.value("number", 0), text("source"));
   if (kind == "network_failed")
     what = fmt::format("network of {} failed: {}", text("mac_address"), error_text(event));
   if (kind == "addresses") {

@@ -275,7 +275,7 @@ Result<> MachineOptions::apply(VirtualMachineConfiguration& configuration) const
   }
   if (!disks.empty() || !nvme_disks.empty()) configuration.storage_devices.clear();
   for (const std::string& disk : disks) {
-    auto device = parse_disk(disk);
+    auto device = parse_disk("--disk", disk);
     if (!device) return std::unexpected(device.error());
     configuration.storage_devices.push_back(*device);
   }
@@ -288,7 +288,7 @@ Result<> MachineOptions::apply(VirtualMachineConfiguration& configuration) const
     if (auto added = add_pointer(kind, configuration); !added) return added;
   }
   for (const std::string& disk : nvme_disks) {
-    auto device = parse_nvme(disk);
+    auto device = parse_nvme("--nvme", disk);
     if (!device) return std::unexpected(device.error());
     configuration.storage_devices.push_back(*device);
   }

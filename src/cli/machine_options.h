@@ -59,9 +59,13 @@ Error no_kernel();
 Result<uint64_t> parse_size_option(const std::string& option, const std::string& text);
 // "1280x800".
 Result<VirtioGraphicsScanoutConfiguration> parse_display_size(const std::string& text);
-Result<StorageDeviceConfiguration> parse_disk(const std::string& text);
-Result<StorageDeviceConfiguration> parse_nvme(const std::string& text);
+// Errors name the option.
+Result<StorageDeviceConfiguration> parse_disk(const std::string& option, const std::string& text);
+Result<StorageDeviceConfiguration> parse_nvme(const std::string& option, const std::string& text);
 Result<USBMassStorageDeviceConfiguration> parse_usb_disk(const std::string& option, const std::string& text);
+// FILE with options as above, its paths so that they lead there from any folder: the background process of a
+// machine is in another one.
+std::string with_absolute_paths(const std::string& disk);
 // Has the machine share a clipboard, with a port for it, or not.
 Result<> set_clipboard(const std::string& mode, VirtualMachineConfiguration& configuration);
 // Adds the named port to the console device.

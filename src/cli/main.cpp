@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <filesystem>
+#include <optional>
 
 #include "cli/commands.h"
 #include "cli/disk.h"
@@ -199,8 +200,8 @@ int main(int argc, char** argv) {
   add_usb("list", "Show what is plugged in", [&](const Bundle& bundle) {
     return usb_list(bundle, json);
   })->add_flag("--json", json, "For programs");
-  CLI::App* storage_command =
-      app.add_subcommand("storage", "Show a running machine's disks, and change their size and speed");
+  CLI::App* storage_command = app.add_subcommand(
+      "storage", "Show, attach and detach a running machine's disks, and change their size and speed");
   storage_command->require_subcommand(1);
   unsigned disk = 0, operations_per_second = 0;
   std::string size, bytes_per_second = "0";
@@ -220,6 +221,23 @@ int main(int argc, char** argv) {
   add_storage("list", "Show the disks", [&](const Bundle& bundle) {
     return storage_list(bundle, json);
   })->add_flag("--json", json, "For programs");
+  std::string new_device;
+  bool nvme = false;
+  CLI::App* attach_command =
+      add_storage("attach", "Give the machine another disk, and print its number",
+                  [&](const Bundle& bundle) { return storage_attach(bundle, new_device, nvme); });
+  attach_command->add_option("FILE", new_device, "The image, and options as for --disk, or for --nvme")
+      ->required()
+      ->type_name("");
+  attach_command->add_flag("--nvme", nvme, "An NVM Express disk instead of a virtio disk");
+  std::optional<unsigned> patience;
+  CLI::App* detach_command = add_disk_number(
+      add_storage("detach", "Ask the guest to let go of a disk that was attached, and take it away",
+                  [&](const Bundle& bundle) { return storage_detach(bundle, disk, patience, force); }));
+  detach_command->add_flag("--force", force, "Take it away all the same, at once or after the timeout given");
+  detach_command->add_option("--timeout", patience, "Seconds to wait for the guest (default: 30)")
+      ->type_name("SECONDS")
+      ->check(whole_number);
   add_disk_number(add_storage("resize", "Make a disk larger; the guest sees it at once",
                               [&](const Bundle& bundle) { return storage_resize(bundle, disk, size); }))
       ->add_option("SIZE", size, "Its new size, like 40GiB")

@@ -164,30 +164,45 @@ void RunningMachine::connect(uint32_t port, std::function<void(Result<VirtioSock
   devices.front()->connect(port, later_with(std::move(done)));
 }
 
-namespace {
-
-std::unexpected<Error> no_disk(size_t disk) {
-  return fail(ErrorCode::not_supported, fmt::format("storage_devices[{}]", disk),
+Result<std::shared_ptr<StorageDevice>> RunningMachine::find_disk(size_t number) const {
+  for (auto& disk : machine_->storage_devices()) {
+    if (disk->number() == number) return disk;
+  }
+  return fail(ErrorCode::not_supported, fmt::format("storage_devices[{}]", number),
               "the machine has no such disk", "`alcove storage list` shows them");
 }
 
-}  // namespace
+void RunningMachine::attach_storage(const StorageDeviceConfiguration& device,
+                                    std::function<void(Result<size_t>)> done) {
+  auto answer = later_with(std::move(done));
+  machine_->attach_storage_device(
+      device, [answer = std::move(answer)](const Result<std::shared_ptr<StorageDevice>>& disk) mutable {
+        if (!disk) return answer(std::unexpected(disk.error()));
+        answer((*disk)->number());
+      });
+}
+
+void RunningMachine::detach_storage(size_t disk, const StorageDeviceDetachOptions& options, Done done) {
+  auto found = find_disk(disk);
+  if (!found) return done(std::unexpected(found.error()));
+  machine_->detach_storage_device(*std::move(found), options, later(std::move(done)));
+}
 
 void RunningMachine::resize_storage(size_t disk, uint64_t size, Done done) {
-  const auto& disks = machine_->storage_devices();
-  if (disk >= disks.size()) return done(no_disk(disk));
-  disks[disk]->resize(size, later(std::move(done)));
+  const auto found = find_disk(disk);
+  if (!found) return done(std::unexpected(found.error()));
+  (*found)->resize(size, later(std::move(done)));
 }
 
 void RunningMachine::limit_storage(size_t disk, const StorageDeviceLimits& limits, Done done) {
-  const auto& disks = machine_->storage_devices();
-  if (disk >= disks.size()) return done(no_disk(disk));
-  disks[disk]->set_limits(limits, later(std::move(done)));
+  const auto found = find_disk(disk);
+  if (!found) return done(std::unexpected(found.error()));
+  (*found)->set_limits(limits, later(std::move(done)));
 }
 
-void RunningMachine::storage_statistics(size_t disk,
+void RunningMachine::storage_statistics(StorageDevice& disk,
                                         std::function<void(Result<StorageDeviceStatistics>)> done) {
-  machine_->storage_devices()[disk]->statistics(later_with(std::move(done)));
+  disk.statistics(later_with(std::move(done)));
 }
 
 void RunningMachine::network_statistics(size_t device,

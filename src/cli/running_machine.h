@@ -36,10 +36,13 @@ class RunningMachine {
   void attach_network(size_t device, std::optional<NetworkDeviceAttachment> attachment, Done done);
   // To a port of the guest.
   void connect(uint32_t port, std::function<void(Result<VirtioSocketConnection>)> done);
-  // Disks by their number in storage_devices.
+  // `done` is called with its number.
+  void attach_storage(const StorageDeviceConfiguration& device, std::function<void(Result<size_t>)> done);
+  // Disks by their number.
+  void detach_storage(size_t disk, const StorageDeviceDetachOptions& options, Done done);
   void resize_storage(size_t disk, uint64_t size, Done done);
   void limit_storage(size_t disk, const StorageDeviceLimits& limits, Done done);
-  void storage_statistics(size_t disk, std::function<void(Result<StorageDeviceStatistics>)> done);
+  void storage_statistics(StorageDevice& disk, std::function<void(Result<StorageDeviceStatistics>)> done);
   void network_statistics(size_t device, std::function<void(Result<NetworkDeviceStatistics>)> done);
   void balloon_statistics(size_t balloon, std::function<void(Result<MemoryBalloonStatistics>)> done);
   // `done` is called with what worked.
@@ -71,6 +74,7 @@ class RunningMachine {
   struct Answers;
   RunningMachine();
   Result<std::shared_ptr<USBDevice>> find_usb(const std::string& id) const;
+  Result<std::shared_ptr<StorageDevice>> find_disk(size_t number) const;
   Completion<> later(Done done);
   template <class T>
   Completion<T> later_with(std::function<void(Result<T>)> done);

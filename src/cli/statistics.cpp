@@ -31,7 +31,8 @@ std::string kind_of(const StorageDeviceConfiguration& device) {
 
 Json describe(const StorageDevice& device) {
   const StorageDeviceLimits limits = device.limits();
-  return {{"kind", kind_of(device.configuration())},
+  return {{"number", device.number()},
+          {"kind", kind_of(device.configuration())},
           {"source", storage_source(device.configuration())},
           {"limits",
            {{"bytes_per_second", limits.bytes_per_second},
@@ -94,10 +95,11 @@ void collect_statistics(RunningMachine& running, std::function<void(Json)> done)
                       {"network_devices", Json::array()},
                       {"memory_balloon_devices", Json::array()}};
   Json& disks = collection->tree["storage_devices"];
-  for (size_t index = 0; index < machine.storage_devices().size(); ++index) {
-    disks.push_back(describe(*machine.storage_devices()[index]));
+  for (const auto& device : machine.storage_devices()) {
+    const size_t index = disks.size();
+    disks.push_back(describe(*device));
     ++collection->awaited;
-    running.storage_statistics(index, [collection, index](const Result<StorageDeviceStatistics>& counted) {
+    running.storage_statistics(*device, [collection, index](const Result<StorageDeviceStatistics>& counted) {
       if (counted) add(*counted, collection->tree["storage_devices"][index]);
       collection->answered();
     });
@@ -127,9 +129,8 @@ void collect_statistics(RunningMachine& running, std::function<void(Json)> done)
 
 std::string storage_text(const Json& statistics) {
   std::string text;
-  size_t number = 0;
   for (const Json& disk : statistics.value("storage_devices", Json::array())) {
-    text += fmt::format("{}  {:<6}  {:>10}  {}", number++, disk.value("kind", ""),
+    text += fmt::format("{}  {:<6}  {:>10}  {}", disk.value("number", size_t{0}), disk.value("kind", ""),
                         format_size(disk.value("size", uint64_t{0})), disk.value("source", ""));
     const Json limits = disk.value("limits", Json::object());
     if (const auto bytes = limits.value("bytes_per_second", uint64_t{0}))
@@ -145,15 +146,15 @@ std::string statistics_text(const Json& statistics) {
   std::string text =
       fmt::format("processor  {:.1f} s\nresident   {}\n", statistics.value("processor_seconds", 0.0),
                   mebibytes(statistics.value("resident_memory_size", uint64_t{0})));
-  size_t number = 0;
   for (const Json& disk : statistics.value("storage_devices", Json::array())) {
     const auto count = [&](const char* name) { return disk.value(name, uint64_t{0}); };
-    text += fmt::format("disk {}     {} reads ({}), {} writes ({}), {} flushes, {} discards, {} failed\n",
-                        number++, count("read_operations"), mebibytes(count("read_bytes")),
-                        count("write_operations"), mebibytes(count("written_bytes")),
-                        count("flush_operations"), count("discard_operations"), count("failed_operations"));
+    text +=
+        fmt::format("disk {}     {} reads ({}), {} writes ({}), {} flushes, {} discards, {} failed\n",
+                    disk.value("number", size_t{0}), count("read_operations"), mebibytes(count("read_bytes")),
+                    count("write_operations"), mebibytes(count("written_bytes")), count("flush_operations"),
+                    count("discard_operations"), count("failed_operations"));
   }
-  number = 0;
+  size_t number = 0;
   for (const Json& card : statistics.value("network_devices", Json::array())) {
     const auto count = [&](const char* name) { return card.value(name, uint64_t{0}); };
     text += fmt::format("network {}  {} frames sent ({}), {} received ({}), {} and {} dropped\n", number++,

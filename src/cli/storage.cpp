@@ -34,6 +34,25 @@ int stats(const Bundle& bundle, bool json) {
   return show(bundle, json, "", statistics_text);
 }
 
+int storage_attach(const Bundle& bundle, const std::string& device, bool nvme) {
+  const auto parsed = nvme ? parse_nvme("FILE", device) : parse_disk("FILE", device);
+  if (!parsed) return report(parsed.error());
+  const auto reply =
+      ask(bundle, {{"command", "attach_storage"}, {"device", with_absolute_paths(device)}, {"nvme", nvme}});
+  if (!reply) return report(reply.error());
+  fmt::print("{}\n", reply->value("disk", size_t{0}));
+  return 0;
+}
+
+int storage_detach(const Bundle& bundle, unsigned disk, std::optional<unsigned> timeout, bool force) {
+  constexpr unsigned kPatience = 30;
+  const auto reply = ask(bundle, {{"command", "detach_storage"},
+                                  {"disk", disk},
+                                  {"timeout", timeout.value_or(force ? 0 : kPatience)},
+                                  {"force", force}});
+  return reply ? 0 : report(reply.error());
+}
+
 int storage_resize(const Bundle& bundle, unsigned disk, const std::string& text) {
   const auto size = parse_size_option("SIZE", text);
   if (!size) return report(size.error());

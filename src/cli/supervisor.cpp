@@ -64,6 +64,7 @@ class Supervisor {
   void change_usb(Client& client, const nlohmann::json& request);
   void tell(const nlohmann::json& event);
   void change_storage(Client& client, const std::string& command, const nlohmann::json& request);
+  void attach_storage(Client& client, const nlohmann::json& request);
   void send_statistics(const Client& client);
   void attach_network(Client& client, const nlohmann::json& request);
   void open_console(Client& client);
@@ -184,7 +185,9 @@ void Supervisor::answer(Client& client, const nlohmann::json& request) {
     change_usb(client, request);
   } else if (command == "detach_usb") {
     running_.detach_usb(request.value("id", ""), reply_later(client));
-  } else if (command == "resize_storage" || command == "limit_storage") {
+  } else if (command == "attach_storage") {
+    attach_storage(client, request);
+  } else if (command == "resize_storage" || command == "limit_storage" || command == "detach_storage") {
     change_storage(client, command, request);
   } else if (command == "statistics") {
     send_statistics(client);
@@ -274,7 +277,26 @@ void Supervisor::change_usb(Client& client, const nlohmann::json& request) {
   running_.change_usb(request.value("id", ""), std::move(medium), reply_later(client));
 }
 
+void Supervisor::attach_storage(Client& client, const nlohmann::json& request) {
+  const std::string text = request.value("device", "");
+  const auto device = request.value("nvme", false) ? parse_nvme("", text) : parse_disk("", text);
+  if (!device) return reply(client, std::unexpected(device.error()));
+  running_.attach_storage(*device, [this, id = client.id](const Result<size_t>& number) {
+    const auto asker = std::ranges::find(clients_, id, &Client::id);
+    if (asker == clients_.end()) return;
+    if (!number) return reply(*asker, std::unexpected(number.error()));
+    if (!send_line(asker->socket.get(), {{"disk", *number}})) asker->gone = true;
+  });
+}
+
 void Supervisor::change_storage(Client& client, const std::string& command, const nlohmann::json& request) {
+  if (command == "detach_storage") {
+    constexpr uint64_t kDay = 86400;
+    const auto timeout = std::chrono::seconds(std::min(number_of(request, "timeout"), kDay));
+    return running_.detach_storage(number_of(request, "disk"),
+                                   {.timeout = timeout, .force = request.value("force", false)},
+                                   reply_later(client));
+  }
   if (command == "resize_storage")
     return running_.resize_storage(number_of(request, "disk"), number_of(request, "size"),
                                    reply_later(client));

@@ -1,8 +1,6 @@
 // The commands that change what is plugged into a running machine.
 #include <fmt/format.h>
 
-#include <filesystem>
-
 #include "cli/commands.h"
 #include "cli/control.h"
 #include "cli/output.h"
@@ -15,10 +13,7 @@ namespace {
 Result<std::string> absolute_disk(const std::string& device) {
   const auto parsed = parse_usb_disk("FILE", device);
   if (!parsed) return std::unexpected(parsed.error());
-  std::string text = device;
-  if (const auto* image = std::get_if<DiskImageStorageDeviceAttachment>(&parsed->attachment))
-    text.replace(0, image->path.string().size(), std::filesystem::absolute(image->path).string());
-  return text;
+  return with_absolute_paths(device);
 }
 
 int tell(const Result<nlohmann::json>& reply) {
