@@ -83,8 +83,8 @@ TEST_F(SeenTablesTest, TellsOfCode) {
   map(1, frame(1) | kBits | kNoExecute);
   map(3, 0);
   EXPECT_THAT(compare(),
-              ElementsAre(Change{Kind::gone, 3 * kPage, kPage}, Change{Kind::not_code, kPage, kPage},
-                          Change{Kind::not_code, 3 * kPage, kPage}));
+              ElementsAre(Change{Kind::read_only, 0, kPage}, Change{Kind::gone, 3 * kPage, kPage},
+                          Change{Kind::not_code, kPage, kPage}, Change{Kind::not_code, 3 * kPage, kPage}));
   map(1, frame(1) | kBits);
   EXPECT_THAT(compare(), ElementsAre());
   map(1, frame(1) | kBits | kNoExecute);
