@@ -74,7 +74,7 @@ _alcove() {
     --disk) _alcove_list "$current" readonly format= backing base= cache-file= caching= sync= bytes-per-second= operations-per-second= id= || _alcove_files -f -- "$current"; return ;;
     --nvme) [ "$command" = storage ] || { _alcove_list "$current" readonly format= backing base= cache-file= caching= sync= bytes-per-second= operations-per-second= serial= || _alcove_files -f -- "$current"; return; } ;;
     --usb-disk) _alcove_list "$current" readonly cdrom uas= format= backing base= cache-file= caching= sync= bytes-per-second= operations-per-second= || _alcove_files -f -- "$current"; return ;;
-    --share) _alcove_list "$current" readonly cache= owner= locks mount= name= || _alcove_files -d -- "$current"; return ;;
+    --share) _alcove_list "$current" readonly cache= owner= locks mount= dax= name= || _alcove_files -d -- "$current"; return ;;
     --vsock) _alcove_list "$current" to-host= to-guest= cid= || { compopt -o nospace 2>/dev/null; _alcove_add "$current" < <(printf '%s\n' on none to-host= to-guest= cid=); }; return ;;
     --sound) _alcove_list "$current" output= input= || { compopt -o nospace 2>/dev/null; _alcove_add "$current" < <(printf '%s\n' host none output= input=); }; return ;;
     --identity) _alcove_files -f -- "$current"; return ;;

@@ -105,8 +105,14 @@ struct VirtioFileSystemDeviceConfiguration {
   // Where a Linux guest with systemd 254 or later mounts it by itself: an absolute path without blanks and
   // colons. Empty: it does not, but with the tag kAutomountTag it does at /mnt/shared.
   std::string mount_point;
+  // The guest maps files themselves, in the host's page cache, instead of keeping copies in its own memory:
+  // in a window of this size, a multiple of 2 MiB. 0: it has none. docs/shared-folders.md tells what it
+  // gives, and what it takes.
+  uint64_t dax_window_size = 0;
 
   static constexpr std::string_view kAutomountTag = "com.apple.virtio-fs.automount";
+  // All of a machine's windows together.
+  static constexpr uint64_t kLargestDaxWindows = uint64_t{16} << 30;
   static Result<> validate_tag(std::string_view tag);
 
   bool operator==(const VirtioFileSystemDeviceConfiguration&) const = default;

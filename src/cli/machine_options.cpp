@@ -115,11 +115,12 @@ void MachineOptions::add_to(CLI::App& command) {
       ->type_name("nat|network=NAME|tap=INTERFACE|passt|fd=N[,OPTION]...|none")
       ->take_all();
   command
-      .add_option(
-          "--share", shares,
-          "Folder of the host for the guest (mount -t virtiofs TAG WHERE); options: readonly, "
-          "cache=auto|none|always, owner=USER[:GROUP]|host|virtual, locks (hold on the host, too), "
-          "mount=PATH (systemd mounts it there), name=NAME (one of several of this TAG); may be repeated")
+      .add_option("--share", shares,
+                  "Folder of the host for the guest (mount -t virtiofs TAG WHERE); options: readonly, "
+                  "cache=auto|none|always, owner=USER[:GROUP]|host|virtual, locks (hold on the host, too), "
+                  "mount=PATH (systemd mounts it there), dax=SIZE (window in which the guest maps the files "
+                  "themselves), "
+                  "name=NAME (one of several of this TAG); may be repeated")
       ->group(group)
       ->type_name("TAG=FOLDER[,OPTION]...")
       ->take_all();

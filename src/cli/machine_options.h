@@ -21,16 +21,16 @@ struct MachineOptions {
   std::optional<std::string> kernel;
   std::optional<std::string> initrd;
   std::optional<std::string> command_line;
-  std::optional<std::string> efi;           // Where its variables are; empty for where they usually are.
-  std::vector<std::string> isos;            // As discs in USB drives, behind all disks.
-  std::vector<std::string> disks;           // FILE[,readonly][,caching=…][,sync=…][,id=…]
-  std::vector<std::string> nvme_disks;      // FILE[,readonly][,caching=…][,sync=…][,serial=…]
-  std::vector<std::string> keyboards;       // usb, virtio or none
-  std::vector<std::string> pointers;        // usb, virtio, trackpad or none
-  std::vector<std::string> usb_disks;       // FILE[,readonly][,cdrom][,uas=…][,caching=…][,sync=…]
-  std::vector<std::string> networks;        // nat[,forward=tcp:2222:22]…[,mac=…], network=…, tap=… or none
-  std::vector<std::string> shares;          // TAG=FOLDER[,readonly][,cache=…][,owner=…][,locks][,name=…]
-  std::vector<std::string> vsocks;          // on, none or [cid=…][,to-host=PORT:PATH][,to-guest=PORT:PATH]…
+  std::optional<std::string> efi;       // Where its variables are; empty for where they usually are.
+  std::vector<std::string> isos;        // As discs in USB drives, behind all disks.
+  std::vector<std::string> disks;       // FILE[,readonly][,caching=…][,sync=…][,id=…]
+  std::vector<std::string> nvme_disks;  // FILE[,readonly][,caching=…][,sync=…][,serial=…]
+  std::vector<std::string> keyboards;   // usb, virtio or none
+  std::vector<std::string> pointers;    // usb, virtio, trackpad or none
+  std::vector<std::string> usb_disks;   // FILE[,readonly][,cdrom][,uas=…][,caching=…][,sync=…]
+  std::vector<std::string> networks;    // nat[,forward=tcp:2222:22]…[,mac=…], network=…, tap=… or none
+  std::vector<std::string> shares;      // TAG=FOLDER[,readonly][,cache=…][,owner=…][,locks][,dax=…][,name=…]
+  std::vector<std::string> vsocks;      // on, none or [cid=…][,to-host=PORT:PATH][,to-guest=PORT:PATH]…
   std::optional<std::string> display_size;  // WIDTHxHEIGHT
   std::optional<std::string> clipboard;     // both, to-guest, from-guest or off
   std::vector<std::string> ports;           // NAME=pty or NAME=FILE

@@ -54,6 +54,7 @@ Result<> add_share(const std::string& text, VirtualMachineConfiguration& configu
   };
   SharedDirectory directory{.path = next()};
   std::optional<std::string> name, mount_point;
+  std::optional<uint64_t> window;
   while (!rest.empty()) {
     const std::string part = next();
     const size_t sign = part.find('=');
@@ -73,10 +74,15 @@ Result<> add_share(const std::string& text, VirtualMachineConfiguration& configu
       name = value;
     } else if (key == "mount") {
       mount_point = value;
+    } else if (key == "dax") {
+      const auto size = parse_size_option("--share", value);
+      if (!size) return std::unexpected(size.error());
+      window = *size;
     } else {
-      return usage(fmt::format("'{}' is not an option of a shared folder", part),
-                   "use readonly, cache=auto|none|always, owner=USER[:GROUP]|host|virtual, locks, mount=PATH "
-                   "or name=NAME");
+      return usage(
+          fmt::format("'{}' is not an option of a shared folder", part),
+          "use readonly, cache=auto|none|always, owner=USER[:GROUP]|host|virtual, locks, mount=PATH, "
+          "dax=SIZE or name=NAME");
     }
   }
   auto& devices = configuration.directory_sharing_devices;
@@ -87,17 +93,21 @@ Result<> add_share(const std::string& text, VirtualMachineConfiguration& configu
     if (found != devices.end())
       return usage(fmt::format("'{}' is the tag of two folders", tag),
                    "give each a name=NAME, or tags of their own");
-    devices.emplace_back(VirtioFileSystemDeviceConfiguration{
-        .tag = tag, .share = SingleDirectoryShare{directory}, .mount_point = mount_point.value_or("")});
+    devices.emplace_back(VirtioFileSystemDeviceConfiguration{.tag = tag,
+                                                             .share = SingleDirectoryShare{directory},
+                                                             .mount_point = mount_point.value_or(""),
+                                                             .dax_window_size = window.value_or(0)});
     return {};
   }
   if (found == devices.end()) {
     devices.emplace_back(
         VirtioFileSystemDeviceConfiguration{.tag = tag,
                                             .share = MultipleDirectoryShare{{{*name, directory}}},
-                                            .mount_point = mount_point.value_or("")});
+                                            .mount_point = mount_point.value_or(""),
+                                            .dax_window_size = window.value_or(0)});
     return {};
   }
+  if (window) std::get<VirtioFileSystemDeviceConfiguration>(*found).dax_window_size = *window;
   if (mount_point) std::get<VirtioFileSystemDeviceConfiguration>(*found).mount_point = *mount_point;
   auto& share = *std::get<VirtioFileSystemDeviceConfiguration>(*found).share;
   auto* several = std::get_if<MultipleDirectoryShare>(&share);

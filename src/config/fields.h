@@ -218,6 +218,7 @@ void fields(V& visit, T& value) {
   visit("tag", value.tag);
   visit("share", value.share);
   visit("mount_point", value.mount_point);
+  visit("dax_window_size", Size{value.dax_window_size});
 }
 
 template <class V, Is<UNIXSocketBridge> T>

@@ -110,7 +110,8 @@ inline VirtualMachineConfiguration full_sample() {
                    MultipleDirectoryShare{
                        {{"one", {.path = "/srv/one", .ownership = SquashedOwnership{1000, 100}}},
                         {"the \"other\".", {.path = "/srv/other", .ownership = VirtualOwnership{1, 2}}}}}},
-           VirtioFileSystemDeviceConfiguration{.tag = "empty", .mount_point = "/mnt/empty"}},
+           VirtioFileSystemDeviceConfiguration{
+               .tag = "empty", .mount_point = "/mnt/empty", .dax_window_size = 256 << 20}},
       .socket_devices = {VirtioSocketDeviceConfiguration{
           .guest_cid = 77,
           .bridges = {{.port = 9000, .path = "/run/agent.sock"},

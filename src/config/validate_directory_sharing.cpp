@@ -1,3 +1,4 @@
+#include <alcove/literals.h>
 #include <fmt/format.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -69,6 +70,8 @@ std::optional<std::string> MultipleDirectoryShare::canonicalized_name(std::strin
 namespace config {
 namespace {
 
+using namespace literals;
+
 class SharingValidator {
  public:
   explicit SharingValidator(Problems& problems) : problems_(problems) {}
@@ -81,6 +84,7 @@ class SharingValidator {
                     "each device needs its own");
     }
     validate_mount_point(device, where);
+    validate_window(device, where + ".dax_window_size");
     if (device.share) validate(*device.share, where + ".share");
   }
 
@@ -111,6 +115,19 @@ class SharingValidator {
     } else if (!is_plain(device.tag)) {
       problems_.add(where + ".tag", "has a blank, a quote or a colon",
                     "the guest could not mount it by itself");
+    }
+  }
+
+  void validate_window(const VirtioFileSystemDeviceConfiguration& device, const std::string& where) {
+    constexpr uint64_t kUnit = 2_MiB, kMost = VirtioFileSystemDeviceConfiguration::kLargestDaxWindows;
+    if (device.dax_window_size % kUnit != 0) {
+      problems_.add(where, fmt::format("{} is no multiple of 2 MiB", format_size(device.dax_window_size)),
+                    fmt::format("{} would be", format_size((device.dax_window_size / kUnit + 1) * kUnit)));
+    } else if (device.dax_window_size > kMost - windows_) {
+      problems_.add(where, fmt::format("all windows of a machine have {} at most", format_size(kMost)),
+                    "a window may be smaller than the files that are mapped through it");
+    } else {
+      windows_ += device.dax_window_size;
     }
   }
 
@@ -162,6 +179,7 @@ class SharingValidator {
 
   Problems& problems_;
   std::map<std::string, std::string> tags_;
+  uint64_t windows_ = 0;  // Their sizes so far.
 };
 
 }  // namespace

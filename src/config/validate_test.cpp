@@ -542,6 +542,14 @@ TEST_F(Validate, SharedFolders) {
     devices = {VirtioFileSystemDeviceConfiguration{.tag = "t", .mount_point = place}};
     EXPECT_THAT(fields(), ElementsAre("directory_sharing_devices[0].mount_point")) << place;
   }
+  const auto with_window = [](const char* tag, uint64_t size) {
+    return VirtioFileSystemDeviceConfiguration{.tag = tag, .dax_window_size = size};
+  };
+  devices = {with_window("a", 2_MiB), with_window("b", 16_GiB - 2_MiB)};
+  EXPECT_THAT(fields(), IsEmpty());
+  devices = {with_window("a", 1_MiB), with_window("b", 2_MiB), with_window("c", 16_GiB)};
+  EXPECT_THAT(fields(), ElementsAre("directory_sharing_devices[0].dax_window_size",
+                                    "directory_sharing_devices[2].dax_window_size"));
   devices = {VirtioFileSystemDeviceConfiguration{
       .tag = "t",
       .share = MultipleDirectoryShare{{{"a", {.path = folder}},

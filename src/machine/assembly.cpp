@@ -6,6 +6,7 @@
 #include "machine/automount.h"
 #include "machine/entry_state.h"
 #include "machine/implementation.h"
+#include "machine/shares.h"
 
 namespace alcove::machine {
 
@@ -47,7 +48,9 @@ Result<> Machine::Implementation::assemble(Descriptors& descriptors) {
       lay_out_memory(configuration_.memory_size, hypervisor_->physical_address_bits(), firmware_size);
   if (!layout) return std::unexpected(std::move(layout.error()));
   layout_ = *std::move(layout);
-  auto memory = memory::GuestMemory::create(layout_.regions);
+  const auto windows = window_sizes(configuration_);
+  if (!windows) return std::unexpected(windows.error());
+  auto memory = memory::GuestMemory::create(layout_.regions, *windows);
   if (!memory) return std::unexpected(memory.error());
   memory_ = std::move(*memory);
 

@@ -155,6 +155,7 @@ Result<> Peripherals::add_networks(const DeviceContext& context) {
 
 Result<> Peripherals::add_directory_sharing(const DeviceContext& context) {
   const auto& configured = context.configuration.directory_sharing_devices;
+  size_t windows = 0;  // In memory, as window_sizes() has told.
   for (size_t index = 0; index < configured.size(); ++index) {
     const std::string field = fmt::format("directory_sharing_devices[{}]", index);
     const auto& device = std::get<VirtioFileSystemDeviceConfiguration>(configured[index]);
@@ -164,7 +165,11 @@ Result<> Peripherals::add_directory_sharing(const DeviceContext& context) {
     if (!server) return std::unexpected(std::move(server.error()));
     const auto queues = static_cast<uint16_t>(std::min(context.configuration.cpu_count, kMostDefaultQueues));
     auto file_system = std::make_unique<devices::fs::FileSystem>(
-        *std::move(server), devices::fs::FileSystemOptions{.tag = device.tag, .queue_count = queues});
+        *std::move(server),
+        devices::fs::FileSystemOptions{.tag = device.tag,
+                                       .queue_count = queues,
+                                       .memory = device.dax_window_size != 0 ? &context.memory : nullptr,
+                                       .window = device.dax_window_size != 0 ? windows++ : 0});
     file_systems_.push_back(file_system.get());
     if (auto added = add(context, std::move(file_system), field); !added) return added;
   }

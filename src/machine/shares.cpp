@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include "memory/file_window.h"
+
 namespace alcove::machine {
 
 Result<share::Share> open_share(const std::optional<DirectoryShare>& share, Descriptors& descriptors,
@@ -26,6 +28,23 @@ Result<share::Share> open_share(const std::optional<DirectoryShare>& share, Desc
       return std::unexpected(std::move(added.error()));
   }
   return result;
+}
+
+Result<std::vector<uint64_t>> window_sizes(const VirtualMachineConfiguration& configuration) {
+  std::vector<uint64_t> sizes;
+  uint64_t left = VirtioFileSystemDeviceConfiguration::kLargestDaxWindows;
+  const auto& devices = configuration.directory_sharing_devices;
+  for (size_t index = 0; index < devices.size(); ++index) {
+    const uint64_t size = std::get<VirtioFileSystemDeviceConfiguration>(devices[index]).dax_window_size;
+    if (size % memory::FileWindow::kSlotSize != 0 || size > left) {
+      return fail(ErrorCode::invalid_virtual_machine_configuration,
+                  fmt::format("directory_sharing_devices[{}].dax_window_size", index),
+                  "is no multiple of 2 MiB, or too much");
+    }
+    left -= size;
+    if (size != 0) sizes.push_back(size);
+  }
+  return sizes;
 }
 
 }  // namespace alcove::machine

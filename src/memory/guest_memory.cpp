@@ -20,7 +20,8 @@ uint64_t round_up(uint64_t value, uint64_t alignment) {
 
 }  // namespace
 
-Result<GuestMemory> GuestMemory::create(std::span<const RegionSpec> specs) {
+Result<GuestMemory> GuestMemory::create(std::span<const RegionSpec> specs,
+                                        std::span<const uint64_t> windows) {
   uint64_t file_size = 0, next = 0;  // `next` is 0 at first, and behind a region that ends the address space.
   for (const RegionSpec& spec : specs) {
     const bool whole = spec.size != 0 && spec.guest_address % kPageSize == 0 && spec.size % kPageSize == 0;
@@ -53,6 +54,11 @@ Result<GuestMemory> GuestMemory::create(std::span<const RegionSpec> specs) {
         {spec.guest_address, spec.size, static_cast<std::byte*>(host), offset, spec.read_only});
     offset += round_up(spec.size, kLargePageSize);
   }
+  for (const uint64_t size : windows) {
+    auto window = FileWindow::create(size);
+    if (!window) return std::unexpected(std::move(window.error()));
+    memory.windows_.push_back(*std::move(window));
+  }
   return memory;
 }
 
@@ -63,7 +69,9 @@ GuestMemory::GuestMemory(GuestMemory&& other) noexcept {
 GuestMemory& GuestMemory::operator=(GuestMemory&& other) noexcept {
   std::swap(fd_, other.fd_);
   std::swap(regions_, other.regions_);
+  std::swap(windows_, other.windows_);
   std::swap(observer_, other.observer_);
+  std::swap(window_observer_, other.window_observer_);
   return *this;
 }
 
@@ -84,6 +92,31 @@ const Region* GuestMemory::find(uint64_t address, uint64_t size) const {
     if (offset < region.size) return size <= region.size - offset ? &region : nullptr;
   }
   return nullptr;
+}
+
+void GuestMemory::place_window(size_t window, uint64_t address) {
+  FileWindow& moved = *windows_[window];
+  const auto overlaps = [&](const Region& region) {
+    return address < region.guest_address + region.size && region.guest_address < address + moved.size();
+  };
+  constexpr uint64_t kAddressed = uint64_t{1} << 52;  // By any processor.
+  if (address > kAddressed - moved.size() || std::ranges::any_of(regions_, overlaps))
+    address = FileWindow::kNowhere;
+  if (address == moved.address()) return;
+  if (window_observer_) window_observer_->on_window_moved(window, address);
+  moved.address_ = address;
+}
+
+std::optional<GuestMemory::Place> GuestMemory::locate(uint64_t address) const {
+  if (const Region* const region = find(address, 1)) {
+    const uint64_t offset = address - region->guest_address;
+    return Place{region->host + offset, region->size - offset, region->read_only};
+  }
+  for (const auto& window : windows_) {
+    const uint64_t offset = address - window->address();
+    if (offset < window->size()) return Place{window->host() + offset, window->size() - offset, false};
+  }
+  return {};
 }
 
 bool GuestMemory::read(uint64_t address, std::span<std::byte> out) const {

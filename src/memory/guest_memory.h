@@ -10,11 +10,13 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <memory>
 #include <optional>
 #include <span>
 #include <type_traits>
 #include <vector>
 
+#include "memory/file_window.h"
 #include "support/unique_fd.h"
 
 namespace alcove::memory {
@@ -43,12 +45,22 @@ class WriteObserver {
   virtual void on_host_write(uint64_t guest_address, uint64_t size) = 0;
 };
 
-// Regions are fixed at creation; all members but create() and set_write_observer() may be called from any
+// Told when a window moves, before its new address is seen by find_window() and locate(). Any thread, one
+// call at a time for each window.
+class WindowObserver {
+ public:
+  virtual ~WindowObserver() = default;
+  virtual void on_window_moved(size_t window, uint64_t address) = 0;
+};
+
+// Regions are fixed at creation; all members but create() and those that set observers may be called from any
 // thread. Addresses outside the regions are not an error of the caller's: they make the call return false.
 class GuestMemory {
  public:
   // Regions must be sorted by address and disjoint. Pages are allocated by the host when first touched.
-  static Result<GuestMemory> create(std::span<const RegionSpec> regions);
+  // `windows`: their sizes; the guest sees none at first.
+  static Result<GuestMemory> create(std::span<const RegionSpec> regions,
+                                    std::span<const uint64_t> windows = {});
 
   GuestMemory(GuestMemory&&) noexcept;
   GuestMemory& operator=(GuestMemory&&) noexcept;
@@ -66,6 +78,25 @@ class GuestMemory {
   std::byte* host_range(uint64_t address, uint64_t size) const {
     const Region* region = find(address, size);
     return region ? region->host + (address - region->guest_address) : nullptr;
+  }
+
+  // A window is no region, and nothing but locate() finds what is in it.
+  std::span<const std::unique_ptr<FileWindow>> windows() const { return windows_; }
+  // The guest sees it there from now on, or nowhere (kNowhere, and where regions are).
+  void place_window(size_t window, uint64_t address);
+
+  // Where devices read and write the guest's data: what is in one piece from `address` on, of a region or of
+  // a window. Must be followed by mark_written().
+  struct Place {
+    std::byte* host = nullptr;
+    uint64_t size = 0;
+    bool read_only = false;
+  };
+  std::optional<Place> locate(uint64_t address) const;
+  // All of it in one piece, and writable if it `is_written`; else null.
+  std::byte* buffer(uint64_t address, uint64_t size, bool is_written) const {
+    const auto place = locate(address);
+    return place && size <= place->size && !(is_written && place->read_only) ? place->host : nullptr;
   }
 
   // Copies; false, with nothing written to guest memory, if no one region holds all of the range. write()
@@ -92,6 +123,7 @@ class GuestMemory {
     if (observer_) observer_->on_host_write(address, size);
   }
   void set_write_observer(WriteObserver* observer) { observer_ = observer; }  // Before the guest runs.
+  void set_window_observer(WindowObserver* observer) { window_observer_ = observer; }
 
   // Gives the whole pages within the range back to the host; they read as zero afterwards.
   void discard(uint64_t address, uint64_t size);
@@ -127,7 +159,9 @@ class GuestMemory {
 
   UniqueFd fd_;
   std::vector<Region> regions_;
+  std::vector<std::unique_ptr<FileWindow>> windows_;
   WriteObserver* observer_ = nullptr;
+  WindowObserver* window_observer_ = nullptr;
 };
 
 }  // namespace alcove::memory

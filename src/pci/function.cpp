@@ -49,6 +49,7 @@ void Function::add_memory_bar(unsigned index, uint64_t size, bool is_64_bit, boo
   bar.index = index;
   bar.size = size;
   bar.is_64_bit = is_64_bit;
+  bar.is_prefetchable = prefetchable;
   bars_.push_back(&bar);
   const auto offset = static_cast<uint16_t>(kBar0 + 4 * index);
   const uint64_t writable = ~(size - 1);

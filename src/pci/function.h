@@ -30,6 +30,7 @@ struct MemoryBar {
   unsigned index = 0;
   uint64_t size = 0;
   bool is_64_bit = false;
+  bool is_prefetchable = false;
   uint64_t preassigned = 0;  // By the root; in the register after reset. Or kNotDecoded: the guest places it.
   std::atomic<uint64_t> address = kNotDecoded;
 };

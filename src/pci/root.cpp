@@ -172,8 +172,9 @@ Result<std::unique_ptr<Root>> Root::create(bus::AddressMap& ports, bus::AddressM
 }
 
 Result<uint64_t> Root::assign(const MemoryBar& bar, const std::string& name) {
-  // Small BARs below 4 GiB, where every guest can reach them.
-  const bool high = bar.is_64_bit && options_.high.size && bar.size > options_.low.size / 16;
+  // Small BARs below 4 GiB, where every guest can reach them; but for memory, as what knows it knows 64 bits.
+  const bool high =
+      bar.is_64_bit && options_.high.size && (bar.is_prefetchable || bar.size > options_.low.size / 16);
   const Window& window = high ? options_.high : options_.low;
   uint64_t& next = high ? next_high_ : next_low_;
   const uint64_t address = (next + bar.size - 1) & ~(bar.size - 1);

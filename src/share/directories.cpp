@@ -81,7 +81,7 @@ Outcome<Server::Opened> Server::open_directory(uint64_t node) {
   }
   const auto handle = add_file(file);
   if (!handle) return failure(handle.error());
-  return Opened{.open = opened(**known, *handle, nullptr)};
+  return Opened{.open = opened(**known, *handle, true)};
 }
 
 // The folder of the folders' names: "." and "..", then those, numbered from 1.

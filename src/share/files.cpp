@@ -62,8 +62,8 @@ Outcome<UniqueFd> Server::reopen(const Inode& inode, int path, uint32_t flags) c
   return opened;
 }
 
-// `status`: of the file that was opened; null for one just made, and for folders.
-fuse::OpenOut Server::opened(Inode& inode, uint64_t handle, const Status* status) {
+// `is_changed`: since it was opened last; of no interest for folders.
+fuse::OpenOut Server::opened(const Inode& inode, uint64_t handle, bool is_changed) {
   fuse::OpenOut out{.handle = handle, .open_flags = 0, .padding = 0};
   const auto caching = inode.root ? inode.root->options.caching_mode : SharedDirectoryCachingMode::automatic;
   switch (caching) {
@@ -73,7 +73,7 @@ fuse::OpenOut Server::opened(Inode& inode, uint64_t handle, const Status* status
     case SharedDirectoryCachingMode::automatic:
       // What the guest has of a file is dropped when it opens one that has changed, and when it learns of
       // another time or size.
-      if (status && inodes_.is_unchanged(inode, *status)) out.open_flags = fuse::kOpenedKeepCache;
+      if (!is_changed) out.open_flags = fuse::kOpenedKeepCache;
       break;
     case SharedDirectoryCachingMode::always:
       out.open_flags = fuse::kOpenedKeepCache | (inode.is_directory() ? fuse::kOpenedCacheDirectory : 0);
@@ -104,7 +104,8 @@ Outcome<Server::Opened> Server::open(uint64_t node, uint32_t flags, bool kill_pr
   const auto handle = add_file(file);
   if (!handle) return failure(handle.error());
   const auto status = status_at(file->descriptor.get(), "");
-  return Opened{.open = opened(**known, *handle, status ? &*status : nullptr)};
+  const bool is_changed = !status || !inodes_.is_unchanged(**known, *status);
+  return Opened{.open = opened(**known, *handle, is_changed), .is_changed = is_changed};
 }
 
 Outcome<Server::Opened> Server::create(uint64_t parent, std::string_view name, const fuse::CreateIn& how,
@@ -154,7 +155,7 @@ Outcome<Server::Opened> Server::create(uint64_t parent, std::string_view name, c
     return failure(handle ? status.error() : handle.error());
   }
   return Opened{.entry = entry(file->inode, *status, in->inode.get()),
-                .open = opened(*file->inode, *handle, nullptr)};
+                .open = opened(*file->inode, *handle, true)};
 }
 
 Outcome<Server::Opened> Server::make_temporary(uint64_t parent, const fuse::CreateIn& how,
@@ -182,8 +183,17 @@ Outcome<Server::Opened> Server::make_temporary(uint64_t parent, const fuse::Crea
     forget(file->inode->node, 1);
     return failure(handle.error());
   }
-  return Opened{.entry = entry(file->inode, *status, nullptr),
-                .open = opened(*file->inode, *handle, nullptr)};
+  return Opened{.entry = entry(file->inode, *status, nullptr), .open = opened(*file->inode, *handle, true)};
+}
+
+Outcome<UniqueFd> Server::open_to_map(uint64_t node, bool is_written) {
+  const auto known = inode(node);
+  if (!known) return failure(known.error());
+  if (!S_ISREG((*known)->type)) return failure(ENODEV);
+  if (is_written && (*known)->root->options.read_only) return failure(EROFS);
+  const auto path = inodes_.path(*known);
+  if (!path) return failure(path.error());
+  return reopen(**known, (*path)->get(), is_written ? O_RDWR : O_RDONLY);
 }
 
 Outcome<> Server::release(uint64_t handle) {

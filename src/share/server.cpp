@@ -15,6 +15,8 @@ namespace alcove::share {
 namespace {
 
 constexpr size_t kLongestName = 255;
+// In bytes: a mapping takes 2 MiB of a window for a while, which small files would soon fill.
+constexpr uint64_t kSmallestToMap = 64 << 10;
 
 fuse::Attributes attributes_of(const Status& status, const Seen& seen) {
   const auto seconds = [](const statx_timestamp& time) { return static_cast<uint64_t>(time.tv_sec); };
@@ -99,6 +101,7 @@ void Server::reset(const Ways& ways) {
   writeback_cache_ = ways.writeback_cache;
   shared_locks_ = ways.shared_locks;
   access_lists_ = ways.access_lists;
+  tells_what_to_map_ = ways.told_what_to_map;
   forget_all();
 }
 
@@ -191,11 +194,15 @@ fuse::AttributesOut Server::with_validity(const Inode& inode, const fuse::Attrib
 
 fuse::Attributes Server::describe(const Node& inode, const Status& status) {
   const SharedDirectoryOwnership& ownership = inode->root->options.ownership;
-  if (!std::holds_alternative<VirtualOwnership>(ownership)) {
-    return attributes_of(status, seen(ownership, status, nullptr));
+  std::string path;
+  if (std::holds_alternative<VirtualOwnership>(ownership)) {
+    const auto opened = inodes_.path(inode);
+    if (opened) path = proc_path((*opened)->get());
   }
-  const auto path = inodes_.path(inode);
-  return attributes_of(status, seen(ownership, status, path ? proc_path((*path)->get()).c_str() : nullptr));
+  auto attributes = attributes_of(status, seen(ownership, status, path.empty() ? nullptr : path.c_str()));
+  if (tells_what_to_map_ && S_ISREG(status.stx_mode) && status.stx_size >= kSmallestToMap)
+    attributes.flags |= fuse::kAttributesDax;
+  return attributes;
 }
 
 fuse::Attributes Server::describe_names() const {

@@ -63,10 +63,12 @@ struct ServerLimits {
 
 // What depends on the guest's kernel.
 struct Ways {
-  bool writeback_cache = false;  // It may write later than its programs do, and knows files' sizes better.
-  bool shared_locks = false;     // It asks for locks.
-  bool access_lists = false;     // It goes by access control lists, and leaves umask(2) to the server.
+  bool writeback_cache = false;   // It may write later than its programs do, and knows files' sizes better.
+  bool shared_locks = false;      // It asks for locks.
+  bool access_lists = false;      // It goes by access control lists, and leaves umask(2) to the server.
+  bool told_what_to_map = false;  // It maps the files that it is told to.
 };
+
 // Any thread; operations may be under way at once.
 class Server {
  public:
@@ -105,6 +107,7 @@ class Server {
   struct Opened {
     fuse::EntryOut entry{};  // With create() only.
     fuse::OpenOut open{};
+    bool is_changed = true;  // With open() only: perhaps, since it was opened last.
   };
   Outcome<Opened> open(uint64_t node, uint32_t flags, bool kill_privileges);
   Outcome<Opened> create(uint64_t parent, std::string_view name, const fuse::CreateIn& how,
@@ -114,6 +117,8 @@ class Server {
   // EAGAIN unless it `may_wait` and the host would have to.
   Outcome<size_t> read(uint64_t handle, uint64_t offset, std::span<const iovec> to, bool may_wait = true);
   Outcome<size_t> write(const fuse::WriteIn& where, std::span<const iovec> from);
+  // A file for mmap(2), to be written if it `is_written`.
+  Outcome<UniqueFd> open_to_map(uint64_t node, bool is_written);
   Outcome<> flush(uint64_t node, uint64_t handle, uint64_t lock_owner);
   Outcome<> sync(uint64_t handle, bool data_only);
   Outcome<> sync_file_system(uint64_t node);
@@ -164,7 +169,7 @@ class Server {
   Outcome<Folder> folder(uint64_t node, std::string_view name, bool to_change);
   Outcome<File> file(uint64_t handle);
   Outcome<uint64_t> add_file(const File& file);
-  fuse::OpenOut opened(Inode& inode, uint64_t handle, const Status* status);
+  fuse::OpenOut opened(const Inode& inode, uint64_t handle, bool is_changed);
   void forget_all();
   // "/proc/self/fd/N"
   static std::string proc_path(int fd);
@@ -204,6 +209,7 @@ class Server {
   std::atomic<bool> writeback_cache_ = false;
   std::atomic<bool> shared_locks_ = false;
   std::atomic<bool> access_lists_ = false;
+  std::atomic<bool> tells_what_to_map_ = false;
   InodeTable inodes_;
 
   mutable std::mutex mutex_;  // Guards what follows.

@@ -104,10 +104,12 @@ inline constexpr uint64_t kParallelDirectoryOperations = uint64_t{1} << 18;
 inline constexpr uint64_t kPosixAcl = uint64_t{1} << 20;
 inline constexpr uint64_t kMaximumPages = uint64_t{1} << 22;
 inline constexpr uint64_t kCacheSymbolicLinks = uint64_t{1} << 23;
+inline constexpr uint64_t kMapAlignment = uint64_t{1} << 26;  // mapping_alignment is valid.
 inline constexpr uint64_t kSubmounts = uint64_t{1} << 27;
 inline constexpr uint64_t kHandleKillPrivilegesV2 = uint64_t{1} << 28;
 inline constexpr uint64_t kExtendedSetAttribute = uint64_t{1} << 29;
 inline constexpr uint64_t kExtendedInitialize = uint64_t{1} << 30;  // flags2 is valid.
+inline constexpr uint64_t kInodeDax = uint64_t{1} << 33;  // kAttributesDax says which files are mapped.
 
 struct InitializeIn {
   uint32_t major;
@@ -131,13 +133,14 @@ struct InitializeOut {
   uint32_t maximum_write;
   uint32_t time_granularity;  // In nanoseconds.
   uint16_t maximum_pages;
-  uint16_t mapping_alignment;
+  uint16_t mapping_alignment;  // The logarithm of it.
   uint32_t flags2;
   uint32_t unused[7];
 };
 static_assert(sizeof(InitializeOut) == 64);
 
 inline constexpr uint32_t kAttributesSubmount = 1 << 0;  // Attributes::flags
+inline constexpr uint32_t kAttributesDax = 1 << 1;
 struct Attributes {
   uint64_t inode;
   uint64_t size;
@@ -415,6 +418,23 @@ struct CopyRangeIn {
   uint64_t flags;
 };
 static_assert(sizeof(CopyRangeIn) == 56);
+inline constexpr uint64_t kMappingWrites = 1 << 0;  // SetUpMappingIn::flags
+inline constexpr uint64_t kMappingReads = 1 << 1;
+struct SetUpMappingIn {
+  uint64_t handle;  // Linux has none: the header's node says which file.
+  uint64_t file_offset;
+  uint64_t length;
+  uint64_t flags;
+  uint64_t window_offset;
+};
+static_assert(sizeof(SetUpMappingIn) == 40);
+struct RemoveMappingIn {  // Followed by so many RemoveMappingOne.
+  uint32_t count;
+};
+struct RemoveMappingOne {
+  uint64_t window_offset;
+  uint64_t length;
+};
 struct SyncFileSystemIn {
   uint64_t padding;
 };

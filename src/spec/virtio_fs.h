@@ -13,6 +13,9 @@ inline constexpr size_t kTagSize = 36;  // Bytes of UTF-8, padded with zeroes.
 inline constexpr unsigned kUrgentQueue = 0;
 inline constexpr unsigned kFirstRequestQueue = 1;
 
+// Section 5.11.6.2: the shared memory that files are mapped in.
+inline constexpr uint8_t kDaxWindow = 0;
+
 // Section 5.11.4
 struct Configuration {
   char tag[kTagSize];

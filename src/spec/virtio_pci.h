@@ -28,6 +28,14 @@ inline constexpr uint8_t kPciIsr = 3;
 inline constexpr uint8_t kPciDevice = 4;
 inline constexpr uint8_t kPciConfigurationAccess = 5;  // Followed by pci_cfg_data, 32 bits.
 
+inline constexpr uint8_t kPciSharedMemory = 8;
+
+// Section 4.1.4.7: what follows in the capability of shared memory, whose PciCapability has the lower halves.
+struct PciSharedMemoryExtension {
+  uint32_t offset_high;
+  uint32_t size_high;
+};
+
 // Section 4.1.4.3, common configuration.
 struct PciCommonConfiguration {
   uint32_t device_feature_select;

@@ -39,9 +39,8 @@ bool ActiveTd::gather(const memory::GuestMemory& memory) {
       std::memcpy(immediate_.data(), &part.trb.parameter, length);
       place = immediate_.data();
     } else {
-      const memory::Region* const region = memory.find(part.trb.parameter, length);
-      if (!region || (is_input() && region->read_only)) return false;
-      place = region->host + (part.trb.parameter - region->guest_address);
+      place = memory.buffer(part.trb.parameter, length, is_input());
+      if (!place) return false;
     }
     buffers_.push_back({.iov_base = place, .iov_len = length});
     size_ += length;

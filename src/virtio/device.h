@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -34,6 +35,12 @@ struct Activation {
   Interrupts* interrupts = nullptr;
 };
 
+// A range of addresses that device and driver share (section 2.10): a window of the guest's memory.
+struct SharedMemory {
+  uint8_t id = 0;     // The device's own name for it.
+  size_t window = 0;  // GuestMemory::windows()
+};
+
 // Configuration accesses come from virtual CPU threads; the transport serialises all calls to one device, and
 // the device's own threads work between activate() and deactivate().
 class Device {
@@ -48,6 +55,9 @@ class Device {
   virtual uint32_t config_size() const = 0;
   virtual void read_config(uint32_t offset, std::span<std::byte> out) = 0;
   virtual void write_config(uint32_t /*offset*/, std::span<const std::byte> /*in*/) {}
+
+  // The same at all times.
+  virtual std::optional<SharedMemory> shared_memory() const { return {}; }
 
   virtual void activate(Activation activation) = 0;
   // Back to the state before activate(): when it returns, no request is in flight and neither memory, queues,

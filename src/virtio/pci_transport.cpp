@@ -3,6 +3,7 @@
 #include <sys/eventfd.h>
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 #include <utility>
 
@@ -88,6 +89,7 @@ PciTransport::PciTransport(Device& device, const PciTransportOptions& options)
   std::vector<std::byte> writable(sizeof(PciCapability) + 4);
   writable[offsetof(PciCapability, bar)] = std::byte{0xff};
   std::fill(writable.begin() + offsetof(PciCapability, offset), writable.end(), std::byte{0xff});
+  if (const auto shared = device.shared_memory()) add_shared_memory(*shared);
   access_capability_ =
       add_capability(spec::pci::kCapabilityVendor, capability(kPciConfigurationAccess, 0, 0, 4), writable);
   msix_capability_ =
@@ -95,8 +97,27 @@ PciTransport::PciTransport(Device& device, const PciTransportOptions& options)
                      pci::Msix::capability_writable());
 }
 
+// Section 4.1.4.7
+void PciTransport::add_shared_memory(const SharedMemory& shared) {
+  const uint64_t size = options_.memory->windows()[shared.window]->size();
+  add_memory_bar(kSharedMemoryBar, std::bit_ceil(size), true, true);
+  const PciCapability body{
+      .length = static_cast<uint8_t>(2 + sizeof(PciCapability) + sizeof(PciSharedMemoryExtension)),
+      .type = kPciSharedMemory,
+      .bar = kSharedMemoryBar,
+      .id = shared.id,
+      .padding = {},
+      .offset = 0,
+      .size = static_cast<uint32_t>(size)};
+  const PciSharedMemoryExtension extension{.offset_high = 0, .size_high = static_cast<uint32_t>(size >> 32)};
+  std::vector<std::byte> bytes(sizeof body + sizeof extension);
+  std::memcpy(bytes.data(), &body, sizeof body);
+  std::memcpy(bytes.data() + sizeof body, &extension, sizeof extension);
+  add_capability(spec::pci::kCapabilityVendor, bytes);
+}
+
 PciTransport::~PciTransport() {
-  bar_moved(0, std::nullopt);
+  for (const pci::MemoryBar* bar : bars()) bar_moved(bar->index, std::nullopt);
   std::lock_guard lock(mutex_);
   reset_device();
 }
@@ -132,7 +153,8 @@ PciTransport::State PciTransport::initial_state() const {
 
 // Memory accesses.
 
-bus::Access PciTransport::read_bar(unsigned, uint64_t offset, std::span<std::byte> data) {
+bus::Access PciTransport::read_bar(unsigned bar, uint64_t offset, std::span<std::byte> data) {
+  if (bar != 0) return bus::Access::no_register;  // Shared memory is where the guest's is.
   const uint64_t within = offset % kRegionSize;
   if (within + data.size() > kRegionSize) return bus::Access::bad_size;
   switch (offset - within) {
@@ -163,7 +185,8 @@ bus::Access PciTransport::read_bar(unsigned, uint64_t offset, std::span<std::byt
   }
 }
 
-bus::Access PciTransport::write_bar(unsigned, uint64_t offset, std::span<const std::byte> data) {
+bus::Access PciTransport::write_bar(unsigned bar, uint64_t offset, std::span<const std::byte> data) {
+  if (bar != 0) return bus::Access::no_register;
   const uint64_t within = offset % kRegionSize;
   if (within + data.size() > kRegionSize) return bus::Access::bad_size;
   switch (offset - within) {
@@ -264,7 +287,11 @@ void PciTransport::after_configuration_write(uint16_t offset, size_t size) {
   }
 }
 
-void PciTransport::bar_moved(unsigned, std::optional<uint64_t> address) {
+void PciTransport::bar_moved(unsigned bar, std::optional<uint64_t> address) {
+  if (bar == kSharedMemoryBar) {
+    return options_.memory->place_window(device_.shared_memory()->window,
+                                         address.value_or(memory::FileWindow::kNowhere));
+  }
   if (!options_.doorbells) return;
   // Drivers write 16 bits (section 4.1.5.2); other sizes still arrive at write_bar().
   for (unsigned index = 0; index < queue_count(); ++index) {

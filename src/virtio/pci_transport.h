@@ -1,6 +1,7 @@
 // A virtio device as a PCI function (virtio 1.2, section 4.1; modern only).
 //
-// BAR 0 holds everything: common configuration, ISR, device configuration, notifications, MSI-X.
+// BAR 0 holds everything: common configuration, ISR, device configuration, notifications, MSI-X. BAR 2 is the
+// memory that device and driver share, where there is any.
 #pragma once
 
 #include <atomic>
@@ -53,6 +54,7 @@ class PciTransport final : public pci::Function, private Interrupts {
   static constexpr uint32_t kCommonOffset = 0x0000, kIsrOffset = 0x1000, kDeviceOffset = 0x2000,
                             kNotifyOffset = 0x3000, kTableOffset = 0x4000, kPendingOffset = 0x5000,
                             kBarSize = 0x8000, kNotifyMultiplier = 4;
+  static constexpr unsigned kSharedMemoryBar = 2;
 
  private:
   // What the driver set up for one queue.
@@ -85,6 +87,7 @@ class PciTransport final : public pci::Function, private Interrupts {
   std::optional<uint32_t> read_common(uint64_t offset, size_t size);
   bus::Access write_common(uint64_t offset, size_t size, uint32_t value);
   void write_queue_register(unsigned index, uint64_t offset, uint32_t value);
+  void add_shared_memory(const SharedMemory& shared);
   void write_status(uint8_t status);
   void activate();
   void reset_device();

@@ -27,6 +27,7 @@ struct FakeDevice final : Device {
   void write_config(uint32_t offset, std::span<const std::byte> in) override {
     std::memcpy(config + offset, in.data(), in.size());
   }
+  std::optional<SharedMemory> shared_memory() const override { return shared; }
   void activate(Activation with) override { activation = std::move(with); }
   void deactivate() override {
     activation.reset();
@@ -37,6 +38,7 @@ struct FakeDevice final : Device {
 
   uint16_t sizes[2] = {64, 16};
   std::byte config[8] = {};
+  std::optional<SharedMemory> shared;
   std::optional<Activation> activation;
   int deactivations = 0, pauses = 0, resumes = 0;
 };
@@ -371,6 +373,52 @@ TEST_F(TransportTest, MachineResetAndPause) {
   EXPECT_FALSE(device.activation);
   EXPECT_EQ(status(), 0);  // At the BAR's old place.
   EXPECT_EQ(load<uint16_t>(config(find_capability(0, 0x11) + 2)), 2);
+}
+
+TEST_F(TransportTest, SharedMemoryIsWhereTheBarIs) {
+  constexpr uint64_t kSize = 6 << 20, kBarSize = 8 << 20, kAddress = uint64_t{1} << 38;
+  const memory::RegionSpec region{.guest_address = 0, .size = 1 << 20};
+  const uint64_t sizes[] = {2 << 20, kSize};
+  auto with_window = memory::GuestMemory::create(std::span(&region, 1), sizes).value();
+  const memory::FileWindow& window = *with_window.windows()[1];
+  device.shared = {.id = 7, .window = 1};
+  auto sharing =
+      std::make_unique<PciTransport>(device, PciTransportOptions{.memory = &with_window, .messages = &vm});
+  ASSERT_TRUE(root->add(4, 0, *sharing, "shared"));
+  const auto register_at = [](unsigned offset) { return config(offset) + (1 << 15); };
+  const auto base_register = [&] {
+    return load<uint32_t>(register_at(0x18)) | uint64_t{load<uint32_t>(register_at(0x1c))} << 32;
+  };
+  EXPECT_EQ(base_register() & 0xf, 0xcu) << "64 bits, prefetchable";
+  const uint64_t placed = base_register() & ~uint64_t{0xf};
+  EXPECT_EQ(window.address(), placed);
+  EXPECT_EQ(placed % kBarSize, 0u);
+  unsigned at = load<uint8_t>(register_at(0x34));
+  while (at && load<uint8_t>(register_at(at + 3)) != kPciSharedMemory)
+    at = load<uint8_t>(register_at(at + 1));
+  ASSERT_NE(at, 0u);
+  EXPECT_EQ(load<uint8_t>(register_at(at + 2)), 24) << "length";
+  EXPECT_EQ(load<uint8_t>(register_at(at + 4)), PciTransport::kSharedMemoryBar);
+  EXPECT_EQ(load<uint8_t>(register_at(at + 5)), 7) << "id";
+  EXPECT_EQ(load<uint32_t>(register_at(at + 8)), 0u) << "offset";
+  EXPECT_EQ(load<uint32_t>(register_at(at + 12)), kSize);
+  EXPECT_EQ(load<uint32_t>(register_at(at + 16)), 0u) << "upper halves";
+  EXPECT_EQ(load<uint32_t>(register_at(at + 20)), 0u);
+  // No register is there.
+  EXPECT_EQ(load<uint32_t>(placed), ~0u);
+  store<uint32_t>(register_at(0x18), ~0u);
+  store<uint32_t>(register_at(0x1c), ~0u);
+  EXPECT_EQ(base_register(), ~(kBarSize - 1) | 0xc) << "its size";
+  EXPECT_EQ(window.address(), memory::FileWindow::kNowhere);
+  store<uint32_t>(register_at(0x18), static_cast<uint32_t>(kAddress));
+  store<uint32_t>(register_at(0x1c), static_cast<uint32_t>(kAddress >> 32));
+  EXPECT_EQ(window.address(), kAddress);
+  store<uint16_t>(register_at(4), 0);
+  EXPECT_EQ(window.address(), memory::FileWindow::kNowhere);
+  root->reset();
+  EXPECT_EQ(window.address(), placed);
+  sharing.reset();
+  EXPECT_EQ(window.address(), memory::FileWindow::kNowhere);
 }
 
 TEST_F(TransportTest, DestructionDeactivates) {

@@ -62,11 +62,10 @@ bool append_slices(const memory::GuestMemory& memory, Descriptor descriptor, std
   uint64_t address = descriptor.address;
   uint32_t left = descriptor.length;
   while (left > 0) {
-    const memory::Region* region = memory.find(address, 1);
-    if (!region || (writable && region->read_only)) return false;
-    const uint64_t offset = address - region->guest_address;
-    const auto count = static_cast<uint32_t>(std::min<uint64_t>(left, region->size - offset));
-    slices.push_back({region->host + offset, address, count});
+    const auto place = memory.locate(address);
+    if (!place || (writable && place->read_only)) return false;
+    const auto count = static_cast<uint32_t>(std::min<uint64_t>(left, place->size));
+    slices.push_back({place->host, address, count});
     address += count;
     left -= count;
   }

@@ -25,6 +25,9 @@ struct Device final : virtio::Device {
   void write_config(uint32_t offset, std::span<const std::byte> in) override {
     if (offset > 20 || in.size() > 20 - offset) __builtin_trap();
   }
+  std::optional<virtio::SharedMemory> shared_memory() const override {
+    return virtio::SharedMemory{.id = 0, .window = 0};
+  }
   void activate(virtio::Activation with) override {
     if (activation || with.queues.size() != 3 || with.doorbells.size() != 3) __builtin_trap();
     if (!(with.features & spec::virtio::kFeatureVersion1)) __builtin_trap();
@@ -53,7 +56,8 @@ struct Line final : bus::InterruptLine {
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   static auto memory = [] {
     const memory::RegionSpec region{.guest_address = 0, .size = 0x10000};
-    return memory::GuestMemory::create(std::span(&region, 1)).value();
+    const uint64_t window = 2 << 20;
+    return memory::GuestMemory::create(std::span(&region, 1), std::span(&window, 1)).value();
   }();
   bus::AddressMap ports, map;
   Sink sink;

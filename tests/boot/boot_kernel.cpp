@@ -1,6 +1,6 @@
 // Boots a kernel in this process, with its first serial port on standard input and output:
 //   boot_kernel [--cpus N] [--memory SIZE] [--hypervisor auto|kvm|soft] [--disk FILE]… [--nat]
-//               [--share TAG=FOLDER]… [--watch SECONDS] KERNEL [INITRD|-] [COMMAND_LINE]
+//               [--share TAG=FOLDER[,dax=SIZE]]… [--watch SECONDS] KERNEL [INITRD|-] [COMMAND_LINE]
 // --watch prints where the processors are, every so often. Exit status 0 when the guest powered off. Ends the
 // machine on SIGINT or SIGTERM.
 #include <fcntl.h>
@@ -153,11 +153,20 @@ int main(int argc, char** argv) {
   for (size_t i = 0; i < options.shares.size(); ++i) {
     const size_t equals = options.shares[i].find('=');
     if (equals == std::string::npos) die("--share is TAG=FOLDER");
-    const std::string folder = options.shares[i].substr(equals + 1);
+    std::string folder = options.shares[i].substr(equals + 1);
+    uint64_t window = 0;
+    if (const size_t option = folder.find(",dax="); option != std::string::npos) {
+      const auto size = parse_size(std::string_view(folder).substr(option + 5));
+      if (!size) die("dax=SIZE is like dax=1GiB");
+      window = *size;
+      folder.resize(option);
+    }
     configuration.directory_sharing_devices.push_back(VirtioFileSystemDeviceConfiguration{
         .tag = options.shares[i].substr(0, equals),
-        .share = SingleDirectoryShare{
-            {.path = folder, .ownership = MappedOwnership{.users = {everybody}, .groups = {everybody}}}}});
+        .share =
+            SingleDirectoryShare{
+                {.path = folder, .ownership = MappedOwnership{.users = {everybody}, .groups = {everybody}}}},
+        .dax_window_size = window});
     descriptors.add(fmt::format("directory_sharing_devices[{}].share.directory", i),
                     open_or_die(folder, O_PATH | O_DIRECTORY));
   }

@@ -65,7 +65,7 @@ int kick_signal() {
 
 Result<std::unique_ptr<KvmVcpu>> KvmVcpu::create(int kvm, int vm, unsigned index, const VmOptions& options) {
   kick_signal();
-  std::unique_ptr<KvmVcpu> vcpu(new KvmVcpu(index, *options.io));
+  std::unique_ptr<KvmVcpu> vcpu(new KvmVcpu(index, options));
   auto fd = ALCOVE_KVM(vm, KVM_CREATE_VCPU, static_cast<unsigned long>(index));
   if (!fd) return std::unexpected(fd.error());
   vcpu->fd_ = UniqueFd(*fd);
@@ -233,6 +233,14 @@ Exit KvmVcpu::fail_with(std::string what, std::string hint) {
   return Exit::error;
 }
 
+// The host has no page where the guest uses one, behind the end of a file in a window. KVM does not tell
+// where.
+bool KvmVcpu::fill_holes() {
+  bool filled = false;
+  for (const auto& window : memory_.windows()) filled |= window->fill_holes();
+  return filled;
+}
+
 // An access that KVM left to us is completed by the next KVM_RUN, so a kick must not end run() before that:
 // it sets immediate_exit, with which KVM_RUN completes the access and returns EINTR.
 Exit KvmVcpu::run() {
@@ -244,6 +252,7 @@ Exit KvmVcpu::run() {
 
   while (true) {
     if (ioctl(fd_.get(), KVM_RUN, 0) != 0) {
+      if (errno == EFAULT && fill_holes()) continue;
       if (errno != EINTR && errno != EAGAIN)
         return fail_with(fmt::format("KVM_RUN failed: {}", strerror(errno)));
       __atomic_store_n(&run_->immediate_exit, 0, __ATOMIC_SEQ_CST);

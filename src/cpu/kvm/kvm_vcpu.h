@@ -30,15 +30,18 @@ class KvmVcpu final : public Vcpu {
   uint64_t tsc_khz() const;
 
  private:
-  KvmVcpu(unsigned index, IoHandler& io) : index_(index), io_(io) {}
+  KvmVcpu(unsigned index, const VmOptions& options)
+      : index_(index), io_(*options.io), memory_(*options.memory) {}
   Result<> set_cpuid(int kvm, const VmOptions& options);
   Result<> keep_power_on_state();
   void port_access();
   void memory_access();
+  bool fill_holes();
   Exit fail_with(std::string what, std::string hint = {});
 
   const unsigned index_;
   IoHandler& io_;
+  memory::GuestMemory& memory_;
   UniqueFd fd_;
   kvm_run* run_ = nullptr;
   size_t run_size_ = 0;

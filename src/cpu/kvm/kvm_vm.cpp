@@ -44,6 +44,7 @@ Result<std::unique_ptr<KvmVm>> KvmVm::create(int kvm, const VmOptions& options) 
     if (!vcpu) return std::unexpected(vcpu.error());
     vm->vcpus_.push_back(std::move(*vcpu));
   }
+  options.memory->set_window_observer(vm.get());
   return vm;
 }
 
@@ -58,6 +59,20 @@ Result<> KvmVm::set_memory(uint32_t slot, bool log_dirty_pages) {
   if (auto done = ALCOVE_KVM(fd_.get(), KVM_SET_USER_MEMORY_REGION, &setting); !done)
     return std::unexpected(done.error());
   return {};
+}
+
+// Slots of their own, behind those of the regions. One that can't be where the guest wants it is nowhere.
+void KvmVm::on_window_moved(size_t window, uint64_t address) {
+  const memory::FileWindow& moved = *options_.memory->windows()[window];
+  kvm_userspace_memory_region setting{};
+  setting.slot = static_cast<uint32_t>(options_.memory->regions().size() + window);
+  if (moved.address() != memory::FileWindow::kNowhere)
+    ioctl(fd_.get(), KVM_SET_USER_MEMORY_REGION, &setting);  // Of no size: the slot is empty.
+  if (address == memory::FileWindow::kNowhere) return;
+  setting.guest_phys_addr = address;
+  setting.memory_size = moved.size();
+  setting.userspace_addr = reinterpret_cast<uint64_t>(moved.host());
+  ioctl(fd_.get(), KVM_SET_USER_MEMORY_REGION, &setting);
 }
 
 void KvmVm::send(const bus::Message& message) {

@@ -10,9 +10,10 @@
 
 namespace alcove::cpu::kvm {
 
-class KvmVm final : public Vm {
+class KvmVm final : public Vm, private memory::WindowObserver {
  public:
   static Result<std::unique_ptr<KvmVm>> create(int kvm, const VmOptions& options);
+  ~KvmVm() override { options_.memory->set_window_observer(nullptr); }
 
   unsigned cpu_count() const override { return static_cast<unsigned>(vcpus_.size()); }
   Vcpu& vcpu(unsigned index) override { return *vcpus_[index]; }
@@ -27,6 +28,7 @@ class KvmVm final : public Vm {
 
  private:
   explicit KvmVm(const VmOptions& options) : options_(options) {}
+  void on_window_moved(size_t window, uint64_t address) override;
   Result<> set_memory(uint32_t slot, bool log_dirty_pages);
   Result<> set_doorbell(uint64_t address, unsigned size, int event_fd, bool remove);
   Result<> write_routes();

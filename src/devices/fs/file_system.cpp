@@ -18,7 +18,14 @@ constexpr size_t kMostHelpers = 4;
 }  // namespace
 
 FileSystem::FileSystem(std::unique_ptr<share::Server> server, const FileSystemOptions& options)
-    : server_(std::move(server)), session_(*server_), helpers_(kMostHelpers) {
+    : server_(std::move(server)),
+      shared_memory_(options.memory
+                         ? std::optional(virtio::SharedMemory{spec::virtio_fs::kDaxWindow, options.window})
+                         : std::nullopt),
+      window_(options.memory ? std::make_unique<DaxWindow>(*options.memory, options.window, *server_)
+                             : nullptr),
+      session_(*server_, window_.get()),
+      helpers_(kMostHelpers) {
   const uint16_t request_queues = std::clamp<uint16_t>(options.queue_count, 1, 64);
   queue_sizes_.assign(spec::virtio_fs::kFirstRequestQueue + request_queues, kQueueSize);
   std::copy_n(options.tag.begin(), std::min(options.tag.size(), spec::virtio_fs::kTagSize),
@@ -56,6 +63,11 @@ void FileSystem::activate(virtio::Activation activation) {
     lanes_[lane]->attach(std::move(activation.queues[index]), activation.doorbells[index],
                          *activation.interrupts);
   }
+}
+
+void FileSystem::replace(share::Share share) {
+  server_->replace(std::move(share));
+  if (window_) window_->clear();
 }
 
 uint64_t FileSystem::request_count() const {

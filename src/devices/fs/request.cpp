@@ -102,10 +102,12 @@ std::optional<Shape> shape_of(Opcode opcode, Dialect dialect) {
       return Shape{sizeof(fuse::CopyRangeIn)};
     case Opcode::sync_file_system:
       return Shape{sizeof(fuse::SyncFileSystemIn)};
+    case Opcode::set_up_mapping:
+      return Shape{sizeof(fuse::SetUpMappingIn)};
+    case Opcode::remove_mapping:
+      return Shape{sizeof(fuse::RemoveMappingIn), 0, Tail::value};
     case Opcode::block_map:
     case Opcode::poll:
-    case Opcode::set_up_mapping:
-    case Opcode::remove_mapping:
       break;
   }
   return {};

@@ -63,6 +63,7 @@ void Session::reset() {
   is_initialized_ = false;
   extended_set_attribute_ = false;
   server_.reset();
+  if (window_) window_->clear();
 }
 
 Reply Session::initialize(const Request& request) {
@@ -72,7 +73,12 @@ Reply Session::initialize(const Request& request) {
   out.minor = fuse::kMinorVersion;
   if (in.major > fuse::kMajorVersion) return reply_of(out);  // It asks again, with ours.
   if (in.major < fuse::kMajorVersion || in.minor < fuse::kOldestMinorVersion) return {.error = EPROTO};
-  const uint64_t offered = in.flags;
+  uint64_t offered = in.flags;
+  if (fuse::InitializeInExtension more{};
+      offered & fuse::kExtendedInitialize && request.value.size() >= sizeof more) {
+    std::memcpy(&more, request.value.data(), sizeof more);
+    offered |= uint64_t{more.flags2} << 32;
+  }
   uint64_t wanted = fuse::kAsyncRead | fuse::kAtomicTruncate | fuse::kBigWrites | fuse::kAutoInvalidateData |
                     fuse::kReadDirectoryPlus | fuse::kReadDirectoryPlusAuto | fuse::kAsyncDirectIo |
                     fuse::kParallelDirectoryOperations | fuse::kMaximumPages | fuse::kCacheSymbolicLinks |
@@ -84,10 +90,14 @@ Reply Session::initialize(const Request& request) {
   constexpr uint64_t kAccessLists = fuse::kPosixAcl | fuse::kDontMask;
   const bool has_access_lists = ways.access_lists && (offered & kAccessLists) == kAccessLists;
   if (has_access_lists) wanted |= kAccessLists;
-  const uint64_t agreed = offered & wanted;
+  if (window_) wanted |= fuse::kMapAlignment | fuse::kInodeDax;
+  uint64_t agreed = offered & wanted;
+  if (agreed >> 32) agreed |= fuse::kExtendedInitialize;
   extended_set_attribute_ = agreed & fuse::kExtendedSetAttribute;
   out.minor = std::min(in.minor, fuse::kMinorVersion);
   out.flags = static_cast<uint32_t>(agreed);
+  out.flags2 = static_cast<uint32_t>(agreed >> 32);
+  if (agreed & fuse::kMapAlignment) out.mapping_alignment = DaxWindow::kAlignment;
   out.maximum_readahead = in.maximum_readahead;
   out.maximum_background = 64;
   out.congestion_threshold = 48;
@@ -96,12 +106,20 @@ Reply Session::initialize(const Request& request) {
   out.maximum_pages = kMaximumTransfer / 4096;
   server_.reset({.writeback_cache = (agreed & fuse::kWritebackCache) != 0,
                  .shared_locks = (agreed & fuse::kPosixLocks) != 0,
-                 .access_lists = has_access_lists});
+                 .access_lists = has_access_lists,
+                 .told_what_to_map = (agreed & fuse::kInodeDax) != 0});
+  if (window_) window_->clear();
   is_initialized_ = true;
   return reply_of(out);
 }
 
 Reply Session::process(Request& request, bool may_wait) {
+  Reply reply = dispatch(request, may_wait);
+  if (window_) window_->mend();
+  return reply;
+}
+
+Reply Session::dispatch(Request& request, bool may_wait) {
   if (request.opcode == Opcode::initialize) return initialize(request);
   if (!is_initialized_) return {.error = EIO};
   switch (request.opcode) {
@@ -141,6 +159,9 @@ Reply Session::process(Request& request, bool may_wait) {
     case Opcode::list_extended_attributes:
     case Opcode::remove_extended_attribute:
       return process_extended_attributes(request);
+    case Opcode::set_up_mapping:
+    case Opcode::remove_mapping:
+      return process_mappings(request);
     case Opcode::ioctl:
       return {.error = ENOTTY};
     default:
@@ -213,10 +234,8 @@ Reply Session::process_names(const Request& request) {
 Reply Session::process_files(Request& request, bool may_wait) {
   const uint64_t node = request.header.node;
   switch (request.opcode) {
-    case Opcode::open: {
-      const auto in = request.as<fuse::OpenIn>();
-      return answer(server_.open(node, in.flags, in.open_flags & fuse::kOpenKillPrivileges), false);
-    }
+    case Opcode::open:
+      return open(request);
     case Opcode::create: {
       const auto in = request.as<fuse::CreateIn>();
       return answer(server_.create(node, request.names[0], in, caller_of(request, in.umask)), true);
@@ -261,6 +280,26 @@ Reply Session::process_files(Request& request, bool may_wait) {
     default:
       return {.error = ENOSYS};
   }
+}
+
+Reply Session::open(const Request& request) {
+  const auto in = request.as<fuse::OpenIn>();
+  const uint64_t node = request.header.node;
+  const auto opened = server_.open(node, in.flags, in.open_flags & fuse::kOpenKillPrivileges);
+  // Programs are opened before they run.
+  if (window_ && opened && opened->is_changed) window_->forget_code(node);
+  return answer(opened, false);
+}
+
+Reply Session::process_mappings(const Request& request) {
+  if (!window_) return {.error = ENOSYS};
+  if (request.opcode == Opcode::set_up_mapping)
+    return answer(window_->set_up(request.header.node, request.as<fuse::SetUpMappingIn>()));
+  const size_t count = request.as<fuse::RemoveMappingIn>().count;
+  if (request.value.size() != count * sizeof(fuse::RemoveMappingOne)) return {.error = EINVAL};
+  std::vector<fuse::RemoveMappingOne> which(count);
+  std::memcpy(which.data(), request.value.data(), request.value.size());
+  return answer(window_->remove(which));
 }
 
 // From the file to the guest's memory, without a copy between.

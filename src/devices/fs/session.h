@@ -3,6 +3,7 @@
 
 #include <atomic>
 
+#include "devices/fs/dax_window.h"
 #include "devices/fs/request.h"
 #include "share/server.h"
 
@@ -11,7 +12,8 @@ namespace alcove::devices::fs {
 // Any thread.
 class Session {
  public:
-  explicit Session(share::Server& server) : server_(server) {}
+  // `window`: null if there is none.
+  explicit Session(share::Server& server, DaxWindow* window = nullptr) : server_(server), window_(window) {}
 
   // EAGAIN for a read that would have the host wait, unless it `may_wait`, and for a lock that somebody has.
   Reply process(Request& request, bool may_wait = true);
@@ -20,10 +22,13 @@ class Session {
   void reset();
 
  private:
+  Reply dispatch(Request& request, bool may_wait);
   Reply initialize(const Request& request);
   Reply process_attributes(const Request& request);
   Reply process_names(const Request& request);
   Reply process_files(Request& request, bool may_wait);
+  Reply process_mappings(const Request& request);
+  Reply open(const Request& request);
   Reply process_directories(const Request& request);
   Reply process_extended_attributes(const Request& request);
   void forget(const Request& request);
@@ -31,6 +36,7 @@ class Session {
   Reply write(const Request& request);
 
   share::Server& server_;
+  DaxWindow* const window_;
   std::atomic<bool> is_initialized_ = false;
   std::atomic<bool> extended_set_attribute_ = false;
 };

@@ -33,9 +33,8 @@ std::expected<DataBuffer, uint16_t> data_buffer(const memory::GuestMemory& memor
                                                 uint64_t prp2, uint64_t size, bool to_guest) {
   DataBuffer buffer;
   const auto add = [&](uint64_t address, uint64_t length) {
-    const memory::Region* const region = memory.find(address, length);
-    if (!region || (to_guest && region->read_only)) return false;
-    std::byte* const host = region->host + (address - region->guest_address);
+    std::byte* const host = memory.buffer(address, length, to_guest);
+    if (!host) return false;
     if (!buffer.vectors_.empty()) {
       iovec& last = buffer.vectors_.back();
       if (static_cast<std::byte*>(last.iov_base) + last.iov_len == host &&

@@ -2,6 +2,7 @@
 
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <atomic>
 #include <fstream>
 #include <utility>
@@ -55,6 +56,12 @@ bool PageView::has_room(size_t more) {
   return false;
 }
 
+bool PageView::is_own(const std::byte* host) const {
+  return std::ranges::any_of(memory_.regions(), [host](const memory::Region& region) {
+    return host >= region.host && host < region.host + region.size;
+  });
+}
+
 bool PageView::map_run(uint64_t address, const std::byte* host, uint64_t size, bool writable) {
   // A mapping in another's midst makes two of that.
   if (has_room(2)) {
@@ -92,6 +99,7 @@ bool PageView::protect(uint64_t address, bool writable) {
 }
 
 bool PageView::map(const Page& page) {
+  if (!is_own(page.host)) return true;
   const uint64_t number = (page.address & (size_ - 1)) / kPage,
                  large_number = (page.address & (size_ - 1)) / kLargeSize;
   const uint64_t large_address = page.address & ~(kLargeSize - 1);
@@ -120,7 +128,7 @@ bool PageView::map(const Page& page) {
 bool PageView::map(std::span<const Page> pages) {
   while (!pages.empty()) {
     const Page& first = pages[0];
-    if (large_.contains((first.address & (size_ - 1)) / kLargeSize)) {
+    if (large_.contains((first.address & (size_ - 1)) / kLargeSize) || !is_own(first.host)) {
       if (!map(first)) return false;
       pages = pages.subspan(1);
       continue;

@@ -30,7 +30,8 @@ class PageView {
     uint64_t size;
   };
   static constexpr uint64_t kLargeSize = 2 << 20;
-  // False if the host refuses; then nothing is mapped any more.
+  // False if the host refuses; then nothing is mapped any more. Pages of others than the memory's regions
+  // (memory::FileWindow) are left out, as nothing tells a view when they change.
   bool map(const Page& page);
   // Pages of 4 KiB, sorted by address.
   bool map(std::span<const Page> pages);
@@ -68,6 +69,7 @@ class PageView {
     bool writable;
   };
 
+  bool is_own(const std::byte* host) const;
   // They are false if the host refuses; everything is unmapped then.
   bool map_run(uint64_t address, const std::byte* host, uint64_t size, bool writable);
   bool unmap(uint64_t address, uint64_t size);

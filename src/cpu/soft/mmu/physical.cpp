@@ -37,19 +37,25 @@ void PageState::lock() {
 PhysicalMemory::PhysicalMemory(memory::GuestMemory& memory, IoHandler& io, memory::Populator& populator)
     : memory_(memory), io_(io), populator_(populator) {
   for (const memory::Region& region : memory.regions()) {
-    // Anonymous memory reads as zero and costs nothing before it is written.
-    const size_t size = states_size(region.size);
-    void* states =
-        mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (states == MAP_FAILED) std::abort();
-    madvise(states, size, MADV_HUGEPAGE);
     ranges_.push_back({region.guest_address, region.guest_address + region.size, region.host,
-                       static_cast<PageState*>(states), region.read_only});
+                       make_states(region.size), region.read_only});
   }
+  for (const auto& window : memory.windows()) windows_.push_back({window.get(), make_states(window->size())});
 }
 
 PhysicalMemory::~PhysicalMemory() {
   for (const Range& range : ranges_) munmap(range.states, states_size(range.end - range.begin));
+  for (const Shown& shown : windows_) munmap(shown.states, states_size(shown.window->size()));
+}
+
+PageState* PhysicalMemory::make_states(uint64_t of) {
+  // Anonymous memory reads as zero and costs nothing before it is written.
+  const size_t size = states_size(of);
+  void* const states =
+      mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (states == MAP_FAILED) std::abort();
+  madvise(states, size, MADV_HUGEPAGE);
+  return static_cast<PageState*>(states);
 }
 
 PhysicalMemory::Page PhysicalMemory::page(uint64_t address) const {
@@ -63,6 +69,12 @@ PhysicalMemory::Page PhysicalMemory::page(uint64_t address) const {
         begin_use(range, number);
       return {range.host + number * memory::kPageSize, range.states + number, range.read_only};
     }
+  }
+  for (const Shown& shown : windows_) {
+    const uint64_t offset = address - shown.window->address();
+    if (offset >= shown.window->size()) continue;
+    const uint64_t number = offset / memory::kPageSize;
+    return {shown.window->host() + number * memory::kPageSize, shown.states + number, false};
   }
   return {};
 }

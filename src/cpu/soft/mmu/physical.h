@@ -51,12 +51,13 @@ class PhysicalMemory final : public memory::WriteObserver {
     PageState* state = nullptr;
     bool read_only = false;
   };
-  // `address` is any within the page.
+  // `address` is any within the page, of RAM or of a window (memory::FileWindow).
   Page page(uint64_t address) const;
 
   // Whether stores to all of this range may pass: RAM without code, of which no log is kept.
   bool is_plain(uint64_t address, uint64_t size) const;
-  // Whether all of this range is RAM that guests may write, whatever it holds.
+  // Whether all of this range is RAM that guests may write, whatever it holds. What windows show is not, for
+  // it is in another file than RAM, and changes without any processor's doing: PageViews don't have it.
   bool is_ram(uint64_t address, uint64_t size) const;
 
   // To be called after bytes of a page were written by other means than a TLB's write tag. True if they held
@@ -90,6 +91,12 @@ class PhysicalMemory final : public memory::WriteObserver {
     bool read_only;
   };
 
+  struct Shown {
+    const memory::FileWindow* window;
+    PageState* states;
+  };
+
+  static PageState* make_states(uint64_t size);
   // Of the large page that the page is in.
   void begin_use(const Range& range, uint64_t page) const;
 
@@ -97,6 +104,7 @@ class PhysicalMemory final : public memory::WriteObserver {
   IoHandler& io_;
   memory::Populator& populator_;
   std::vector<Range> ranges_;  // Sorted; a handful.
+  std::vector<Shown> windows_;
   std::function<void(const PageState&)> listener_;
   std::atomic<bool> logging_{false};
   std::atomic<uint32_t> code_epoch_{1};

@@ -43,9 +43,12 @@ class FuseGuest {
  public:
   static constexpr unsigned kUrgent = 0, kRequests = 1;
 
-  explicit FuseGuest(share::Share share, const share::ServerLimits& limits = {}) {
-    device_ = std::make_unique<FileSystem>(share::Server::create(std::move(share), limits).value(),
-                                           FileSystemOptions{.tag = "tag", .queue_count = 2});
+  // `memory`: whose window shows files.
+  explicit FuseGuest(share::Share share, const share::ServerLimits& limits = {},
+                     memory::GuestMemory* memory = nullptr) {
+    device_ =
+        std::make_unique<FileSystem>(share::Server::create(std::move(share), limits).value(),
+                                     FileSystemOptions{.tag = "tag", .queue_count = 2, .memory = memory});
     guest_.activate(*device_, 0);
   }
   static share::Share single(const std::filesystem::path& path, SharedDirectory options = {}) {
@@ -95,7 +98,8 @@ class FuseGuest {
   fuse::InitializeOut initialize(uint64_t flags = ~uint64_t{0}, uint32_t minor = 38) {
     return call(fuse::Opcode::initialize, 0,
                 bytes_of(fuse::InitializeIn{7, minor, 128 << 10, static_cast<uint32_t>(flags)}) +
-                    bytes_of(fuse::InitializeInExtension{}))
+                    bytes_of(fuse::InitializeInExtension{.flags2 = static_cast<uint32_t>(flags >> 32),
+                                                         .unused = {}}))
         .as<fuse::InitializeOut>();
   }
   // 0 if it is not there.
