@@ -15,6 +15,7 @@
 
 #include "memory/guest_memory.h"
 #include "memory/large_pages.h"
+#include "support/former_handler.h"
 
 namespace alcove::memory {
 namespace {
@@ -24,7 +25,7 @@ constexpr int kAccess = PROT_READ | PROT_WRITE;
 // All of the process, for the signal's handler.
 constexpr size_t kMostWindows = 64;
 std::array<std::atomic<FileWindow*>, kMostWindows> windows;
-struct sigaction former;
+FormerHandler former;
 
 bool is_write([[maybe_unused]] void* context) {
 #ifdef __x86_64__
@@ -45,23 +46,12 @@ void handle(int number, siginfo_t* info, void* context) {
       return;  // The access is repeated.
     }
   }
-  if (former.sa_flags & SA_SIGINFO) {
-    former.sa_sigaction(number, info, context);
-  } else if (former.sa_handler != SIG_DFL && former.sa_handler != SIG_IGN) {
-    former.sa_handler(number);
-  } else {
-    signal(number, SIG_DFL);  // The access is repeated and ends the process.
-  }
+  former.pass_on(number, info, context);
 }
 
 void install_handler() {
   static std::once_flag once;
-  std::call_once(once, [] {
-    struct sigaction action{};
-    action.sa_sigaction = handle;
-    action.sa_flags = SA_SIGINFO | SA_ONSTACK;
-    sigaction(SIGBUS, &action, &former);
-  });
+  std::call_once(once, [] { former.replace(SIGBUS, handle); });
 }
 
 // Whether the host has pages all over that can be read, or written, too; has it get them. Linux 5.14 and

@@ -11,13 +11,14 @@
 #include <mutex>
 
 #include "cpu/soft/translator/translator.h"
+#include "support/former_handler.h"
 
 namespace alcove::cpu::soft {
 namespace {
 
 // An address that is not canonical gives SIGSEGV, or SIGBUS where RBP is its base.
 constexpr std::array kSignals = {SIGSEGV, SIGBUS};
-std::array<struct sigaction, kSignals.size()> former;
+std::array<FormerHandler, kSignals.size()> former;
 thread_local Translator* volatile running = nullptr;
 
 // Translated code leaves no room for signals where RSP is (mmu/return_stack.h).
@@ -61,14 +62,7 @@ void handle(int number, siginfo_t* info, void* opaque) {
       return;
     }
   }
-  const struct sigaction& next = former[number == SIGBUS];
-  if (next.sa_flags & SA_SIGINFO) {
-    next.sa_sigaction(number, info, opaque);
-  } else if (next.sa_handler != SIG_DFL && next.sa_handler != SIG_IGN) {
-    next.sa_handler(number);
-  } else {
-    signal(number, SIG_DFL);  // The access is repeated and ends the process.
-  }
+  former[number == SIGBUS].pass_on(number, info, opaque);
 }
 
 }  // namespace
@@ -76,12 +70,7 @@ void handle(int number, siginfo_t* info, void* opaque) {
 void install_fault_handler() {
   static std::once_flag once;
   std::call_once(once, [] {
-    for (size_t i = 0; i < kSignals.size(); ++i) {
-      struct sigaction action{};
-      action.sa_sigaction = handle;
-      action.sa_flags = SA_SIGINFO | SA_ONSTACK;
-      sigaction(kSignals[i], &action, &former[i]);
-    }
+    for (size_t i = 0; i < kSignals.size(); ++i) former[i].replace(kSignals[i], handle);
   });
 }
 
