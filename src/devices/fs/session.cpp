@@ -298,7 +298,7 @@ Reply Session::process_mappings(const Request& request) {
   const size_t count = request.as<fuse::RemoveMappingIn>().count;
   if (request.value.size() != count * sizeof(fuse::RemoveMappingOne)) return {.error = EINVAL};
   std::vector<fuse::RemoveMappingOne> which(count);
-  std::memcpy(which.data(), request.value.data(), request.value.size());
+  std::ranges::copy(request.value, std::as_writable_bytes(std::span(which)).begin());
   return answer(window_->remove(which));
 }
 
