@@ -27,14 +27,20 @@ bool is_privileged() {
 
 // As the kernel does at a write without CAP_FSETID: set-user-id always, set-group-id where the group may
 // execute.
-Outcome<> drop_set_ids(int fd) {
-  if (!is_privileged()) return {};  // The host has done it.
-  struct stat status{};
-  if (::fstat(fd, &status) != 0) return failure(errno);
-  mode_t mode = status.st_mode & 07777;
-  const mode_t dropped = S_ISUID | (mode & S_IXGRP ? S_ISGID : 0);
-  if (!S_ISREG(status.st_mode) || (mode & dropped) == 0) return {};
-  return result_of(::chmod(fmt::format("/proc/self/fd/{}", fd).c_str(), mode & ~dropped));
+Outcome<> Server::drop_set_ids(const Inode& inode, int fd) {
+  if (!inode.root || inode.root->options.read_only) return failure(EROFS);
+  const auto& ownership = inode.root->options.ownership;
+  const bool is_virtual = std::holds_alternative<VirtualOwnership>(ownership);
+  if (!is_virtual && !is_privileged()) return {};  // The host has done it.
+  const auto status = status_at(fd, "");
+  if (!status) return failure(status.error());
+  const std::string path = proc_path(fd);
+  const Seen now = seen(ownership, *status, path.c_str());
+  const mode_t dropped = S_ISUID | (now.mode & S_IXGRP ? S_ISGID : 0);
+  if (!S_ISREG(now.mode) || (now.mode & dropped) == 0) return {};
+  const mode_t mode = now.mode & ~dropped;
+  if (is_virtual) return set_override(inode, path, {.owner = now.owner, .mode = mode, .device = now.device});
+  return result_of(::chmod(path.c_str(), mode & 07777));
 }
 
 Outcome<fuse::AttributesOut> Server::attributes(uint64_t node, std::optional<uint64_t> handle) {
@@ -109,7 +115,7 @@ Outcome<> Server::set_size(const Inode& inode, int path, const fuse::SetAttribut
   Outcome<> done = opened && (*opened)->inode.get() == &inode
                        ? result_of(::ftruncate((*opened)->descriptor.get(), size))
                        : result_of(::truncate(proc_path(path).c_str(), size));
-  if (done && wanted.valid & fuse::kSetKillPrivileges) return drop_set_ids(path);
+  if (done && wanted.valid & fuse::kSetKillPrivileges) return drop_set_ids(inode, path);
   return done;
 }
 

@@ -14,8 +14,6 @@
 
 namespace alcove::share {
 
-Outcome<> drop_set_ids(int fd);  // attributes.cpp
-
 namespace {
 
 // Flags of open(2) that mean to the host what they mean to the guest; the same numbers on all architectures.
@@ -97,7 +95,7 @@ Outcome<Server::Opened> Server::open(uint64_t node, uint32_t flags, bool kill_pr
     descriptor = reopen(**known, (*path)->get(), (passed & ~uint32_t{O_ACCMODE}) | O_RDWR);
   if (!descriptor) descriptor = reopen(**known, (*path)->get(), passed);
   if (!descriptor) return failure(descriptor.error());
-  if (kill_privileges && flags & O_TRUNC) (void)drop_set_ids(descriptor->get());
+  if (kill_privileges && flags & O_TRUNC) (void)drop_set_ids(**known, descriptor->get());
   auto file = std::make_shared<OpenFile>();
   file->descriptor = *std::move(descriptor);
   file->inode = *known;
@@ -231,7 +229,7 @@ Outcome<size_t> Server::write(const fuse::WriteIn& where, std::span<const iovec>
   if (!opened) return failure(opened.error());
   if (where.offset > INT64_MAX - total_size(from)) return failure(EFBIG);
   const int fd = (*opened)->descriptor.get();
-  if (where.write_flags & fuse::kWriteKillPrivileges) (void)drop_set_ids(fd);
+  if (where.write_flags & fuse::kWriteKillPrivileges) (void)drop_set_ids(*(*opened)->inode, fd);
   // To the end as it is, wherever the guest believes it to be: others append, too. What the guest's cache
   // writes is meant for where it says.
   const bool appends =

@@ -191,6 +191,7 @@ class Server {
   Outcome<> set_mode(const Inode& inode, int path, const fuse::SetAttributesIn& wanted);
   // Virtual ownership. `path` is proc_path()'s.
   static Outcome<> set_override(const Inode& inode, const std::string& path, const Override& override);
+  static Outcome<> drop_set_ids(const Inode& inode, int fd);
   // Access control lists: chmod(2) has been called; what a new file gets from the folder's.
   static Outcome<> change_access_list(const std::string& path, mode_t mode);
   static Outcome<mode_t> inherit_access_lists(const std::string& folder, const std::string& path, mode_t mode,

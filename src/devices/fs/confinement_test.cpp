@@ -228,6 +228,19 @@ TEST_F(Confinement, ForeignNodesAndHandlesAreRefused) {
   EXPECT_EQ(guest->read(node, handle, 0, 10).text(), "text");
 }
 
+TEST_F(Confinement, TheFolderOfFoldersIsNoneOfTheHosts) {
+  const SharedDirectory options{.path = shared, .ownership = VirtualOwnership{}};
+  guest = std::make_unique<FuseGuest>(share::Share{.folders = {FuseGuest::open_root("a", options)}});
+  guest->initialize();
+  const uint64_t handle =
+      guest->call(Opcode::open_directory, kRoot, bytes_of(fuse::OpenIn{})).as<fuse::OpenOut>().handle;
+  EXPECT_EQ(guest->read(kRoot, handle, 0, 10).error, EBADF);
+  const fuse::WriteIn dropping{handle, 0, 1, fuse::kWriteKillPrivileges, 0, 0, 0};
+  EXPECT_EQ(guest->call(Opcode::write, kRoot, bytes_of(dropping) + bytes_of(std::string_view("x"))).error,
+            EBADF);
+  EXPECT_EQ(guest->set_attributes(kRoot, {.valid = fuse::kSetSize | fuse::kSetKillPrivileges}).error, EROFS);
+}
+
 // Guest and host rename folders, and put links to the outside in their place, while the guest looks names up,
 // makes, writes and removes.
 TEST_F(Confinement, RacesLeadNowhere) {

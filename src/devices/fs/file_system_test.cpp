@@ -245,6 +245,48 @@ TEST_F(FileSystemTest, SetsAttributes) {
   EXPECT_EQ(guest->set_attributes(kRoot, {.valid = fuse::kSetSize}).error, EISDIR);
 }
 
+TEST_F(FileSystemTest, WritesOfTheUnprivilegedTakeSetIdBits) {
+  const IDRange all{.host = 0, .guest = 0, .count = UINT32_MAX};
+  for (const SharedDirectoryOwnership& ownership :
+       {SharedDirectoryOwnership(VirtualOwnership{}),
+        SharedDirectoryOwnership(MappedOwnership{.users = {all}, .groups = {all}})}) {
+    start({.ownership = ownership});
+    guest->caller = {::geteuid(), ::getegid()};
+    const std::string file = std::holds_alternative<VirtualOwnership>(ownership) ? "virtual" : "mapped";
+    const Answer made = guest->create(kRoot, file);
+    const uint64_t node = made.as<fuse::EntryOut>().node;
+    const uint64_t handle = made.as<fuse::OpenOut>(sizeof(fuse::EntryOut)).handle;
+    const auto set_mode = [&](uint32_t mode) {
+      EXPECT_EQ(guest->set_attributes(node, {.valid = fuse::kSetMode, .mode = mode}).error, 0);
+      EXPECT_EQ(guest->attributes(node).mode, S_IFREG | mode);
+    };
+    const auto write_as = [&](uint32_t write_flags) {
+      return guest
+          ->call(
+              Opcode::write, node,
+              bytes_of(fuse::WriteIn{handle, 0, 1, write_flags, 0, 0, 0}) + bytes_of(std::string_view("x")))
+          .error;
+    };
+    set_mode(06755);
+    EXPECT_EQ(write_as(fuse::kWriteKillPrivileges), 0);
+    EXPECT_EQ(guest->attributes(node).mode, S_IFREG | 0755u);
+    set_mode(06745);  // A group that may not execute: then the bit is about locks.
+    EXPECT_EQ(guest->set_attributes(node, {.valid = fuse::kSetSize | fuse::kSetKillPrivileges}).error, 0);
+    EXPECT_EQ(guest->attributes(node).mode, S_IFREG | 02745u);
+    set_mode(04755);
+    EXPECT_EQ(
+        guest->call(Opcode::open, node, bytes_of(fuse::OpenIn{O_WRONLY | O_TRUNC, fuse::kOpenKillPrivileges}))
+            .error,
+        0);
+    EXPECT_EQ(guest->attributes(node).mode, S_IFREG | 0755u);
+    if (::geteuid() == 0) {  // Any other user's writes take them by themselves, on the host.
+      set_mode(06755);
+      EXPECT_EQ(write_as(0), 0);
+      EXPECT_EQ(guest->attributes(node).mode, S_IFREG | 06755u);
+    }
+  }
+}
+
 TEST_F(FileSystemTest, ReadOnlyMeansIt) {
   write(shared / "file", "text");
   start({.read_only = true});
@@ -266,8 +308,14 @@ TEST_F(FileSystemTest, ReadOnlyMeansIt) {
                 .error,
             EROFS);
   // What a handle can't do does not depend on what it was opened for.
-  EXPECT_EQ(guest->write(node, handle_of(guest->open(node, O_RDONLY)), 0, "x").error, EBADF);
+  const uint64_t handle = handle_of(guest->open(node, O_RDONLY));
+  EXPECT_EQ(guest->write(node, handle, 0, "x").error, EBADF);
   EXPECT_EQ(read(shared / "file"), "text");
+  std::filesystem::permissions(shared / "file", std::filesystem::perms(04755));
+  const fuse::WriteIn dropping{handle, 0, 1, fuse::kWriteKillPrivileges, 0, 0, 0};
+  EXPECT_EQ(guest->call(Opcode::write, node, bytes_of(dropping) + bytes_of(std::string_view("x"))).error,
+            EBADF);
+  EXPECT_EQ(std::filesystem::status(shared / "file").permissions(), std::filesystem::perms(04755));
 }
 
 TEST_F(FileSystemTest, ExtendedAttributesAreTheUsers) {
