@@ -83,6 +83,7 @@ struct Inode {
   // InodeTable's lock guards the rest.
   std::optional<Version> version;
   bool is_pinned = false;         // path stays.
+  bool is_contested = false;      // A folder: something in it was not what the guest believed it to be.
   bool was_used = false;          // Since the table last looked for paths to close.
   uint64_t lookups = 0;           // How often the guest was told of it and has not forgotten it.
   std::shared_ptr<Inode> parent;  // Null: it has no name that is known.

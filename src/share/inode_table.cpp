@@ -35,10 +35,6 @@ Outcome<SharedFd> open_path(int folder, const std::string& name) {
   }
 }
 
-int stale(int error) {
-  return error == ENOENT || error == ENOTDIR || error == ELOOP ? ESTALE : error;
-}
-
 }  // namespace
 
 bool is_name(std::string_view name) {
@@ -87,7 +83,8 @@ std::shared_ptr<Inode> InodeTable::enter_root(const std::shared_ptr<const Root>&
 }
 
 std::shared_ptr<Inode> InodeTable::enter(const Status& status, const std::shared_ptr<Inode>& parent,
-                                         std::string_view name, const std::shared_ptr<const Root>& root) {
+                                         std::string_view name, const std::shared_ptr<const Root>& root,
+                                         const SharedFd& path) {
   const Identity identity = identity_of(status, root.get());
   const std::lock_guard lock(mutex_);
   auto& inode = identities_[identity];
@@ -100,6 +97,7 @@ std::shared_ptr<Inode> InodeTable::enter(const Status& status, const std::shared
     inode->parent = parent;
     inode->name = name;
   }
+  if (path) keep(inode, path);
   return inode;
 }
 
@@ -153,6 +151,22 @@ void InodeTable::keep(const std::shared_ptr<Inode>& inode, const SharedFd& path)
   }
 }
 
+std::unexpected<int> InodeTable::not_found(const Inode& inode, int error) {
+  if (error != ENOENT && error != ENOTDIR && error != ELOOP && error != ESTALE) return failure(error);
+  const std::lock_guard lock(mutex_);
+  if (inode.parent) inode.parent->is_contested = true;
+  return failure(ESTALE);
+}
+
+SharedFd InodeTable::path_to_find(const Inode& folder, int descriptor, const std::string& name) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (!folder.is_contested) return nullptr;
+  }
+  auto opened = open_path(descriptor, name);
+  return opened ? *std::move(opened) : nullptr;
+}
+
 Outcome<SharedFd> InodeTable::path(const std::shared_ptr<Inode>& inode) {
   struct Step {
     std::shared_ptr<Inode> inode;
@@ -172,10 +186,11 @@ Outcome<SharedFd> InodeTable::path(const std::shared_ptr<Inode>& inode) {
   }
   for (auto step = steps.rbegin(); step != steps.rend(); ++step) {
     auto opened = open_path(at->get(), step->name);
-    if (!opened) return failure(stale(opened.error()));
+    if (!opened) return not_found(*step->inode, opened.error());
     const auto status = status_at((*opened)->get(), "");
     if (!status) return failure(status.error());
-    if (identity_of(*status, inode->root.get()) != step->inode->identity) return failure(ESTALE);
+    if (identity_of(*status, inode->root.get()) != step->inode->identity)
+      return not_found(*step->inode, ESTALE);
     at = *std::move(opened);
     const std::lock_guard lock(mutex_);
     keep(step->inode, at);
@@ -198,8 +213,8 @@ Outcome<Status> InodeTable::status(const std::shared_ptr<Inode>& inode) {
   const auto folder = path(parent);
   if (!folder) return failure(folder.error());
   auto status = status_at((*folder)->get(), name.c_str());
-  if (!status) return failure(stale(status.error()));
-  if (identity_of(*status, inode->root.get()) != inode->identity) return failure(ESTALE);
+  if (!status) return not_found(*inode, status.error());
+  if (identity_of(*status, inode->root.get()) != inode->identity) return not_found(*inode, ESTALE);
   return status;
 }
 

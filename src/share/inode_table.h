@@ -37,9 +37,10 @@ class InodeTable {
   static std::shared_ptr<Inode> make_root(uint64_t node, const std::shared_ptr<const Root>& root);
 
   // The inode with that status, which was seen as `name` in `parent` (null: it has no name), once more told
-  // to the guest.
+  // to the guest. `path`, if any, is its descriptor.
   std::shared_ptr<Inode> enter(const Status& status, const std::shared_ptr<Inode>& parent,
-                               std::string_view name, const std::shared_ptr<const Root>& root);
+                               std::string_view name, const std::shared_ptr<const Root>& root,
+                               const SharedFd& path = nullptr);
   // The same of a shared folder itself.
   std::shared_ptr<Inode> enter_root(const std::shared_ptr<const Root>& root, const Status& status);
   // The guest forgets it so many times.
@@ -49,6 +50,10 @@ class InodeTable {
 
   // A descriptor of the inode, O_PATH or that of an open file. ESTALE if it is not where it was.
   Outcome<SharedFd> path(const std::shared_ptr<Inode>& inode);
+  // A descriptor of what `name` is in the folder, where others than the guest replace things; else, or if it
+  // can't be had, null. A guest that has just looked a file up, and opens it, finds it then, even if it has
+  // been replaced between. Without, it would be stale, and Linux tries again once only.
+  SharedFd path_to_find(const Inode& folder, int descriptor, const std::string& name);
   // What it is like at this moment, at the cost of one call of the host where its folder is open.
   Outcome<Status> status(const std::shared_ptr<Inode>& inode);
 
@@ -69,6 +74,7 @@ class InodeTable {
     }
   };
   SharedFd held(Inode& inode);
+  std::unexpected<int> not_found(const Inode& inode, int error);
   void keep(const std::shared_ptr<Inode>& inode, const SharedFd& path);
 
   const size_t most_paths_;

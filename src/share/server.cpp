@@ -238,9 +238,10 @@ Outcome<fuse::EntryOut> Server::look_up(uint64_t parent, std::string_view name) 
   const auto in = folder(parent, name, false);
   if (!in) return failure(in.error());
   const std::string text(name);
-  const auto status = status_at(in->fd(), text.c_str());
+  const SharedFd path = inodes_.path_to_find(*in->inode, in->fd(), text);
+  const auto status = path ? status_at(path->get(), "") : status_at(in->fd(), text.c_str());
   if (!status) return failure(status.error());
-  const Node found = inodes_.enter(*status, in->inode, name, in->inode->root);
+  const Node found = inodes_.enter(*status, in->inode, name, in->inode->root, path);
   if (found->identity.device != in->inode->identity.device) {
     // Another file system is mounted here. What processes of the host are like is no file: with /proc a guest
     // would reach this process's own memory.

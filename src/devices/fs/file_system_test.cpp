@@ -392,6 +392,27 @@ TEST_F(FileSystemTest, WhatTheHostReplacedIsStale) {
   EXPECT_EQ(guest->look_up(kRoot, "gone"), 0u);
 }
 
+TEST_F(FileSystemTest, WhatTheGuestFoundAgainIsThereToOpen) {
+  start();
+  const auto replace = [&](std::string_view text) {
+    write(shared / "other", text);
+    std::filesystem::rename(shared / "other", shared / "file");
+  };
+  replace("first");
+  const uint64_t first = guest->look_up(kRoot, "file");
+  replace("second");
+  EXPECT_EQ(guest->open(first, O_RDONLY).error, ESTALE);  // Linux looks it up once more.
+  const uint64_t second = guest->look_up(kRoot, "file");
+  replace("third");
+  const Answer opened = guest->open(second, O_RDONLY);
+  ASSERT_EQ(opened.error, 0);
+  EXPECT_EQ(guest->read(second, handle_of(opened), 0, 10).text(), "second");
+  const uint64_t third = guest->look_up(kRoot, "file");
+  std::filesystem::remove(shared / "file");
+  EXPECT_EQ(guest->attributes(third).size, 5u);
+  EXPECT_EQ(guest->look_up(kRoot, "file"), 0u);
+}
+
 TEST_F(FileSystemTest, FewDescriptorsServeManyFiles) {
   start({}, {.open_files = 4, .paths = 8});
   std::vector<uint64_t> nodes;
