@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <linux/if_tun.h>
 #include <net/if.h>
+#include <sys/file.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -36,6 +37,9 @@ Result<UniqueFd> open_tap(const std::string& name, const std::string& where) {
   if (::access(macvtap.c_str(), F_OK) == 0) {
     UniqueFd device(::open(macvtap.c_str(), O_RDWR | O_CLOEXEC));
     if (!device) return failed(macvtap, fmt::format("sudo chown $USER {}", macvtap));
+    // It may be open several times, and each then gets some of the frames.
+    if (::flock(device.get(), LOCK_EX | LOCK_NB) != 0)
+      return failed(macvtap, "another program uses the interface");
     ifreq request{};
     request.ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR;
     if (::ioctl(device.get(), TUNSETIFF, &request) != 0) return failed(macvtap, "");

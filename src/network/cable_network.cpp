@@ -12,6 +12,7 @@ namespace alcove::network {
 namespace {
 
 constexpr std::chrono::milliseconds kNotificationDelay{100};
+constexpr std::chrono::seconds kTimeBetweenChecks{1};
 // Frames that one turn of the loop takes, so that a peer that never ceases leaves it to others.
 constexpr unsigned kTurn = 256;
 
@@ -27,12 +28,21 @@ CableNetwork::~CableNetwork() {
     receiver_ = nullptr;
     unwatch();
     if (notification_) loop_.cancel(*notification_);
+    if (check_) loop_.cancel(*check_);
   });
 }
 
 void CableNetwork::connect(FrameReceiver* receiver) {
   receiver_ = receiver;
   watch();
+  if (receiver && !check_ && port_->is_to_be_checked()) check();
+}
+
+void CableNetwork::check() {
+  check_.reset();
+  if (failed_) return;
+  if (port_->check() == Outcome::closed) return fail();
+  check_ = loop_.call_at(exec::Clock::now() + kTimeBetweenChecks, [this] { check(); });
 }
 
 void CableNetwork::watch() {

@@ -52,6 +52,7 @@ class CableNetwork final : public Network {
   void send(Bytes frame, size_t segment_size);
   void drain();
   void receive();
+  void check();
   void fail();
   void addresses_changed();
 
@@ -64,7 +65,7 @@ class CableNetwork final : public Network {
   size_t waiting_bytes_ = 0;
   bool paused_ = false, failed_ = false;
   uint32_t watched_ = 0;  // Events.
-  std::optional<exec::EventLoop::TimerId> notification_;
+  std::optional<exec::EventLoop::TimerId> notification_, check_;
 };
 
 }  // namespace alcove::network

@@ -35,6 +35,23 @@ class Guest final : public FrameReceiver {
   std::atomic<Checksums> last_checksums;
 };
 
+// One that neither sending nor receiving tells the end of.
+class SilentPort final : public FramePort {
+ public:
+  SilentPort(UniqueFd socket, std::atomic<bool>& is_there)
+      : socket_(std::move(socket)), is_there_(is_there) {}
+  int descriptor() const override { return socket_.get(); }
+  uint16_t mtu() const override { return 1500; }
+  Outcome send(Bytes, size_t) override { return Outcome::lost; }
+  Outcome receive(Bytes&) override { return Outcome::full; }
+  bool is_to_be_checked() const override { return true; }
+  Outcome check() override { return is_there_ ? Outcome::done : close("it went silently"); }
+
+ private:
+  const UniqueFd socket_;
+  const std::atomic<bool>& is_there_;
+};
+
 class CableTest : public ::testing::Test {
  protected:
   void make(int type, uint16_t mtu = 1500) {
@@ -49,6 +66,9 @@ class CableTest : public ::testing::Test {
     } else {
       port = std::make_unique<DatagramPort>(UniqueFd(ends[1]), mtu);
     }
+    plug(std::move(port));
+  }
+  void plug(std::unique_ptr<FramePort> port) {
     cable = std::make_unique<CableNetwork>(thread.loop(), std::move(port),
                                            CableOptions{.mac_address = MACAddress(kGuestMac),
                                                         .addresses_changed = [this] { ++changes; },
@@ -185,6 +205,18 @@ TEST_F(CableTest, SaysThatADatagramPeerIsGoneOnceItSendsThere) {
   peer.reset();
   transmit(Frame(60));
   EXPECT_EQ(reason(), "the other end is closed");
+}
+
+TEST_F(CableTest, LooksWhetherASilentPeerIsThere) {
+  int ends[2];
+  ASSERT_EQ(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, ends), 0);
+  peer = UniqueFd(ends[0]);
+  std::atomic<bool> is_there = true;
+  plug(std::make_unique<SilentPort>(UniqueFd(ends[1]), is_there));
+  transmit(udp("10.0.2.15", 1, "10.0.2.2", 2, "x"));
+  thread.loop().call([&] { EXPECT_FALSE(failure); });
+  is_there = false;
+  EXPECT_EQ(reason(), "it went silently");
 }
 
 TEST_F(CableTest, StandsStillWhilePaused) {

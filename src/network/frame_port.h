@@ -29,6 +29,11 @@ class FramePort {
   virtual bool has_unsent() const { return false; }
   virtual Outcome flush() { return Outcome::done; }
 
+  // Where the end of it shows neither by sending nor by receiving, it is looked for now and then: done or
+  // closed.
+  virtual bool is_to_be_checked() const { return false; }
+  virtual Outcome check() { return Outcome::done; }
+
   const std::string& reason() const { return reason_; }
 
  protected:

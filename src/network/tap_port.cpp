@@ -115,4 +115,9 @@ FramePort::Outcome TapPort::receive(Bytes& frame) {
   return Outcome::done;
 }
 
+FramePort::Outcome TapPort::check() {
+  ifreq interface{};
+  return ::ioctl(tap_.get(), TUNGETIFF, &interface) == 0 ? Outcome::done : close("the interface is gone");
+}
+
 }  // namespace alcove::network

@@ -22,6 +22,9 @@ class TapPort final : public FramePort {
   Outcome send(Bytes frame, size_t segment_size) override;
   Outcome receive(Bytes& frame) override;
   bool takes_large_segments() const override { return header_size_ != 0; }
+  // That a macvtap interface is gone the kernel tells those alone who ask for its name.
+  bool is_to_be_checked() const override { return true; }
+  Outcome check() override;
 
  private:
   TapPort(UniqueFd tap, uint16_t mtu, size_t header_size);

@@ -3,6 +3,7 @@
 #include "network/tap_port.h"
 
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <linux/if_tun.h>
 #include <net/if.h>
@@ -160,6 +161,27 @@ int see_it_go() {
   return kPassed;
 }
 
+int see_a_macvtap_go() {
+  if (unshare((geteuid() == 0 ? 0 : CLONE_NEWUSER) | CLONE_NEWNET) != 0) return kNoTap;
+  // /dev is the same in all network namespaces: by a number that no other has.
+  const int index = 100'000 + getpid() % 100'000;
+  const std::string make = fmt::format(
+      "exec 2>/dev/null; ip link add v0 type veth peer name v1 && "
+      "ip link add link v0 name mac0 index {} type macvtap && ip link set v0 up && ip link set mac0 up",
+      index);
+  if (std::system(make.c_str()) != 0) return kNoTap;
+  UniqueFd descriptor(open(fmt::format("/dev/tap{}", index).c_str(), O_RDWR | O_CLOEXEC));
+  if (!descriptor) return kNoTap;
+  auto tap = TapPort::create(std::move(descriptor), "file_handle");
+  REQUIRE(tap && (*tap)->is_to_be_checked());
+  const Frame frame = udp(kGuest, 1, kHost, 2, "x");
+  REQUIRE((*tap)->send(frame, 0) == FramePort::Outcome::done);
+  REQUIRE((*tap)->check() == FramePort::Outcome::done);
+  REQUIRE(std::system("ip link delete mac0") == 0);
+  REQUIRE((*tap)->check() == FramePort::Outcome::closed && (*tap)->reason() == "the interface is gone");
+  return kPassed;
+}
+
 template <class Function>
 void in_a_process(Function function) {
   const pid_t child = fork();
@@ -180,6 +202,10 @@ TEST(TapPort, CarriesFramesWithoutAHeader) {
 TEST(TapPort, SeesItsInterfaceGo) {
   if (std::system("command -v ip >/dev/null") != 0) GTEST_SKIP() << "there is no ip (package iproute2)";
   in_a_process(see_it_go);
+}
+
+TEST(TapPort, SeesItsMacvtapInterfaceGo) {
+  in_a_process(see_a_macvtap_go);
 }
 
 TEST(TapPort, RefusesOtherDescriptors) {
