@@ -62,7 +62,8 @@ _alcove() {
     rate) _alcove_add "$current" < <(printf '%s\n' 8000 16000 44100 48000 96000); return ;;
     channels) _alcove_add "$current" < <(printf '%s\n' 1 2 4 6 8); return ;;
     base|cache-file) _alcove_files -f -- "$current"; return ;;
-    uas) _alcove_add "$current" < <(printf '%s\n' on off); return ;;
+    uas|nat44|nat66|dhcp|dns|ra) _alcove_add "$current" < <(printf '%s\n' on off); return ;;
+    interface) _alcove_add "$current" < <(ls /sys/class/net 2>/dev/null); return ;;
     sync) _alcove_add "$current" < <(printf '%s\n' full fsync none); return ;;
     cache) _alcove_add "$current" < <(printf '%s\n' auto none always); return ;;
     owner) _alcove_add "$current" < <(printf '%s\n' host virtual); return ;;
@@ -78,7 +79,7 @@ _alcove() {
     --vsock) _alcove_list "$current" to-host= to-guest= cid= || { compopt -o nospace 2>/dev/null; _alcove_add "$current" < <(printf '%s\n' on none to-host= to-guest= cid=); }; return ;;
     --sound) _alcove_list "$current" output= input= || { compopt -o nospace 2>/dev/null; _alcove_add "$current" < <(printf '%s\n' host none output= input=); }; return ;;
     --identity) _alcove_files -f -- "$current"; return ;;
-    --net) _alcove_list "$current" forward= allow= deny= mac= peers hostname= mtu= || _alcove_add "$current" < <(printf '%s\n' nat network= tap= passt fd= none); return ;;
+    --net) _alcove_list "$current" forward= allow= deny= mac= peers hostname= mtu= subnet= prefix= address= interface= host-only nat44= nat66= dhcp= dns= ra= || _alcove_add "$current" < <(printf '%s\n' nat network= tap= passt fd= none); return ;;
     --device) return ;;
     --format|--to|--backing-format) _alcove_add "$current" < <(printf '%s\n' raw qcow2); return ;;
     --compress) _alcove_add "$current" < <(printf '%s\n' zlib zstd); return ;;

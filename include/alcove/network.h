@@ -25,11 +25,38 @@ struct PortForward {
   bool operator==(const PortForward&) const = default;
 };
 
+// What the guest has of a network behind the host's address. Where a text is empty or a number 0, the network
+// has what it has anyway.
+struct PrivateNetwork {
+  // "10.0.2.0/24", by default of NAT: 8 to 28 bits. The host is .2 in it, the name server .3.
+  std::string ipv4_subnet;
+  // "fec0::/64", by default of NAT: 64 bits. The host is ::2 in it, the name server ::3.
+  std::string ipv6_prefix;
+  // What DHCP gives to the guest's MAC address, and to no other; in the subnet.
+  std::string ipv4_address;
+  uint32_t maximum_transmission_unit = 0;  // The largest IP packet, in bytes: 1280 to 65520; by default 1500.
+  // Of the host's, "eth0": what the guest sends to others than the host leaves by this interface or not at
+  // all. By default each packet takes the way that the host's own take. The name server asks as the host
+  // does.
+  std::string external_interface;
+  // False: the guest reaches no addresses of IPv4, or of IPv6, but those of the network itself. Both: the
+  // name server knows nobody but peers.
+  bool nat44 = true;
+  bool nat66 = true;
+  // False: there is no such service, and the guest is told of none.
+  bool dhcp = true;
+  bool dns_proxy = true;
+  bool router_advertisement = true;
+
+  bool operator==(const PrivateNetwork&) const = default;
+};
+
 // The guest is in a private network behind the host's address, with DHCP, DNS (the host's) and IPv6 where the
 // host has it. Needs no rights. Other machines, and the host's own network, can't reach the guest but by
 // port forwards.
 struct NATNetworkDeviceAttachment {
   std::vector<PortForward> port_forwards;
+  PrivateNetwork network;
 
   bool operator==(const NATNetworkDeviceAttachment&) const = default;
 };
@@ -76,6 +103,9 @@ struct PasstNetworkDeviceAttachment {
 // on it. As with NAT the guest reaches what the host reaches. Its IPv4 address is the same whenever its MAC
 // address is, unless two would have the same. Guests that both want to reach their peers do, and find each
 // other by name; no others.
+//
+// Subnet, prefix and MTU are the same for all on a network: the first of them decides, and who wants another
+// is refused. All else of `network` is this guest's.
 struct SharedNetworkDeviceAttachment {
   std::string network_name;  // Letters, digits, '-' and '_', at most 32.
   // What peers find the guest by, as HOST and as HOST.NETWORK.internal: letters, digits and '-', at most 63.
@@ -83,6 +113,7 @@ struct SharedNetworkDeviceAttachment {
   std::string host_name;
   bool reaches_peers = false;
   std::vector<PortForward> port_forwards;
+  PrivateNetwork network;
 
   bool operator==(const SharedNetworkDeviceAttachment&) const = default;
 };
@@ -168,7 +199,9 @@ struct SharedNetwork {
     bool operator==(const Member&) const = default;
   };
   std::string name;
-  std::string subnet;  // "10.77.0.0/16"
+  std::string subnet;       // "10.77.0.0/16"
+  std::string ipv6_prefix;  // "fd12:3456:789a::/64"
+  uint32_t maximum_transmission_unit = 1500;
   std::vector<Member> members;
 
   // Those of this user, by their names.

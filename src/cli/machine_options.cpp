@@ -109,7 +109,10 @@ void MachineOptions::add_to(CLI::App& command) {
           "options: mac=ADDRESS; allow=RULE and deny=RULE (whom the guest may address: "
           "[PROTOCOL[:PORT[-PORT]]@]any|ADDRESS[/LENGTH], the first that fits decides); of nat, network and "
           "passt forward=PROTOCOL:[ADDRESS:]PORT:[ADDRESS:]"
-          "PORT; of network peers (reach others that have this, too) and hostname=NAME; of fd mtu=N; "
+          "PORT; of network peers (reach others that have this, too) and hostname=NAME; of nat and network "
+          "subnet=ADDRESS/LENGTH, prefix=ADDRESS/64, address=ADDRESS (the guest's, by DHCP), mtu=N, "
+          "interface=NAME (of the host, by which all leaves), host-only, and nat44=, nat66=, dhcp=, dns=, "
+          "ra=on|off; of fd mtu=N; "
           "may be repeated (default: nat)")
       ->group(group)
       ->type_name("nat|network=NAME|tap=INTERFACE|passt|fd=N[,OPTION]...|none")

@@ -66,7 +66,9 @@ int list_networks(const NetworkArguments& given) {
   nlohmann::json list = nlohmann::json::array();
   for (const SharedNetwork& network : SharedNetwork::list()) {
     nlohmann::json members = nlohmann::json::array();
-    if (!given.json) fmt::print("{}  {}\n", network.name, network.subnet);
+    if (!given.json)
+      fmt::print("{}  {}  {}  MTU {}\n", network.name, network.subnet, network.ipv6_prefix,
+                 network.maximum_transmission_unit);
     for (const SharedNetwork::Member& member : network.members) {
       members.push_back({{"mac_address", member.mac_address.string()},
                          {"host_name", member.host_name},
@@ -76,7 +78,11 @@ int list_networks(const NetworkArguments& given) {
         fmt::print("  {:<15} {}  {}{}\n", member.address, member.mac_address.string(),
                    member.host_name.empty() ? "-" : member.host_name, member.reaches_peers ? "  peers" : "");
     }
-    list.push_back({{"name", network.name}, {"subnet", network.subnet}, {"members", members}});
+    list.push_back({{"name", network.name},
+                    {"subnet", network.subnet},
+                    {"ipv6_prefix", network.ipv6_prefix},
+                    {"maximum_transmission_unit", network.maximum_transmission_unit},
+                    {"members", members}});
   }
   if (given.json) fmt::print("{}\n", list.dump(2));
   return 0;

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
 #include <span>
 
 #include "cli/machine_options.h"
@@ -35,6 +36,41 @@ std::vector<PortForward>* forwards_of(NetworkDeviceAttachment& attachment) {
       attachment);
 }
 
+PrivateNetwork* private_network_of(NetworkDeviceAttachment& attachment) {
+  return std::visit(
+      [](auto& kind) -> PrivateNetwork* {
+        if constexpr (requires { kind.network; }) return &kind.network;
+        return nullptr;
+      },
+      attachment);
+}
+
+// What a network behind the host's address has. False, if it is no option of that.
+bool apply_private(const std::string& key, const std::string& value, PrivateNetwork& network) {
+  const std::map<std::string_view, std::string*> texts = {{"subnet", &network.ipv4_subnet},
+                                                          {"prefix", &network.ipv6_prefix},
+                                                          {"address", &network.ipv4_address},
+                                                          {"interface", &network.external_interface}};
+  const std::map<std::string_view, bool*> switches = {{"nat44", &network.nat44},
+                                                      {"nat66", &network.nat66},
+                                                      {"dhcp", &network.dhcp},
+                                                      {"dns", &network.dns_proxy},
+                                                      {"ra", &network.router_advertisement}};
+  if (const auto text = texts.find(key); text != texts.end() && !value.empty()) {
+    *text->second = value;
+  } else if (const auto found = switches.find(key);
+             found != switches.end() && (value == "on" || value == "off")) {
+    *found->second = value == "on";
+  } else if (key == "mtu" && !value.empty() && value.size() < 10 && whole_number(value).empty()) {
+    network.maximum_transmission_unit = static_cast<uint32_t>(std::stoul(value));
+  } else if (key == "host-only" && value.empty()) {
+    network.nat44 = network.nat66 = false;
+  } else {
+    return false;
+  }
+  return true;
+}
+
 // False, if it is no option of such an attachment.
 Result<bool> apply_option(const std::string& part, NetworkDeviceAttachment& attachment) {
   const auto [key, value] = key_and_value(part);
@@ -52,15 +88,21 @@ Result<bool> apply_option(const std::string& part, NetworkDeviceAttachment& atta
   } else if (key == "mtu" && file && whole_number(value).empty()) {
     file->maximum_transmission_unit = static_cast<uint32_t>(std::stoul(value));
   } else {
-    return false;
+    PrivateNetwork* own = private_network_of(attachment);
+    return own && apply_private(key, value, *own);
   }
   return true;
 }
 
 std::string options_of(const NetworkDeviceAttachment& attachment) {
+  constexpr std::string_view kPrivate =
+      "subnet=, prefix=, address=, mtu=, interface=, host-only, nat44=, nat66=, dhcp=, dns= or ra=on|off";
   constexpr std::string_view kForward = "forward=PROTOCOL:[ADDRESS:]PORT:[ADDRESS:]PORT";
   if (std::holds_alternative<SharedNetworkDeviceAttachment>(attachment))
-    return fmt::format("use peers, hostname=NAME, {}, allow=RULE, deny=RULE or mac=ADDRESS", kForward);
+    return fmt::format("use peers, hostname=NAME, {}, allow=RULE, deny=RULE, mac=ADDRESS, {}", kForward,
+                       kPrivate);
+  if (std::holds_alternative<NATNetworkDeviceAttachment>(attachment))
+    return fmt::format("use {}, allow=RULE, deny=RULE, mac=ADDRESS, {}", kForward, kPrivate);
   if (std::holds_alternative<FileHandleNetworkDeviceAttachment>(attachment))
     return "use mtu=N, allow=RULE, deny=RULE or mac=ADDRESS";
   if (std::holds_alternative<TapNetworkDeviceAttachment>(attachment))

@@ -164,7 +164,8 @@ Result<UniqueFd> join_shared_network(const SharedNetworkDeviceAttachment& attach
       control::to_json(control::JoinRequest{.network = attachment.network_name,
                                             .mac_address = mac_address,
                                             .host_name = attachment.host_name,
-                                            .reaches_peers = attachment.reaches_peers});
+                                            .reaches_peers = attachment.reaches_peers,
+                                            .wishes = attachment.network});
   const auto begin = Clock::now(), deadline = begin + kPatience;
   while (true) {
     auto socket = reach(attachment.network_name, machine_program);

@@ -122,9 +122,24 @@ void fields(V& visit, T& value) {
   visit("guest_port", value.guest_port);
 }
 
+template <class V, Is<PrivateNetwork> T>
+void fields(V& visit, T& value) {
+  visit("ipv4_subnet", value.ipv4_subnet);
+  visit("ipv6_prefix", value.ipv6_prefix);
+  visit("ipv4_address", value.ipv4_address);
+  visit("maximum_transmission_unit", value.maximum_transmission_unit);
+  visit("external_interface", value.external_interface);
+  visit("nat44", value.nat44);
+  visit("nat66", value.nat66);
+  visit("dhcp", value.dhcp);
+  visit("dns_proxy", value.dns_proxy);
+  visit("router_advertisement", value.router_advertisement);
+}
+
 template <class V, Is<NATNetworkDeviceAttachment> T>
 void fields(V& visit, T& value) {
   visit("port_forwards", value.port_forwards);
+  visit("network", value.network);
 }
 
 template <class V, Is<FileHandleNetworkDeviceAttachment> T>
@@ -151,6 +166,7 @@ void fields(V& visit, T& value) {
   visit("host_name", value.host_name);
   visit("reaches_peers", value.reaches_peers);
   visit("port_forwards", value.port_forwards);
+  visit("network", value.network);
 }
 
 template <class V, Is<NetworkRule> T>

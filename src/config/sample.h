@@ -68,7 +68,17 @@ inline VirtualMachineConfiguration full_sample() {
                                                                  .host_address = "::1",
                                                                  .host_port = 0,
                                                                  .guest_address = "10.0.2.15",
-                                                                 .guest_port = 53}}},
+                                                                 .guest_port = 53}},
+                                              .network = {.ipv4_subnet = "10.9.0.0/24",
+                                                          .ipv6_prefix = "fd00:9::/64",
+                                                          .ipv4_address = "10.9.0.77",
+                                                          .maximum_transmission_unit = 9000,
+                                                          .external_interface = "lo",
+                                                          .nat44 = false,
+                                                          .nat66 = false,
+                                                          .dhcp = false,
+                                                          .dns_proxy = false,
+                                                          .router_advertisement = false}},
                .rules = {{.action = NetworkRuleAction::allow,
                           .destination = "10.0.2.3",
                           .protocol = TransportProtocol::udp,
@@ -93,17 +103,19 @@ inline VirtualMachineConfiguration full_sample() {
                    SharedNetworkDeviceAttachment{.network_name = "lab",
                                                  .host_name = "web",
                                                  .reaches_peers = true,
-                                                 .port_forwards = {{.host_port = 2223, .guest_port = 22}}}}},
+                                                 .port_forwards = {{.host_port = 2223, .guest_port = 22}},
+                                                 .network = {.ipv4_address = "10.200.0.9"}}}},
       .directory_sharing_devices =
           {VirtioFileSystemDeviceConfiguration{
                .tag = "source",
                .share =
-                   SingleDirectoryShare{{.path = "/srv/source",
-                                         .read_only = true,
-                                         .ownership = MappedOwnership{.users = {{1000, 500, 10}, {0, 0, 1}},
-                                                                      .groups = {{100, 50, 2}}},
-                                         .caching_mode = SharedDirectoryCachingMode::always,
-                                         .shared_locks = true}}},
+                   SingleDirectoryShare{
+                       {.path = "/srv/source",
+                        .read_only = true,
+                        .ownership =
+                            MappedOwnership{.users = {{1000, 500, 10}, {0, 0, 1}}, .groups = {{100, 50, 2}}},
+                        .caching_mode = SharedDirectoryCachingMode::always,
+                        .shared_locks = true}}},
            VirtioFileSystemDeviceConfiguration{
                .tag = "ünion",
                .share =

@@ -20,6 +20,8 @@ namespace config {
 namespace {
 
 constexpr uint32_t kSmallestUnit = 1500, kLargestUnit = 65535;
+// IPv6 does not do with less; libslirp not with more.
+constexpr uint32_t kSmallestPrivateUnit = 1280, kLargestPrivateUnit = 65520;
 constexpr size_t kLongestNetworkName = 32, kLongestHostName = 63;
 
 int socket_option(int socket, int option) {
@@ -33,6 +35,26 @@ bool has_only(std::string_view text, std::string_view others) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
            others.find(c) != others.npos;
   });
+}
+
+uint32_t number_of(const IPPrefix& prefix) {
+  uint32_t number = 0;
+  for (size_t i = 0; i < 4; ++i) number = number << 8 | prefix.address[i];
+  return number;
+}
+uint32_t mask_of(const IPPrefix& subnet) {
+  return ~uint32_t{0} << (32 - subnet.length);
+}
+// Not of those that mean a host itself, or many.
+bool is_subnet(const IPPrefix& prefix) {
+  const uint8_t first = prefix.address[0];
+  return !prefix.is_ipv6 && prefix.length >= 8 && prefix.length <= 28 && first != 0 && first != 127 &&
+         first < 224;
+}
+bool is_guests_prefix(const IPPrefix& prefix) {
+  const bool is_link_local = prefix.address[0] == 0xfe && (prefix.address[1] & 0xc0) == 0x80;
+  return prefix.is_ipv6 && prefix.length == 64 && prefix.address[0] != 0 && prefix.address[0] != 0xff &&
+         !is_link_local;
 }
 
 bool is_address(const std::string& text) {
@@ -92,6 +114,10 @@ class NetworkValidator {
 
   void validate_kind(const NATNetworkDeviceAttachment& nat, const std::string& where) {
     validate(nat.port_forwards, where);
+    PrivateNetwork network = nat.network;
+    // A shared network's is known once it is there.
+    if (network.ipv4_subnet.empty()) network.ipv4_subnet = "10.0.2.0/24";
+    validate(network, where + ".network");
   }
 
   void validate_kind(const FileHandleNetworkDeviceAttachment& attachment, const std::string& where) {
@@ -167,6 +193,43 @@ class NetworkValidator {
       problems_.add(where + ".host_name", fmt::format("\"{}\" is no host name", host),
                     fmt::format("letters, digits and '-', at most {}", kLongestHostName));
     validate(network.port_forwards, where);
+    validate(network.network, where + ".network");
+  }
+
+  void validate(const PrivateNetwork& network, const std::string& where) {
+    const auto subnet = IPPrefix::parse(network.ipv4_subnet);
+    if (!network.ipv4_subnet.empty() && (!subnet || !is_subnet(*subnet)))
+      problems_.add(where + ".ipv4_subnet",
+                    fmt::format("\"{}\" is no subnet for guests", network.ipv4_subnet),
+                    "8 to 28 bits, with zeroes behind them, e.g. \"10.9.0.0/24\" or \"192.168.77.0/24\"");
+    const auto prefix = IPPrefix::parse(network.ipv6_prefix);
+    if (!network.ipv6_prefix.empty() && (!prefix || !is_guests_prefix(*prefix)))
+      problems_.add(where + ".ipv6_prefix",
+                    fmt::format("\"{}\" is no prefix for guests", network.ipv6_prefix),
+                    "64 bits of unicast addresses, e.g. \"fd00:9::/64\"");
+    validate_address(network.ipv4_address, subnet, where + ".ipv4_address");
+    const uint32_t unit = network.maximum_transmission_unit;
+    if (unit != 0 && (unit < kSmallestPrivateUnit || unit > kLargestPrivateUnit))
+      problems_.add(where + ".maximum_transmission_unit", fmt::format("is {}", unit),
+                    fmt::format("{} to {}", kSmallestPrivateUnit, kLargestPrivateUnit));
+    const std::string& interface = network.external_interface;
+    if (!interface.empty() && ::if_nametoindex(interface.c_str()) == 0)
+      problems_.add(where + ".external_interface", fmt::format("the host has no interface {}", interface),
+                    "`ip link` shows those it has");
+  }
+
+  void validate_address(const std::string& text, const std::optional<IPPrefix>& subnet,
+                        const std::string& where) {
+    if (text.empty()) return;
+    const auto address = IPPrefix::parse(text);
+    if (!address || address->is_ipv6 || text.find('/') != text.npos)
+      return problems_.add(where, fmt::format("\"{}\" is not an IPv4 address", text), "e.g. \"10.0.2.77\"");
+    if (!subnet || !is_subnet(*subnet)) return;
+    const uint32_t host = number_of(*address) & ~mask_of(*subnet);
+    const bool is_in = (number_of(*address) & mask_of(*subnet)) == number_of(*subnet);
+    if (!is_in || host == 0 || host == 2 || host == 3 || host == ~mask_of(*subnet))
+      problems_.add(where, fmt::format("{} is no guest's address in the subnet", text),
+                    "choose one in it, but not its first, .2, .3 or last");
   }
 
   void validate(const std::vector<PortForward>& forwards, const std::string& where) {

@@ -434,6 +434,38 @@ TEST_F(Validate, SharedNetworksAndPasst) {
   EXPECT_THAT(fields(), IsEmpty());
 }
 
+TEST_F(Validate, PrivateNetworks) {
+  const std::string where = "network_devices[0].attachment.network.";
+  const auto problems = [&](const PrivateNetwork& network, bool shared = false) {
+    if (shared) {
+      first_network().attachment = SharedNetworkDeviceAttachment{.network_name = "lab", .network = network};
+    } else {
+      first_network().attachment = NATNetworkDeviceAttachment{.network = network};
+    }
+    return fields();
+  };
+  EXPECT_THAT(problems({.ipv4_subnet = "10.9.0.0/24",
+                        .ipv6_prefix = "fd00:9::/64",
+                        .ipv4_address = "10.9.0.1",
+                        .maximum_transmission_unit = 1280,
+                        .external_interface = "lo"}),
+              IsEmpty());
+  for (const char* subnet :
+       {"10.9.0.1/24", "10.9.0.0/7", "10.9.0.0/29", "127.0.0.0/8", "224.0.0.0/8", "fd00::/64", "x"})
+    EXPECT_THAT(problems({.ipv4_subnet = subnet}), ElementsAre(where + "ipv4_subnet")) << subnet;
+  for (const char* prefix : {"fd00::/48", "fe80::/64", "ff02::/64", "::/64", "10.0.0.0/24", "x"})
+    EXPECT_THAT(problems({.ipv6_prefix = prefix}), ElementsAre(where + "ipv6_prefix")) << prefix;
+  for (const char* address :
+       {"10.0.2.0", "10.0.2.2", "10.0.2.3", "10.0.2.255", "10.0.3.1", "::1", "10.0.2.4/32", "x"})
+    EXPECT_THAT(problems({.ipv4_address = address}), ElementsAre(where + "ipv4_address")) << address;
+  EXPECT_THAT(problems({.ipv4_address = "10.0.3.1"}, true), IsEmpty()) << "the network is not known yet";
+  EXPECT_THAT(problems({.ipv4_address = "x"}, true), ElementsAre(where + "ipv4_address"));
+  for (const uint32_t unit : {1279, 65521})
+    EXPECT_THAT(problems({.maximum_transmission_unit = unit}),
+                ElementsAre(where + "maximum_transmission_unit"));
+  EXPECT_THAT(problems({.external_interface = "nosuch0"}), ElementsAre(where + "external_interface"));
+}
+
 TEST_F(Validate, NetworkRules) {
   const std::string where = "network_devices[0].rules[0].";
   const auto problems = [&](const NetworkRule& rule) {

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "control/messages.h"
 
 namespace alcove::control {
@@ -12,6 +14,19 @@ bool flag_of(const Json& tree, std::string_view name) {
   return member_of(tree, name) == true;
 }
 
+uint32_t unit_of(const Json& tree, std::string_view name) {
+  return static_cast<uint32_t>(std::min<uint64_t>(number_of(tree, name).value_or(0), UINT16_MAX));
+}
+
+PrivateNetwork wishes_from_json(const Json& tree) {
+  PrivateNetwork wishes;
+  wishes.ipv4_subnet = text_of(tree, "ipv4_subnet").value_or("");
+  wishes.ipv6_prefix = text_of(tree, "ipv6_prefix").value_or("");
+  wishes.ipv4_address = text_of(tree, "ipv4_address").value_or("");
+  wishes.maximum_transmission_unit = unit_of(tree, "maximum_transmission_unit");
+  return wishes;
+}
+
 }  // namespace
 
 Json to_json(const JoinRequest& request) {
@@ -19,7 +34,12 @@ Json to_json(const JoinRequest& request) {
           {"network", request.network},
           {"mac_address", request.mac_address.string()},
           {"host_name", request.host_name},
-          {"reaches_peers", request.reaches_peers}};
+          {"reaches_peers", request.reaches_peers},
+          {"wishes",
+           {{"ipv4_subnet", request.wishes.ipv4_subnet},
+            {"ipv6_prefix", request.wishes.ipv6_prefix},
+            {"ipv4_address", request.wishes.ipv4_address},
+            {"maximum_transmission_unit", request.wishes.maximum_transmission_unit}}}};
 }
 
 std::optional<JoinRequest> join_request_from_json(const Json& tree) {
@@ -28,14 +48,16 @@ std::optional<JoinRequest> join_request_from_json(const Json& tree) {
   return JoinRequest{.network = text_of(tree, "network").value_or(""),
                      .mac_address = *mac_address,
                      .host_name = text_of(tree, "host_name").value_or(""),
-                     .reaches_peers = flag_of(tree, "reaches_peers")};
+                     .reaches_peers = flag_of(tree, "reaches_peers"),
+                     .wishes = wishes_from_json(member_of(tree, "wishes"))};
 }
 
 Json to_json(const network::NatAddresses& addresses) {
   uint64_t prefix = 0;
   for (uint8_t byte : addresses.prefix) prefix = prefix << 8 | byte;
   return {{"address", addresses.guest}, {"network", addresses.network},     {"mask", addresses.mask},
-          {"prefix", prefix},           {"host_name", addresses.host_name}, {"domain", addresses.domain}};
+          {"prefix", prefix},           {"host_name", addresses.host_name}, {"domain", addresses.domain},
+          {"mtu", addresses.mtu}};
 }
 
 Result<network::NatAddresses> addresses_from_text(std::string_view text) {
@@ -45,14 +67,15 @@ Result<network::NatAddresses> addresses_from_text(std::string_view text) {
   const auto number = [&](const char* name) { return number_of(*tree, name); };
   const auto address = number("address"), network = number("network"), mask = number("mask");
   const auto prefix = number("prefix");
-  if (!address || !network || !mask || !prefix)
+  if (!address || !network || !mask || !prefix || unit_of(*tree, "mtu") == 0)
     return fail(ErrorCode::internal, "attachment", "the network's process did not answer as it should");
   network::NatAddresses result{.network = static_cast<uint32_t>(*network),
                                .mask = static_cast<uint32_t>(*mask),
                                .guest = static_cast<uint32_t>(*address),
                                .prefix = {},
                                .host_name = text_of(*tree, "host_name").value_or(""),
-                               .domain = text_of(*tree, "domain").value_or("")};
+                               .domain = text_of(*tree, "domain").value_or(""),
+                               .mtu = static_cast<uint16_t>(unit_of(*tree, "mtu"))};
   for (size_t i = 0; i < result.prefix.size(); ++i)
     result.prefix[i] = static_cast<uint8_t>(*prefix >> (56 - 8 * i));
   return result;
@@ -65,11 +88,18 @@ Json to_json(const SharedNetwork& network) {
                        {"host_name", member.host_name},
                        {"address", member.address},
                        {"reaches_peers", member.reaches_peers}});
-  return {{"subnet", network.subnet}, {"members", std::move(members)}};
+  return {{"subnet", network.subnet},
+          {"ipv6_prefix", network.ipv6_prefix},
+          {"maximum_transmission_unit", network.maximum_transmission_unit},
+          {"members", std::move(members)}};
 }
 
 SharedNetwork shared_network_from_json(const Json& tree) {
-  SharedNetwork result{.name = {}, .subnet = text_of(tree, "subnet").value_or(""), .members = {}};
+  SharedNetwork result{.name = {},
+                       .subnet = text_of(tree, "subnet").value_or(""),
+                       .ipv6_prefix = text_of(tree, "ipv6_prefix").value_or(""),
+                       .maximum_transmission_unit = unit_of(tree, "maximum_transmission_unit"),
+                       .members = {}};
   for (const Json& member : member_of(tree, "members")) {
     const auto mac_address = MACAddress::parse(text_of(member, "mac_address").value_or(""));
     if (!mac_address) continue;

@@ -1,14 +1,16 @@
 // What a machine's application and the process of a shared network say to each other, over a socket that
 // keeps messages apart:
 //
-// Application: {request: join, network, mac_address, host_name, reaches_peers}
+// Application: {request: join, network, mac_address, host_name, reaches_peers, wishes}
 //            | {request: list}
-// Network:     {address, network, mask, prefix, domain, host_name}   joined: from then on there are frames
+// Network:     {address, network, mask, prefix, mtu, domain, host_name}   joined: from then on there are
+// frames
 //            | {error: {code, where, what, hint}}
-//            | {subnet, members: [{mac_address, host_name, address, reaches_peers}]}
+//            | {subnet, ipv6_prefix, maximum_transmission_unit, members: [{mac_address, host_name, address,
+//            reaches_peers}]}
 //
-// The answer to a join is for the machine's process, which gets the socket: the application only looks
-// whether it is an error.
+// `wishes` are those of PrivateNetwork's members that the network decides about. The answer to a join is for
+// the machine's process, which gets the socket: the application only looks whether it is an error.
 #pragma once
 
 #include <alcove/error.h>
@@ -34,6 +36,7 @@ struct JoinRequest {
   MACAddress mac_address;
   std::string host_name;
   bool reaches_peers = false;
+  PrivateNetwork wishes;  // Subnet, prefix, address and MTU.
 };
 Json to_json(const JoinRequest& request);
 // Nothing, if it is another request or not well-formed.

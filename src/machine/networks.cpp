@@ -133,6 +133,8 @@ class Networks::Cable final : public NetworkControl {
 
   Made make_network(const NATNetworkDeviceAttachment& nat, Descriptors&, const std::string&) {
     return network::NatNetwork::create(loop_, {.mac_address = mac_address_,
+                                               .addresses = network::with_wishes({}, nat.network),
+                                               .wishes = nat.network,
                                                .port_forwards = nat.port_forwards,
                                                .addresses_changed = addresses_changed()});
   }
@@ -159,6 +161,7 @@ class Networks::Cable final : public NetworkControl {
                                           {.mac_address = mac_address_,
                                            .addresses = *std::move(addresses),
                                            .reaches_peers = attachment.reaches_peers,
+                                           .wishes = attachment.network,
                                            .port_forwards = attachment.port_forwards,
                                            .addresses_changed = addresses_changed(),
                                            .failed = failed()});

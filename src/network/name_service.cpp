@@ -26,6 +26,8 @@ void append(std::vector<std::byte>& bytes, Bytes more) {
   bytes.insert(bytes.end(), more.begin(), more.end());
 }
 
+}  // namespace
+
 bool is_name_server(const Packet& packet, const NatAddresses& network) {
   if (packet.type == wire::kTypeIpv4)
     return load32(packet.network, wire::kIpv4Destination) == network.name_server();
@@ -34,8 +36,6 @@ bool is_name_server(const Packet& packet, const NatAddresses& network) {
          std::ranges::all_of(destination.subspan(8, 7), [](std::byte b) { return b == std::byte{0}; }) &&
          load8(destination, 15) == 3;
 }
-
-}  // namespace
 
 std::optional<DnsQuestion> parse_dns_question(Bytes message) {
   if (message.size() < wire::kDnsSize) return {};

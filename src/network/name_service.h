@@ -20,6 +20,9 @@ struct DnsQuestion {
 // Nothing, if the message is no query with one question.
 std::optional<DnsQuestion> parse_dns_question(Bytes message);
 
+// Whether an IP packet is for one of the network's name servers.
+bool is_name_server(const Packet& packet, const NatAddresses& network);
+
 // The message in a frame to one of the network's name servers; empty if it is none.
 Bytes dns_query(Bytes frame, const NatAddresses& network);
 

@@ -29,17 +29,27 @@ bool may_open_socket(const Packet& packet) {
   return (flags & (wire::kTcpSyn | wire::kTcpAck)) == wire::kTcpSyn;
 }
 
+std::optional<Uplink> uplink_of(const NatOptions& options) {
+  const std::string& interface = options.wishes.external_interface;
+  return interface.empty() ? std::nullopt
+                           : std::optional<Uplink>(std::in_place, interface, options.addresses);
+}
+
 }  // namespace
 
 NatNetwork::NatNetwork(exec::EventLoop& loop, NatOptions options)
     : loop_(loop),
       options_(std::move(options)),
       socket_limit_(socket_limit()),
-      stack_(std::make_unique<SlirpStack>(loop, options_.mtu, options_.addresses,
+      switches_(options_.wishes, options_.addresses),
+      stack_(std::make_unique<SlirpStack>(loop, options_.addresses, options_.wishes.dhcp, uplink_of(options_),
                                           [this](Bytes frame) { to_guest(frame); })),
       addresses_(options_.mac_address) {}
 
 Result<std::unique_ptr<NatNetwork>> NatNetwork::create(exec::EventLoop& loop, NatOptions options) {
+  if (const std::string& interface = options.wishes.external_interface; !interface.empty()) {
+    if (auto usable = Uplink::check(interface); !usable) return std::unexpected(std::move(usable.error()));
+  }
   std::unique_ptr<NatNetwork> network;
   loop.call([&] { network.reset(new NatNetwork(loop, std::move(options))); });
   const auto& forwards = network->options_.port_forwards;
@@ -62,28 +72,31 @@ NatNetwork::~NatNetwork() {
 }
 
 // What libslirp is shown: the few kinds of frame it is for, and nothing longer than such a guest would send.
-bool NatNetwork::admissible(Bytes frame) const {
-  const auto packet = parse(frame);
-  if (!packet || packet->network.empty()) return false;
-  if (packet->type != wire::kTypeArp && packet->type != wire::kTypeIpv4 && packet->type != wire::kTypeIpv6) {
+bool NatNetwork::admissible(const Packet& packet, Bytes frame) const {
+  if (packet.network.empty()) return false;
+  if (packet.type != wire::kTypeArp && packet.type != wire::kTypeIpv4 && packet.type != wire::kTypeIpv6) {
     return false;
   }
-  const bool may_be_large = packet->type == wire::kTypeIpv4 && packet->protocol == wire::kProtocolTcp;
-  const size_t most = wire::kEthernetSize + (may_be_large ? 65535 : options_.mtu);
-  if (frame.size() > most) return false;
-  return stack_->socket_count() < socket_limit_ || !may_open_socket(*packet);
+  const bool may_be_large = packet.type == wire::kTypeIpv4 && packet.protocol == wire::kProtocolTcp;
+  const size_t most = wire::kEthernetSize + (may_be_large ? 65535 : mtu());
+  if (frame.size() > most || !switches_.admits(packet)) return false;
+  return stack_->socket_count() < socket_limit_ || !may_open_socket(packet);
 }
 
 void NatNetwork::transmit(Bytes frame, size_t) {
-  if (!admissible(frame)) {
+  const auto packet = parse(frame);
+  if (!packet || !admissible(*packet, frame)) {
     ++refused_frames_;
     return;
   }
   if (addresses_.see_from_guest(frame)) addresses_changed();
-  stack_->input(frame);
+  stack_->input(*packet, frame);
 }
 
 void NatNetwork::to_guest(Bytes frame) {
+  std::vector<std::byte> changed;
+  if (!switches_.passes(frame, changed)) return;
+  if (!changed.empty()) frame = changed;
   if (addresses_.see_to_guest(frame)) addresses_changed();
   if (receiver_) receiver_->receive(frame, Checksums::right);
 }

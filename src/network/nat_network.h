@@ -11,6 +11,7 @@
 
 #include "exec/event_loop.h"
 #include "network/guest_addresses.h"
+#include "network/nat_switches.h"
 #include "network/network.h"
 #include "network/slirp_stack.h"
 
@@ -18,8 +19,8 @@ namespace alcove::network {
 
 struct NatOptions {
   MACAddress mac_address;  // The guest's, by which its addresses are told from others'.
-  uint16_t mtu = 1500;
   NatAddresses addresses = {};
+  PrivateNetwork wishes = {};  // Those that `addresses` has not fulfilled already.
   std::vector<PortForward> port_forwards;
   // Called on the loop after addresses() changed, at most ten times a second.
   std::function<void()> addresses_changed;
@@ -29,7 +30,7 @@ struct NatOptions {
 // fec0::2. Frames of other kinds than ARP, IPv4 and IPv6 are lost.
 class NatNetwork final : public Network {
  public:
-  // The loop must run. On error `where` is the forward's field, e.g. "port_forwards[1].host_port".
+  // The loop must run. On error `where` is the attachment's field, e.g. "port_forwards[1].host_port".
   static Result<std::unique_ptr<NatNetwork>> create(exec::EventLoop& loop, NatOptions options);
   ~NatNetwork() override;
 
@@ -44,19 +45,20 @@ class NatNetwork final : public Network {
 
   void connect(FrameReceiver* receiver) override { receiver_ = receiver; }
   void transmit(std::span<const std::byte> frame, size_t segment_size) override;
-  uint16_t mtu() const override { return options_.mtu; }
+  uint16_t mtu() const override { return options_.addresses.mtu; }
   void pause() override { stack_->pause(); }
   void resume() override { stack_->resume(); }
 
  private:
   NatNetwork(exec::EventLoop& loop, NatOptions options);
-  bool admissible(Bytes frame) const;
+  bool admissible(const Packet& packet, Bytes frame) const;
   void to_guest(Bytes frame);
   void addresses_changed();
 
   exec::EventLoop& loop_;
   const NatOptions options_;
   const size_t socket_limit_;
+  const NatSwitches switches_;
   // From here on the loop's thread only.
   std::unique_ptr<SlirpStack> stack_;
   FrameReceiver* receiver_ = nullptr;

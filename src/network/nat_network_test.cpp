@@ -60,9 +60,11 @@ class NatTest : public ::testing::Test {
  protected:
   NatTest() { make({}); }
   ~NatTest() override { network.reset(); }
-  void make(std::vector<PortForward> forwards) {
+  void make(std::vector<PortForward> forwards, const PrivateNetwork& wishes = {}) {
     network.reset();
     network = NatNetwork::create(thread.loop(), {.mac_address = MACAddress(kGuestMac),
+                                                 .addresses = with_wishes({}, wishes),
+                                                 .wishes = wishes,
                                                  .port_forwards = std::move(forwards),
                                                  .addresses_changed = [this] { ++changes; }})
                   .value();
@@ -108,6 +110,40 @@ TEST_F(NatTest, GivesTheGuestAnAddressAndLearnsIt) {
   const auto limit = exec::Clock::now() + 5s;
   while (changes == 0 && exec::Clock::now() < limit) std::this_thread::sleep_for(1ms);
   EXPECT_EQ(changes, 1);
+}
+
+TEST_F(NatTest, HasTheSubnetThatIsWishedFor) {
+  make({},
+       {.ipv4_subnet = "192.168.77.0/24", .ipv4_address = "192.168.77.9", .maximum_transmission_unit = 4000});
+  EXPECT_EQ(network->mtu(), 4000);
+  send(dhcp(1));
+  EXPECT_EQ(guest.wait([&](Bytes frame) -> std::optional<uint32_t> {
+    const auto message = datagram(frame);
+    if (!message || message->destination != 68) return std::nullopt;
+    return load32(message->data, wire::kDhcpYourAddress);
+  }),
+            address_from_text("192.168.77.9"));
+  HostSocket server(SOCK_DGRAM);
+  send(arp_request("192.168.77.9", "192.168.77.2"));
+  send(udp("192.168.77.9", 4000, "192.168.77.2", server.port, std::string(3900, 'x')));
+  EXPECT_EQ(receive(server.fd.get(), 3900), std::string(3900, 'x'));
+}
+
+TEST_F(NatTest, GivesNothingThatIsTurnedOff) {
+  make({}, {.nat44 = false, .nat66 = false, .dhcp = false, .router_advertisement = false});
+  introduce();
+  guest.wait([](Bytes) { return true; });
+  send(dhcp(1));
+  const Frame solicitation = Builder().u8(133, 0).u16(0).u32(0).frame;
+  send(ip_packet(wire::kProtocolIcmpv6, "fe80::5054:ff:fe12:3456", "ff02::2", solicitation, 2));
+  EXPECT_FALSE(guest.wait([](Bytes) { return true; }, 50ms));
+  // The host's own address, as an address of the world, is not reached, and as the network's host it is.
+  HostSocket server(SOCK_DGRAM);
+  const uint64_t refused = network->refused_frames();
+  send(udp(kGuest, 4000, "127.0.0.1", server.port, "wrong"));
+  EXPECT_EQ(network->refused_frames(), refused + 1);
+  send(udp(kGuest, 4000, kHost, server.port, "right"));
+  EXPECT_EQ(receive(server.fd.get(), 5), "right");
 }
 
 TEST_F(NatTest, AnswersArpForTheHostAndTheNameServer) {
@@ -238,6 +274,12 @@ TEST_F(NatTest, SaysWhyAForwardCannotBe) {
       {.port_forwards = {{.guest_port = 1}, {.host_port = first->host_port, .guest_port = 80}}});
   ASSERT_FALSE(made);
   EXPECT_EQ(made.error().where, "port_forwards[1].host_port");
+}
+
+TEST_F(NatTest, SaysWhyAnInterfaceCannotBeUsed) {
+  const auto made = NatNetwork::create(thread.loop(), {.wishes = {.external_interface = "nosuch0"}});
+  ASSERT_FALSE(made);
+  EXPECT_EQ(made.error().where, "network.external_interface");
 }
 
 TEST_F(NatTest, AnswersRouterSolicitations) {

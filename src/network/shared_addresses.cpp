@@ -1,8 +1,6 @@
 #include "network/shared_addresses.h"
 
-#include <fmt/format.h>
-
-#include <bit>
+#include <algorithm>
 #include <span>
 
 namespace alcove::network {
@@ -16,9 +14,22 @@ uint64_t hash(Bytes bytes) {
   return result ^ result >> 32;
 }
 
-// Addresses x.y with x in 1 to 254 and y in 4 to 254: none looks like a network's or broadcast address.
-constexpr uint32_t kFirst = 4, kLast = 254, kLowChoices = kLast - kFirst + 1;
-constexpr uint32_t kChoices = 254 * kLowChoices;
+// Of a network with 8 bits or fewer for its guests all from .4 on. Of a larger one x.y, with y in 4 to 254
+// and, if there are four or more x, neither the first nor the last of these: none looks like a network's or
+// broadcast address, and the network's beginning is left to those who choose theirs.
+struct Choices {
+  uint32_t first_x, count_x, count_y;
+  uint32_t size() const { return count_x * count_y; }
+};
+constexpr uint32_t kFirst = 4, kLast = 254;
+
+Choices choices_of(const NatAddresses& network) {
+  const uint32_t high = ~network.mask >> 8;
+  if (high == 0)
+    return {.first_x = 0, .count_x = 1, .count_y = std::min(~network.mask - 1, kLast) - kFirst + 1};
+  const uint32_t spared = high >= 3 ? 1 : 0;
+  return {.first_x = spared, .count_x = high + 1 - 2 * spared, .count_y = kLast - kFirst + 1};
+}
 
 }  // namespace
 
@@ -35,22 +46,16 @@ NatAddresses shared_addresses(const std::string& network_name) {
 }
 
 uint32_t member_address(const NatAddresses& network, MACAddress mac, const std::set<uint32_t>& taken) {
-  const auto first = static_cast<uint32_t>(hash(std::as_bytes(std::span(mac.bytes()))) % kChoices);
-  for (uint32_t step = 0; step < kChoices; ++step) {
-    const uint32_t choice = (first + step) % kChoices;
-    const uint32_t address =
-        network.network | (1 + choice / kLowChoices) << 8 | (kFirst + choice % kLowChoices);
+  const Choices choices = choices_of(network);
+  const uint64_t wish = hash(std::as_bytes(std::span(mac.bytes()))) % choices.size();
+  // Never more steps than there are others, and one.
+  for (uint64_t step = 0; step <= taken.size() && step < choices.size(); ++step) {
+    const auto choice = static_cast<uint32_t>((wish + step) % choices.size());
+    const uint32_t address = network.network | (choices.first_x + choice / choices.count_y) << 8 |
+                             (kFirst + choice % choices.count_y);
     if (!taken.contains(address)) return address;
   }
   return 0;
-}
-
-std::string address_text(uint32_t address) {
-  return fmt::format("{}.{}.{}.{}", address >> 24, address >> 16 & 0xff, address >> 8 & 0xff, address & 0xff);
-}
-
-std::string subnet_text(const NatAddresses& network) {
-  return fmt::format("{}/{}", address_text(network.network), std::popcount(network.mask));
 }
 
 bool is_to_host(Bytes frame) {

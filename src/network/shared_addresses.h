@@ -18,11 +18,6 @@ NatAddresses shared_addresses(const std::string& network_name);
 // The member's with this MAC address, as long as no other has that; then the next. 0, if all are taken.
 uint32_t member_address(const NatAddresses& network, MACAddress mac, const std::set<uint32_t>& taken);
 
-// "10.200.7.9"
-std::string address_text(uint32_t address);
-// "10.200.0.0/16"
-std::string subnet_text(const NatAddresses& network);
-
 // Whether a frame goes to what libslirp answers for: its addresses begin with 52:55 and 52:56.
 bool is_to_host(Bytes frame);
 inline bool is_to_group(Bytes frame) {

@@ -49,6 +49,7 @@ Result<std::unique_ptr<SharedNetwork>> SharedNetwork::create(exec::EventLoop& lo
                                                              SharedNetworkOptions options) {
   auto nat = NatNetwork::create(loop, {.mac_address = options.mac_address,
                                        .addresses = options.addresses,
+                                       .wishes = options.wishes,
                                        .port_forwards = options.port_forwards,
                                        .addresses_changed = options.addresses_changed});
   if (!nat) return std::unexpected(std::move(nat.error()));
@@ -60,6 +61,7 @@ Result<std::unique_ptr<SharedNetwork>> SharedNetwork::create(exec::EventLoop& lo
 }
 
 void SharedNetwork::connect(FrameReceiver* receiver) {
+  receiver_ = receiver;
   nat_->connect(receiver);
   link_->connect(receiver);
 }
@@ -74,11 +76,21 @@ void SharedNetwork::resume() {
   link_->resume();
 }
 
-// A question for a member's name.
-bool SharedNetwork::is_for_switch(Bytes frame) const {
-  const Bytes message = dns_query(frame, options_.addresses);
+// A member's name is the switch's to tell. Where nothing but the network is reached, there are no other
+// names: saying so spares the guest to wait for an answer.
+bool SharedNetwork::answer_or_ask(Bytes frame) {
+  const PrivateNetwork& wishes = options_.wishes;
+  const Bytes message = wishes.dns_proxy ? dns_query(frame, options_.addresses) : Bytes();
   const auto question = message.empty() ? std::nullopt : parse_dns_question(message);
-  return question && local_host(*question, options_.addresses.domain);
+  if (!question) return false;
+  if (local_host(*question, options_.addresses.domain)) {
+    link_->transmit(frame, 0);
+    return true;
+  }
+  if (wishes.nat44 || wishes.nat66) return false;
+  const auto answer = dns_answer_frame(frame, dns_answer(message, *question, std::nullopt));
+  if (receiver_) receiver_->receive(answer, Checksums::right);
+  return true;
 }
 
 // NAT takes all addresses of the network for the host; they are other guests'.
@@ -100,7 +112,7 @@ void SharedNetwork::to_nat(Bytes frame, size_t segment_size) {
 void SharedNetwork::transmit(Bytes frame, size_t segment_size) {
   if (!guard_.judge(frame).honest) return;
   if (is_to_host(frame)) {
-    if (is_for_switch(frame)) return link_->transmit(frame, 0);
+    if (answer_or_ask(frame)) return;
     return to_nat(frame, segment_size);
   }
   if (is_to_group(frame)) to_nat(frame, segment_size);

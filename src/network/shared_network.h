@@ -17,6 +17,7 @@ struct SharedNetworkOptions {
   // What the switch chose.
   NatAddresses addresses;
   bool reaches_peers = false;
+  PrivateNetwork wishes = {};  // Those that the switch has not fulfilled already.
   std::vector<PortForward> port_forwards;
   // As CableOptions has them.
   std::function<void()> addresses_changed;
@@ -33,6 +34,7 @@ class SharedNetwork final : public Network {
 
   void connect(FrameReceiver* receiver) override;
   void transmit(Bytes frame, size_t segment_size) override;
+  uint16_t mtu() const override { return nat_->mtu(); }
   void pause() override;
   void resume() override;
   std::vector<std::string> addresses() const override { return nat_->addresses(); }
@@ -43,7 +45,7 @@ class SharedNetwork final : public Network {
  private:
   SharedNetwork(SharedNetworkOptions options, std::unique_ptr<NatNetwork> nat,
                 std::unique_ptr<CableNetwork> link);
-  bool is_for_switch(Bytes frame) const;
+  bool answer_or_ask(Bytes frame);
   bool is_beside_host(Bytes frame) const;
   void to_nat(Bytes frame, size_t segment_size);
 
@@ -51,6 +53,7 @@ class SharedNetwork final : public Network {
   const SourceGuard guard_;
   std::unique_ptr<NatNetwork> nat_;
   std::unique_ptr<CableNetwork> link_;
+  FrameReceiver* receiver_ = nullptr;
 };
 
 // A DHCP message that asks for another address than `address`, as one that asks for what the server does not

@@ -22,7 +22,7 @@ Frame to(const Mac& mac, Frame frame) {
 
 class SharedNetworkTest : public ::testing::Test {
  protected:
-  void make(bool reaches_peers) {
+  void make(bool reaches_peers, const PrivateNetwork& wishes = {}) {
     int ends[2];
     ASSERT_EQ(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);
     link = UniqueFd(ends[0]);
@@ -33,6 +33,7 @@ class SharedNetworkTest : public ::testing::Test {
                                     {.mac_address = MACAddress(kGuestMac),
                                      .addresses = addresses,
                                      .reaches_peers = reaches_peers,
+                                     .wishes = wishes,
                                      .failed = [this](const Error&) { failed = true; }})
                   .value();
     thread.loop().call([&] { network->connect(&guest); });
@@ -118,6 +119,24 @@ TEST_F(SharedNetworkTest, AsksTheSwitchForNamesOfTheNetwork) {
   const Frame answer = udp(name_server, 53, own, 4000, "answer");
   ASSERT_EQ(::send(link.get(), answer.data(), answer.size(), 0), static_cast<ssize_t>(answer.size()));
   EXPECT_TRUE(guest.wait([&](Bytes frame) { return std::ranges::equal(frame, answer); }));
+}
+
+TEST_F(SharedNetworkTest, KnowsNoOtherNamesWhereNobodyElseIsReached) {
+  make(false, {.nat44 = false, .nat66 = false});
+  Builder other;
+  other.u16(7).u16(0x100).u16(1).zeros(6).u8(6).text("debian").u8(3).text("org").u8(0).u16(1).u16(1);
+  const Frame question = to(kHostMac, udp(own, 4000, name_server, 53, other.frame));
+  send(question);
+  const auto answer = guest.wait([](Bytes frame) { return datagram(frame); });
+  ASSERT_TRUE(answer);
+  EXPECT_EQ(answer->destination, 4000);
+  EXPECT_EQ(load16(answer->data, wire::kDnsFlags) & 15, wire::kDnsNameError);
+  // Without names nobody is asked.
+  make(false, {.dns_proxy = false});
+  Builder peer;
+  peer.u16(7).u16(0x100).u16(1).zeros(6).u8(4).text("beta").u8(0).u16(1).u16(1);
+  send(to(kHostMac, udp(own, 4000, name_server, 53, peer.frame)));
+  EXPECT_EQ(at_switch(), std::nullopt);
 }
 
 TEST_F(SharedNetworkTest, SendsNothingInAnothersName) {

@@ -58,8 +58,12 @@ struct SlirpCallbacks {
     changed.expiry = exec::Clock::time_point(std::chrono::milliseconds(milliseconds));
     stack.arm(changed);
   }
-  static void register_socket(int fd, void* opaque) { self(opaque).sockets_.insert(fd); }
+  static void register_socket(int fd, void* opaque) {
+    if (self(opaque).uplink_) self(opaque).uplink_->opened(fd);
+    self(opaque).sockets_.insert(fd);
+  }
   static void unregister_socket(int fd, void* opaque) {
+    if (self(opaque).uplink_) self(opaque).uplink_->closed(fd);
     self(opaque).sockets_.erase(fd);
     self(opaque).unwatch(fd);
   }
@@ -107,9 +111,9 @@ struct SlirpCallbacks {
   }
 };
 
-SlirpStack::SlirpStack(exec::EventLoop& loop, uint16_t mtu, const NatAddresses& addresses,
-                       std::function<void(std::span<const std::byte>)> output)
-    : loop_(loop), output_(std::move(output)) {
+SlirpStack::SlirpStack(exec::EventLoop& loop, const NatAddresses& addresses, bool has_dhcp,
+                       std::optional<Uplink> uplink, std::function<void(std::span<const std::byte>)> output)
+    : loop_(loop), output_(std::move(output)), uplink_(std::move(uplink)) {
   static constexpr SlirpCb kCallbacks = SlirpCallbacks::table();
   const SlirpConfig config{
       .version = 4,
@@ -127,8 +131,9 @@ SlirpStack::SlirpStack(exec::EventLoop& loop, uint16_t mtu, const NatAddresses& 
       .vnameserver = ipv4(addresses.name_server()),
       .vnameserver6 = ipv6(addresses, 3),
       .vdomainname = text_or_null(addresses.domain),
-      .if_mtu = mtu,
-      .if_mru = mtu,
+      .if_mtu = addresses.mtu,
+      .if_mru = addresses.mtu,
+      .disable_dhcp = !has_dhcp,
   };
   std::lock_guard lock(library());
   slirp_new(&config, &kCallbacks, this);
@@ -147,11 +152,13 @@ exec::Clock::time_point SlirpStack::now() const {
   return paused_since_.value_or(exec::Clock::now()) - paused_for_;
 }
 
-void SlirpStack::input(std::span<const std::byte> frame) {
+void SlirpStack::input(const Packet& packet, std::span<const std::byte> frame) {
+  if (uplink_ && !uplink_->begin(packet)) return;
   {
     std::lock_guard lock(library());
     slirp_input(slirp_, reinterpret_cast<const uint8_t*>(frame.data()), static_cast<int>(frame.size()));
   }
+  if (uplink_) uplink_->end();
   run_soon();
 }
 

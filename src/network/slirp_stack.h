@@ -13,6 +13,7 @@
 
 #include "exec/event_loop.h"
 #include "network/nat_addresses.h"
+#include "network/uplink.h"
 
 struct Slirp;
 
@@ -26,14 +27,15 @@ namespace alcove::network {
 // changes.
 class SlirpStack {
  public:
-  // Frames for the guest go to `output`, which must not call input().
-  SlirpStack(exec::EventLoop& loop, uint16_t mtu, const NatAddresses& addresses,
-             std::function<void(std::span<const std::byte>)> output);
+  // Frames for the guest go to `output`, which must not call input(). Without an uplink packets leave by
+  // whatever way the host's own take.
+  SlirpStack(exec::EventLoop& loop, const NatAddresses& addresses, bool has_dhcp,
+             std::optional<Uplink> uplink, std::function<void(std::span<const std::byte>)> output);
   ~SlirpStack();
   SlirpStack(const SlirpStack&) = delete;
   SlirpStack& operator=(const SlirpStack&) = delete;
 
-  void input(std::span<const std::byte> frame);
+  void input(const Packet& packet, std::span<const std::byte> frame);
   size_t socket_count() const { return sockets_.size(); }
 
   Result<PortForward> listen(const PortForward& forward);
@@ -69,6 +71,7 @@ class SlirpStack {
 
   exec::EventLoop& loop_;
   const std::function<void(std::span<const std::byte>)> output_;
+  std::optional<Uplink> uplink_;
   Slirp* slirp_ = nullptr;
   std::map<int, Watch> watches_;
   std::set<int> sockets_;

@@ -56,14 +56,26 @@ Result<Switch::Port> Switch::join(SwitchMember member) {
   if (!member.host_name.empty() && !is_host_name(member.host_name))
     return refuse("attachment.host_name", fmt::format("\"{}\" is no host name", member.host_name),
                   "letters, digits and '-', at most 63");
+  constexpr auto kAddress = "attachment.network.ipv4_address";
+  if (member.address != 0 && !addresses_.is_guests(member.address))
+    return refuse(
+        kAddress,
+        fmt::format("{} is no guest's address in {}", address_text(member.address), subnet_text(addresses_)),
+        "choose one in it, but not its first, .2, .3 or last");
   std::set<uint32_t> taken;
   for (const auto& [port, other] : members_) {
     taken.insert(other.member.address);
+    if (member.address != 0 && other.member.address == member.address)
+      return refuse(kAddress,
+                    fmt::format("{} is {}'s already", address_text(member.address),
+                                other.member.host_name.empty() ? text_of(other.member.mac_address)
+                                                               : other.member.host_name),
+                    "choose another: those that the network chooses itself are not at its beginning");
     if (!member.host_name.empty() && is_same_name(other.member.host_name, member.host_name))
       return refuse("attachment.host_name", fmt::format("\"{}\" is on the network already", member.host_name),
                     "choose another");
   }
-  member.address = member_address(addresses_, member.mac_address, taken);
+  if (member.address == 0) member.address = member_address(addresses_, member.mac_address, taken);
   if (member.address == 0 || members_.size() == kMostMembers)
     return refuse("attachment.network_name", fmt::format("the network has {} members", members_.size()),
                   "take another network");

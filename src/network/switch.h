@@ -17,7 +17,7 @@ struct SwitchMember {
   MACAddress mac_address;
   std::string host_name;  // May be empty.
   bool reaches_peers = false;
-  uint32_t address = 0;  // What join() chose.
+  uint32_t address = 0;  // What is wished for; 0: join() chooses.
 };
 
 // What joins the members of a shared network: passes frames between those that want to reach their peers, and
@@ -32,6 +32,8 @@ class Switch {
   Switch(NatAddresses addresses, Output output)
       : addresses_(std::move(addresses)), output_(std::move(output)) {}
 
+  // While nobody is there.
+  void set_addresses(NatAddresses addresses) { addresses_ = std::move(addresses); }
   // Errors name the member's field.
   Result<Port> join(SwitchMember member);
   void leave(Port port);
@@ -59,7 +61,7 @@ class Switch {
   std::optional<uint32_t> find(const SwitchMember& asker, const std::string& host) const;
   void forward(Port from, Bytes frame);
 
-  const NatAddresses addresses_;
+  NatAddresses addresses_;
   const Output output_;
   std::map<Port, Connected> members_;
   std::map<MACAddress, Port> by_mac_;

@@ -118,6 +118,20 @@ TEST_F(SwitchTest, JoinsThoseWhoWantAndNoOthers) {
   EXPECT_EQ(sent(a, from(kMacA, udp(ip(a), 1, "192.0.2.1", 2, "x"), kMacB)), kNobody);
 }
 
+TEST_F(SwitchTest, GivesTheAddressThatIsWishedFor) {
+  const uint32_t base = sw.addresses().network;
+  const auto joined = [&](uint8_t last, uint32_t address) {
+    const auto port = sw.join({.mac_address = MACAddress({2, 0, 0, 0, 1, last}), .address = address});
+    return port ? address_text(sw.address_of(*port)) : port.error().where;
+  };
+  EXPECT_EQ(joined(1, base + 9), address_text(base + 9));
+  const std::string refused = "attachment.network.ipv4_address";
+  EXPECT_EQ(joined(2, base + 9), refused);
+  EXPECT_EQ(joined(2, sw.address_of(a)), refused);
+  for (const uint32_t wrong : {base, base + 2, base + 3, base + 0xffff, base - 1})
+    EXPECT_EQ(joined(2, wrong), refused) << address_text(wrong);
+}
+
 TEST_F(SwitchTest, RefusesWhatIsNotTheGuests) {
   const std::vector<Frame> bad = {
       Frame(13),

@@ -19,11 +19,26 @@ namespace alcove::service {
 
 namespace {
 
-constexpr uint16_t kMtu = 1500;
-
 void send(const UniqueFd& socket, const config::Json& message) {
   const std::string text = config::print_json(message);
   (void)::send(socket.get(), text.data(), text.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+// What the wishes ask of the network itself that it does not have.
+std::optional<Error> conflict(const std::string& name, const network::NatAddresses& has,
+                              const PrivateNetwork& wishes) {
+  const network::NatAddresses wanted = network::with_wishes(has, wishes);
+  const auto differs = [&](const char* field, const std::string& what) {
+    return Error{ErrorCode::network_error, fmt::format("attachment.network.{}", field),
+                 fmt::format("the network {} has {} already", name, what),
+                 "the first machine on a network decides: leave it out, or end all that are on it"};
+  };
+  if (wanted.network != has.network || wanted.mask != has.mask)
+    return differs("ipv4_subnet", subnet_text(has));
+  if (wanted.prefix != has.prefix) return differs("ipv6_prefix", prefix_text(has));
+  if (wanted.mtu != has.mtu)
+    return differs("maximum_transmission_unit", fmt::format("an MTU of {}", has.mtu));
+  return {};
 }
 
 }  // namespace
@@ -34,7 +49,8 @@ class NetworkService::Member final : public network::FrameReceiver {
   Member(NetworkService& service, network::Switch::Port port, UniqueFd socket)
       : service_(service),
         port_(port),
-        cable_(service.loop_, std::make_unique<network::DatagramPort>(std::move(socket), kMtu),
+        cable_(service.loop_,
+               std::make_unique<network::DatagramPort>(std::move(socket), service.switch_.addresses().mtu),
                {.mac_address = {}, .addresses_changed = {}, .failed = [&service, port](const Error&) {
                   service.leave(port);
                 }}) {
@@ -108,8 +124,17 @@ void NetworkService::join(UniqueFd socket, const Json& request) {
     return refuse({ErrorCode::internal, "", "the network's process does not understand the machine's",
                    "end all machines on it, and try again"});
   }
-  const auto port = switch_.join(
-      {.mac_address = wish->mac_address, .host_name = wish->host_name, .reaches_peers = wish->reaches_peers});
+  if (switch_.size() == 0) {
+    network::NatAddresses first = network::with_wishes(network::shared_addresses(name_), wish->wishes);
+    first.guest = 0;
+    switch_.set_addresses(std::move(first));
+  }
+  if (const auto refusal = conflict(name_, switch_.addresses(), wish->wishes)) return refuse(*refusal);
+  const auto port =
+      switch_.join({.mac_address = wish->mac_address,
+                    .host_name = wish->host_name,
+                    .reaches_peers = wish->reaches_peers,
+                    .address = network::address_from_text(wish->wishes.ipv4_address).value_or(0)});
   if (!port) return refuse(port.error());
   network::NatAddresses addresses = switch_.addresses();
   addresses.guest = switch_.address_of(*port);
@@ -125,7 +150,12 @@ void NetworkService::leave(network::Switch::Port port) {
 }
 
 config::Json NetworkService::description() const {
-  SharedNetwork result{.name = name_, .subnet = network::subnet_text(switch_.addresses()), .members = {}};
+  const network::NatAddresses& addresses = switch_.addresses();
+  SharedNetwork result{.name = name_,
+                       .subnet = network::subnet_text(addresses),
+                       .ipv6_prefix = network::prefix_text(addresses),
+                       .maximum_transmission_unit = addresses.mtu,
+                       .members = {}};
   for (const network::SwitchMember& member : switch_.members())
     result.members.push_back({.mac_address = member.mac_address,
                               .host_name = member.host_name,

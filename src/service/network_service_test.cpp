@@ -52,9 +52,13 @@ class NetworkServiceTest : public testing::Test {
     EXPECT_EQ(send(at.get(), text.data(), text.size(), 0), static_cast<ssize_t>(text.size()));
     return receive(at);
   }
-  static std::string join_text(const Mac& mac, const std::string& name, const std::string& network = "lab") {
-    return config::print_json(control::to_json(control::JoinRequest{
-        .network = network, .mac_address = MACAddress(mac), .host_name = name, .reaches_peers = true}));
+  static std::string join_text(const Mac& mac, const std::string& name, const std::string& network = "lab",
+                               const PrivateNetwork& wishes = {}) {
+    return config::print_json(control::to_json(control::JoinRequest{.network = network,
+                                                                    .mac_address = MACAddress(mac),
+                                                                    .host_name = name,
+                                                                    .reaches_peers = true,
+                                                                    .wishes = wishes}));
   }
   // A member that is gone is seen to be so, some time.
   bool eventually_has(size_t members) {
@@ -114,6 +118,47 @@ TEST_F(NetworkServiceTest, RefusesWithAReason) {
   EXPECT_NE(refusal(R"({"request": "join"})"), "");
   EXPECT_EQ(ask(connected(), "nonsense"), "");
   EXPECT_TRUE(eventually_has(1));
+}
+
+TEST_F(NetworkServiceTest, IsAsTheFirstMachineWants) {
+  const PrivateNetwork wishes{.ipv4_subnet = "10.9.0.0/24",
+                              .ipv6_prefix = "fd00:9::/64",
+                              .ipv4_address = "10.9.0.77",
+                              .maximum_transmission_unit = 4000};
+  UniqueFd first = connected();
+  const auto of_first = control::addresses_from_text(ask(first, join_text(kMacA, "alpha", "lab", wishes)));
+  ASSERT_TRUE(of_first);
+  EXPECT_EQ(network::address_text(of_first->guest), "10.9.0.77");
+  EXPECT_EQ(network::subnet_text(*of_first), "10.9.0.0/24");
+  EXPECT_EQ(network::prefix_text(*of_first), "fd00:9::/64");
+  EXPECT_EQ(of_first->mtu, 4000);
+  const auto refusal = [&](const PrivateNetwork& wish) {
+    const auto answer = control::addresses_from_text(ask(connected(), join_text(kMacB, "beta", "lab", wish)));
+    return answer ? "" : answer.error().where;
+  };
+  EXPECT_EQ(refusal({.ipv4_subnet = "10.9.0.0/16"}), "attachment.network.ipv4_subnet");
+  EXPECT_EQ(refusal({.ipv6_prefix = "fd00:8::/64"}), "attachment.network.ipv6_prefix");
+  EXPECT_EQ(refusal({.ipv4_address = "10.9.0.77"}), "attachment.network.ipv4_address");
+  EXPECT_EQ(refusal({.ipv4_address = "10.9.1.1"}), "attachment.network.ipv4_address");
+  EXPECT_EQ(refusal({.maximum_transmission_unit = 1500}), "attachment.network.maximum_transmission_unit");
+  UniqueFd second = connected();
+  const auto of_second = control::addresses_from_text(ask(second, join_text(kMacB, "beta")));
+  ASSERT_TRUE(of_second);
+  EXPECT_EQ(network::subnet_text(*of_second), "10.9.0.0/24");
+  EXPECT_EQ(of_second->mtu, 4000);
+  const auto tree = config::parse_json(ask(connected(), R"({"request": "list"})"), "");
+  ASSERT_TRUE(tree);
+  const SharedNetwork listed = control::shared_network_from_json(*tree);
+  EXPECT_EQ(listed.ipv6_prefix, "fd00:9::/64");
+  EXPECT_EQ(listed.maximum_transmission_unit, 4000u);
+  // Once all are gone the next is the first.
+  first.reset();
+  second.reset();
+  EXPECT_TRUE(eventually_has(0));
+  first = connected();
+  const auto anew = control::addresses_from_text(ask(first, join_text(kMacA, "alpha")));
+  ASSERT_TRUE(anew);
+  EXPECT_EQ(network::subnet_text(*anew), network::subnet_text(network::shared_addresses("lab")));
 }
 
 TEST_F(NetworkServiceTest, EndsOnceNobodyIsThere) {

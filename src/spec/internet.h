@@ -78,6 +78,8 @@ inline constexpr uint32_t kDhcpCookieValue = 0x63825363;
 inline constexpr size_t kDhcpOptions = 240;
 inline constexpr uint8_t kDhcpOptionPad = 0;
 inline constexpr uint8_t kDhcpOptionEnd = 255;
+inline constexpr uint8_t kDhcpOptionRouter = 3;
+inline constexpr uint8_t kDhcpOptionNameServer = 6;
 inline constexpr uint8_t kDhcpOptionRequestedAddress = 50;
 inline constexpr uint8_t kDhcpOptionMessageType = 53;
 inline constexpr uint8_t kDhcpAcknowledge = 5;
@@ -92,6 +94,7 @@ inline constexpr uint8_t kIcmpEchoReply = 0;
 inline constexpr uint8_t kIcmpEchoRequest = 8;
 inline constexpr uint8_t kIcmpv6EchoRequest = 128;
 inline constexpr uint8_t kIcmpv6EchoReply = 129;
+inline constexpr size_t kIcmpChecksum = 2;
 inline constexpr size_t kIcmpEchoSize = 8;
 inline constexpr size_t kIcmpEchoIdentifier = 4;
 
@@ -102,6 +105,9 @@ inline constexpr uint8_t kNeighborAdvertisement = 136;
 inline constexpr uint8_t kRedirect = 137;
 inline constexpr size_t kNeighborTarget = 8;  // Of both, from the message's beginning.
 inline constexpr size_t kNeighborSize = 24;
+inline constexpr size_t kAdvertisementLifetime = 6;  // Of the router.
+inline constexpr size_t kAdvertisementOptions = 16;
+inline constexpr uint8_t kNeighborOptionNameServer = 25;  // RFC 8106: a lifetime of 32 bits at 4.
 
 // DNS, RFC 1035, section 4.1.
 inline constexpr uint16_t kDnsPort = 53;
