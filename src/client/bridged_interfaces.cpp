@@ -12,7 +12,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cstring>
 #include <set>
 
 #include "support/unique_fd.h"
@@ -22,7 +21,7 @@ namespace {
 
 ifreq request_for(const std::string& name) {
   ifreq request{};
-  std::strncpy(request.ifr_name, name.c_str(), IFNAMSIZ - 1);
+  name.copy(request.ifr_name, IFNAMSIZ - 1);
   return request;
 }
 

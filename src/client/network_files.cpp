@@ -48,7 +48,7 @@ Result<UniqueFd> open_tap(const std::string& name, const std::string& where) {
   UniqueFd device(::open("/dev/net/tun", O_RDWR | O_CLOEXEC));
   if (!device) return failed("/dev/net/tun", "load the module tun, and have the file readable and writable");
   ifreq request{};
-  std::strncpy(request.ifr_name, name.c_str(), IFNAMSIZ - 1);
+  name.copy(request.ifr_name, IFNAMSIZ - 1);
   request.ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR;
   if (::ioctl(device.get(), TUNSETIFF, &request) == 0) return device;
   if (errno == EBUSY) return failed("/dev/net/tun", "another program uses the interface");

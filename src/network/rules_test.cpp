@@ -131,7 +131,9 @@ TEST(Rules, FloodsPushTheOldestOut) {
   rules.see_to_guest(udp(used, 1, kGuest, 2, "x"));
   for (unsigned number = 0; number < 20000; ++number) {
     rules.see_to_guest(udp(from(number), 1, kGuest, 2, "x"));
-    if (number % 1000 == 0) EXPECT_TRUE(rules.allows(udp(kGuest, 2, used, 1, "x")));
+    if (number % 1000 == 0) {
+      EXPECT_TRUE(rules.allows(udp(kGuest, 2, used, 1, "x")));
+    }
   }
   EXPECT_FALSE(rules.allows(udp(kGuest, 2, from(0), 1, "x")));
   EXPECT_TRUE(rules.allows(udp(kGuest, 2, from(19999), 1, "x")));

@@ -31,7 +31,7 @@ uint16_t mtu_of(const char* interface) {
   constexpr int kUsual = 1500, kLeast = 68, kMost = 65535;
   const UniqueFd control(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
   ifreq request{};
-  std::strncpy(request.ifr_name, interface, IFNAMSIZ - 1);
+  std::string_view(interface).copy(request.ifr_name, IFNAMSIZ - 1);
   // Not of an interface in another network namespace.
   if (::ioctl(control.get(), SIOCGIFMTU, &request) != 0) return kUsual;
   return static_cast<uint16_t>(std::clamp(request.ifr_mtu, kLeast, kMost));
