@@ -1,13 +1,15 @@
-# What guests and their host do together: shared folders, the network, disks in other formats. Sourced by run.
+# What guests and their host do together: shared folders, networks, sockets, disks in other formats. Sourced by run.
 # shellcheck shell=bash disable=SC2154
 
-# host_machine PLATFORM DISK FOLDER COMMAND_LINE: a Debian with a shared folder, under the tag "bench", and the NAT
-# network that each has of its own. QEMU's folder is served by virtiofsd, in memory that both share.
+# host_machine PLATFORM DISK FOLDER COMMAND_LINE: a Debian with a shared folder, under the tag "bench", the NAT network
+# that each has of its own, and virtio sockets. QEMU's folder is served by virtiofsd, in memory that both share, its sockets
+# by the host's kernel, if that has vhost_vsock.
 host_machine() {
   local platform=$1 disk=$2 folder=$3 line=$4
   if [ "$platform" = alcove ]; then
     exec "$build/alcove" run --hypervisor "$hypervisor" --cpus 1 --memory 512MiB --kernel "$data/vmlinuz" \
-      --initrd "$data/initrd.img" --cmdline "$line" --disk "$disk" --share "bench=$folder"
+      --initrd "$data/initrd.img" --cmdline "$line" --disk "$disk" --share "bench=$folder" \
+      --vsock "to-host=$port:$work/server.sock"
   fi
   local socket=$work/virtiofsd.sock
   rm -f "$socket"
@@ -17,7 +19,7 @@ host_machine() {
     -object memory-backend-memfd,id=memory,size=512M,share=on -machine memory-backend=memory \
     -chardev "socket,id=folder,path=$socket" -device vhost-user-fs-pci,chardev=folder,tag=bench \
     -nic user,model=virtio-net-pci -kernel "$data/vmlinuz" -initrd "$data/initrd.img" -append "$line" \
-    -drive "file=$disk,format=raw,if=virtio"
+    -drive "file=$disk,format=raw,if=virtio" $([ ! -w /dev/vhost-vsock ] || echo -device vhost-vsock-pci,guest-cid=$$)
 }
 
 with_host() {  # PLATFORM
@@ -33,7 +35,7 @@ with_host() {  # PLATFORM
       debugfs -w -f - "$work/host.img" >/dev/null 2>&1
   fi
   progress "$1" "with the host: $rows"
-  "$work/network" serve $port &
+  "$work/network" serve $port "$work/server.sock" &
   server=$!
   rm -rf "$work/shared"
   mkdir "$work/shared"
