@@ -135,7 +135,7 @@ int main(int count, char** arguments) {
   const uint16_t port = port_of(host.substr(colon + 1));
   const Address address =
       vsock ? vsock_address(VMADDR_CID_HOST, port) : tcp_address(host.substr(0, colon), port);
-  const std::string to_host = vsock ? "vsock-to-host" : to_host.c_str(),
+  const std::string to_host = vsock ? "vsock-to-host" : "net-to-host",
                     from_host = vsock ? "vsock-from-host" : "net-from-host";
   const double seconds = std::atof(arguments[1]);
   arguments[2] = arguments[1];
