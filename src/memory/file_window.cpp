@@ -65,6 +65,12 @@ bool is_writable(std::byte* at, size_t size) {
   return madvise(at, size, kPopulateWrite) == 0;
 }
 
+// By the kernel, as an access that fails in a handler ends the process. If it does, nothing is read.
+void read_what_is_there(std::byte* into, std::byte* page, size_t size) {
+  const iovec to{into, size}, from{page, size};
+  (void)process_vm_readv(getpid(), &to, 1, &from, 1, 0);
+}
+
 }  // namespace
 
 FileWindow::FileWindow(uint64_t size) : size_(size), holes_(slot_count()), shows_(slot_count()) {}
@@ -78,6 +84,9 @@ Result<std::unique_ptr<FileWindow>> FileWindow::create(uint64_t size) {
     return refuse(
         fmt::format("the host has no addresses for a window of {} MiB: {}", size >> 20, strerror(errno)));
   window->host_ = static_cast<std::byte*>(host);
+  if (!is_there(window->host_, kPageSize))
+    return fail(ErrorCode::not_supported, "", "this host can't tell which pages of files there are",
+                "DAX windows need Linux 5.14");
   install_handler();
   for (auto& entry : windows) {
     FileWindow* none = nullptr;
@@ -110,7 +119,7 @@ int FileWindow::show(size_t slot, int file, uint64_t offset, bool writable) {
     return error;
   }
   holes_[slot].store(false, std::memory_order_relaxed);
-  shows_[slot].store(true, std::memory_order_relaxed);
+  shows_[slot].store(writable ? Shown::to_write : Shown::to_read, std::memory_order_relaxed);
   return 0;
 }
 
@@ -123,7 +132,7 @@ void FileWindow::empty(size_t slot, size_t count) {
     std::abort();
   for (size_t i = slot; i < slot + count; ++i) {
     holes_[i].store(false, std::memory_order_relaxed);
-    shows_[i].store(false, std::memory_order_relaxed);
+    shows_[i].store(Shown::nothing, std::memory_order_relaxed);
   }
 }
 
@@ -135,24 +144,44 @@ std::vector<size_t> FileWindow::take_holes() {
   return slots;
 }
 
-void FileWindow::fill(std::byte* from, std::byte* to, size_t slot) {
-  if (mmap(from, static_cast<size_t>(to - from), kAccess,
-           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) == MAP_FAILED)
-    std::abort();
+void FileWindow::has_hole(size_t slot) {
   holes_[slot].store(true, std::memory_order_relaxed);
   has_holes_.store(true);
 }
 
+void FileWindow::fill(std::byte* from, std::byte* to, size_t slot) {
+  if (mmap(from, static_cast<size_t>(to - from), kAccess,
+           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) == MAP_FAILED)
+    return copy_slot(slot);
+  has_hole(slot);
+}
+
 void FileWindow::copy(std::byte* page, size_t slot) {
   void* const made = mmap(nullptr, kPageSize, kAccess, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (made == MAP_FAILED) std::abort();
-  // By the kernel, as an access that fails in a handler ends the process. If it does, zeroes are what is
-  // there.
-  const iovec to{made, kPageSize}, from{page, kPageSize};
-  (void)process_vm_readv(getpid(), &to, 1, &from, 1, 0);
-  if (mremap(made, kPageSize, kPageSize, MREMAP_MAYMOVE | MREMAP_FIXED, page) == MAP_FAILED) std::abort();
-  holes_[slot].store(true, std::memory_order_relaxed);
-  has_holes_.store(true);
+  if (made == MAP_FAILED) return copy_slot(slot);
+  read_what_is_there(static_cast<std::byte*>(made), page, kPageSize);
+  if (mremap(made, kPageSize, kPageSize, MREMAP_MAYMOVE | MREMAP_FIXED, page) == MAP_FAILED) {
+    munmap(made, kPageSize);
+    return copy_slot(slot);
+  }
+  has_hole(slot);
+}
+
+// Where the process has as many mappings as it may have (/proc/sys/vm/max_map_count), each page of its own
+// taking two: the slot becomes one again. What is written to it meanwhile may be lost.
+void FileWindow::copy_slot(size_t slot) {
+  std::byte* const begin = host_ + slot * kSlotSize;
+  static std::array<std::byte, kSlotSize> contents;  // There may be no mapping to be had.
+  static std::atomic_flag taken;                     // By another window.
+  const Lock lock(taken);
+  contents.fill({});
+  for (size_t at = 0; at < kSlotSize; at += kPageSize)
+    read_what_is_there(contents.data() + at, begin + at, kPageSize);
+  if (mmap(begin, kSlotSize, kAccess, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) ==
+      MAP_FAILED)
+    std::abort();
+  std::memcpy(begin, contents.data(), kSlotSize);
+  has_hole(slot);
 }
 
 bool FileWindow::fill_hole(std::byte* at, bool is_written) {
@@ -173,19 +202,22 @@ bool FileWindow::fill_hole(std::byte* at, bool is_written) {
   return true;
 }
 
-bool FileWindow::fill_holes() {
-  bool filled = false;
+void FileWindow::fill_holes(bool also_written) {
   for (size_t slot = 0; slot < shows_.size(); ++slot) {
     std::byte* const begin = host_ + slot * kSlotSize;
-    if (!shows_[slot].load(std::memory_order_relaxed) || is_there(begin, kSlotSize)) continue;
+    const Shown shown = shows_[slot].load(std::memory_order_relaxed);
+    const auto is_usable = [&](std::byte* at, size_t size) {
+      return also_written && shown == Shown::to_write ? is_writable(at, size) : is_there(at, size);
+    };
+    if (shown == Shown::nothing || is_usable(begin, kSlotSize)) continue;
     const Lock lock(busy_);
     for (std::byte* page = begin; page < begin + kSlotSize; page += kPageSize) {
-      if (is_there(page, kPageSize)) continue;
-      fill(page, page + kPageSize, slot);
-      filled = true;
+      if (!is_there(page, kPageSize))
+        fill(page, page + kPageSize, slot);
+      else if (!is_usable(page, kPageSize))
+        copy(page, slot);
     }
   }
-  return filled;
 }
 
 }  // namespace alcove::memory

@@ -52,9 +52,9 @@ class FileWindow {
   // Those slots; they count as whole again.
   std::vector<size_t> take_holes();
 
-  // Has zeroes where the host has no page at present; false if there is no such place. For accesses that
-  // aren't the process's own, and so give no signal.
-  bool fill_holes();
+  // Has zeroes where the host has no page at present, and copies where it can't have pages written if those
+  // are asked for. For accesses that aren't the process's own, and so give no signal.
+  void fill_holes(bool also_written);
   // The same for one place that can't be read, or can't be written if it `is_written`; false if it is not of
   // the window. From a signal's handler.
   bool fill_hole(std::byte* at, bool is_written);
@@ -64,6 +64,8 @@ class FileWindow {
   explicit FileWindow(uint64_t size);
   void fill(std::byte* from, std::byte* to, size_t slot);
   void copy(std::byte* page, size_t slot);
+  void copy_slot(size_t slot);
+  void has_hole(size_t slot);
 
   // Held for some system calls, on threads that do not use what is in the window meanwhile; and by a signal's
   // handler, which a mutex is not for.
@@ -89,7 +91,8 @@ class FileWindow {
   std::atomic_flag busy_;
   std::atomic<bool> has_holes_ = false;
   std::vector<std::atomic<bool>> holes_;  // By slot.
-  std::vector<std::atomic<bool>> shows_;  // Whether the slot shows a file.
+  enum class Shown : uint8_t { nothing, to_read, to_write };
+  std::vector<std::atomic<Shown>> shows_;
 };
 
 }  // namespace alcove::memory

@@ -129,18 +129,49 @@ TEST_F(FileWindowTest, SurvivesAFullDisk) {
     char first = 0;
     EXPECT_EQ(::pread(sparse.get(), &first, 1, 1), 1);
     EXPECT_EQ(first, 'g');
+    // The same for whoever gets no signal.
+    ASSERT_EQ(window->show(0, sparse.get(), 0, true), 0);
+    const UniqueFd zeroes(::open("/dev/zero", O_RDONLY | O_CLOEXEC));
+    std::byte* const last = window->host() + kSlot - kPageSize;
+    EXPECT_EQ(::read(zeroes.get(), last, 10), -1);
+    window->fill_holes(true);
+    EXPECT_EQ(::read(zeroes.get(), last, 10), 10);
+    EXPECT_EQ(at(1), 'g');
+    EXPECT_EQ(window->take_holes(), std::vector<size_t>{0});
     window->empty(0, 1);
+  }
+  ::umount2(disk.c_str(), MNT_DETACH);
+}
+
+// Each page of its own takes two mappings, of which a process has 65530, mostly.
+TEST_F(FileWindowTest, SurvivesMorePagesOfItsOwnThanThereAreMappings) {
+  const std::string disk = folder.path() / "disk";
+  ASSERT_EQ(::mkdir(disk.c_str(), 0700), 0);
+  if (::mount("none", disk.c_str(), "tmpfs", 0, "size=64k") != 0) GTEST_SKIP() << "takes the right to mount";
+  {
+    constexpr uint64_t kSlots = 160;
+    const auto large = FileWindow::create(kSlots * kSlot).value();
+    const UniqueFd sparse(::open((disk + "/file").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+    ASSERT_EQ(::ftruncate(sparse.get(), kSlots * kSlot), 0);
+    for (uint64_t slot = 0; slot < kSlots; ++slot)
+      ASSERT_EQ(large->show(slot, sparse.get(), slot * kSlot, true), 0);
+    for (uint64_t page = 0; page < kSlots * kSlot / kPageSize; page += 2)
+      large->host()[page * kPageSize] = std::byte{'g'};
+    for (uint64_t page = 0; page < kSlots * kSlot / kPageSize; page += 2)
+      ASSERT_EQ(large->host()[page * kPageSize], std::byte{'g'}) << page;
   }
   ::umount2(disk.c_str(), MNT_DETACH);
 }
 
 TEST_F(FileWindowTest, FillsHolesBeforeTheyAreUsed) {
   resize(kPageSize);
-  EXPECT_FALSE(window->fill_holes());
+  window->fill_holes(false);
+  EXPECT_FALSE(window->has_holes());
   ASSERT_EQ(window->show(3, file.get(), 0, true), 0);
-  EXPECT_TRUE(window->fill_holes());
+  window->fill_holes(false);
   EXPECT_EQ(window->take_holes(), std::vector<size_t>{3});
-  EXPECT_FALSE(window->fill_holes());
+  window->fill_holes(true);
+  EXPECT_FALSE(window->has_holes());
   at(3 * kSlot + 5) = 'g';
   EXPECT_EQ(read(5), 'g');
 }

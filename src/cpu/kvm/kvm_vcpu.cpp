@@ -233,12 +233,13 @@ Exit KvmVcpu::fail_with(std::string what, std::string hint) {
   return Exit::error;
 }
 
-// The host has no page where the guest uses one, behind the end of a file in a window. KVM does not tell
-// where.
-bool KvmVcpu::fill_holes() {
-  bool filled = false;
-  for (const auto& window : memory_.windows()) filled |= window->fill_holes();
-  return filled;
+// The host has no page where the guest uses one, behind the end of a file in a window, or no room for what it
+// writes. KVM does not tell where; and another may have seen to it meanwhile.
+bool KvmVcpu::mend_windows(unsigned failures) {
+  constexpr unsigned kMost = 8;
+  if (memory_.windows().empty() || failures > kMost) return false;
+  for (const auto& window : memory_.windows()) window->fill_holes(failures > 1);
+  return true;
 }
 
 // An access that KVM left to us is completed by the next KVM_RUN, so a kick must not end run() before that:
@@ -250,15 +251,17 @@ Exit KvmVcpu::run() {
     std::atomic<pthread_t>& thread_;
   } mark(thread_);
 
+  unsigned failures = 0;
   while (true) {
     if (ioctl(fd_.get(), KVM_RUN, 0) != 0) {
-      if (errno == EFAULT && fill_holes()) continue;
+      if (errno == EFAULT && mend_windows(++failures)) continue;
       if (errno != EINTR && errno != EAGAIN)
         return fail_with(fmt::format("KVM_RUN failed: {}", strerror(errno)));
       __atomic_store_n(&run_->immediate_exit, 0, __ATOMIC_SEQ_CST);
       if (kicked_.exchange(false)) return Exit::kicked;
       continue;
     }
+    failures = 0;
     switch (run_->exit_reason) {
       case KVM_EXIT_IO:
         port_access();

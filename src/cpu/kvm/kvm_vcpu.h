@@ -36,7 +36,7 @@ class KvmVcpu final : public Vcpu {
   Result<> keep_power_on_state();
   void port_access();
   void memory_access();
-  bool fill_holes();
+  bool mend_windows(unsigned failures);
   Exit fail_with(std::string what, std::string hint = {});
 
   const unsigned index_;
