@@ -161,7 +161,7 @@ Result<> Peripherals::add_directory_sharing(const DeviceContext& context) {
     const auto& device = std::get<VirtioFileSystemDeviceConfiguration>(configured[index]);
     auto share = open_share(device.share, context.descriptors, field + ".share");
     if (!share) return std::unexpected(std::move(share.error()));
-    auto server = share::Server::create(*std::move(share));
+    auto server = share::Server::create(*std::move(share), share_limits(configured.size()));
     if (!server) return std::unexpected(std::move(server.error()));
     const auto queues = static_cast<uint16_t>(std::min(context.configuration.cpu_count, kMostDefaultQueues));
     auto file_system = std::make_unique<devices::fs::FileSystem>(

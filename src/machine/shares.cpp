@@ -1,6 +1,9 @@
 #include "machine/shares.h"
 
 #include <fmt/format.h>
+#include <sys/resource.h>
+
+#include <algorithm>
 
 #include "memory/file_window.h"
 
@@ -14,6 +17,11 @@ Result<share::Share> open_share(const std::optional<DirectoryShare>& share, Desc
                        const std::string& where) -> Result<> {
     UniqueFd folder = descriptors.take(where);
     if (!folder) return fail(ErrorCode::invalid_virtual_machine_configuration, where, "is not open");
+    if (!share::may_be_shared(folder.get())) {
+      return fail(ErrorCode::invalid_virtual_machine_configuration, where + ".path",
+                  fmt::format("{} tells what processes are like (proc(5))", directory.path.string()),
+                  "share a folder of files");
+    }
     result.folders.push_back(share::make_root(std::move(name), directory, std::move(folder)));
     return {};
   };
@@ -28,6 +36,17 @@ Result<share::Share> open_share(const std::optional<DirectoryShare>& share, Desc
       return std::unexpected(std::move(added.error()));
   }
   return result;
+}
+
+// Half of what the process may have open are for shares; the others are the machine's own.
+share::ServerLimits share_limits(size_t devices) {
+  share::ServerLimits limits;
+  rlimit descriptors{};
+  if (devices == 0 || ::getrlimit(RLIMIT_NOFILE, &descriptors) != 0) return limits;
+  const size_t budget = descriptors.rlim_cur / 2 / devices;
+  limits.open_files = std::min(limits.open_files, budget * 2 / 5);
+  limits.paths = std::min(limits.paths, budget / 5);
+  return limits;
 }
 
 Result<std::vector<uint64_t>> window_sizes(const VirtualMachineConfiguration& configuration) {

@@ -17,6 +17,9 @@ namespace alcove::machine {
 Result<share::Share> open_share(const std::optional<DirectoryShare>& share, Descriptors& descriptors,
                                 const std::string& field);
 
+// Of each of so many devices.
+share::ServerLimits share_limits(size_t devices);
+
 // Of the devices that have one, in order: memory has windows for them.
 Result<std::vector<uint64_t>> window_sizes(const VirtualMachineConfiguration& configuration);
 

@@ -87,7 +87,7 @@ Outcome<> Server::set_mode(const Inode& inode, int path, const fuse::SetAttribut
   const std::string proc = proc_path(path);
   mode_t mode = wanted.mode & 07777;
   if (std::holds_alternative<VirtualOwnership>(ownership)) {
-    if (S_ISLNK(inode.type)) return {};  // Has no extended attributes.
+    if (S_ISLNK(inode.identity.type)) return {};  // Has no extended attributes.
     const auto status = status_at(path, "");
     if (!status) return failure(status.error());
     const Seen now = seen(ownership, *status, proc.c_str());
@@ -108,7 +108,7 @@ Outcome<> Server::set_mode(const Inode& inode, int path, const fuse::SetAttribut
 }
 
 Outcome<> Server::set_size(const Inode& inode, int path, const fuse::SetAttributesIn& wanted) {
-  if (!S_ISREG(inode.type)) return failure(inode.is_directory() ? EISDIR : EINVAL);
+  if (!inode.is_file()) return failure(inode.is_directory() ? EISDIR : EINVAL);
   if (wanted.size > INT64_MAX) return failure(EFBIG);
   const auto size = static_cast<off_t>(wanted.size);
   const auto opened = wanted.valid & fuse::kSetHandle ? file(wanted.handle) : failure(EBADF);

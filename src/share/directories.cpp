@@ -85,7 +85,8 @@ Outcome<Server::Opened> Server::open_directory(uint64_t node) {
 }
 
 // The folder of the folders' names: "." and "..", then those, numbered from 1.
-Outcome<Bytes> Server::read_names(uint64_t offset, uint32_t size, bool with_attributes) {
+Outcome<Bytes> Server::read_names(const Node& names_inode, uint64_t offset, uint32_t size,
+                                  bool with_attributes) {
   std::vector<std::string> names = {".", ".."};
   {
     const std::lock_guard lock(mutex_);
@@ -95,7 +96,7 @@ Outcome<Bytes> Server::read_names(uint64_t offset, uint32_t size, bool with_attr
   for (uint64_t index = offset; index < names.size() && entries.has_room(names[index]); ++index) {
     fuse::EntryOut entry{};
     if (with_attributes && index >= 2) {
-      if (const auto found = look_up_share(names[index])) entry = *found;
+      if (const auto found = look_up_share(names_inode, names[index])) entry = *found;
     }
     const uint64_t inode = entry.node ? entry.attributes.inode : fuse::kRootNode;
     entries.add(names[index], inode, index + 1, S_IFDIR >> 12, entry);
@@ -109,7 +110,7 @@ Outcome<Bytes> Server::read_directory(uint64_t node, uint64_t handle, uint64_t o
   if (!opened) return failure(opened.error());
   OpenFile& directory = **opened;
   if (directory.inode->node != node || !directory.inode->is_directory()) return failure(EBADF);
-  if (!directory.inode->root) return read_names(offset, size, with_attributes);
+  if (!directory.inode->root) return read_names(directory.inode, offset, size, with_attributes);
   const int fd = directory.descriptor.get();
   const bool hides_types = std::holds_alternative<VirtualOwnership>(directory.inode->root->options.ownership);
 

@@ -108,7 +108,7 @@ Outcome<> Server::set_access_list(const Inode& inode, int descriptor, const std:
   const auto list = AccessList::parse(value);
   if (!list) return failure(EINVAL);
   if (name == kDefaultList && !inode.is_directory()) return failure(EACCES);
-  if (S_ISLNK(inode.type)) return failure(EOPNOTSUPP);
+  if (S_ISLNK(inode.identity.type)) return failure(EOPNOTSUPP);
   if (const auto* map = std::get_if<MappedOwnership>(&inode.root->options.ownership)) {
     const auto on_host = list->translated([&](AccessList::Tag tag, uint32_t id) {
       return to_host(tag == AccessList::Tag::user ? map->users : map->groups, id);

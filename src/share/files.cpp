@@ -52,8 +52,8 @@ Outcome<size_t> in_pieces(std::span<const iovec> vectors, Transfer transfer) {
 
 // Never anything but files and folders: to open a device or a pipe may do something by itself.
 Outcome<UniqueFd> Server::reopen(const Inode& inode, int path, uint32_t flags) const {
-  if (!S_ISREG(inode.type) && !inode.is_directory()) return failure(ENXIO);
-  if (S_ISREG(inode.type) && flags & O_DIRECTORY) return failure(ENOTDIR);
+  if (!inode.is_file() && !inode.is_directory()) return failure(ENXIO);
+  if (inode.is_file() && flags & O_DIRECTORY) return failure(ENOTDIR);
   UniqueFd opened(::openat(proc_fds_.get(), std::to_string(path).c_str(),
                            static_cast<int>(flags) | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
   if (!opened) return failure(errno);
@@ -86,7 +86,7 @@ Outcome<Server::Opened> Server::open(uint64_t node, uint32_t flags, bool kill_pr
   if (!(*known)->root || (*known)->is_directory()) return failure(EISDIR);
   const bool writes = (flags & O_ACCMODE) != O_RDONLY || flags & O_TRUNC;
   if (writes && (*known)->root->options.read_only) return failure(EROFS);
-  const auto path = inodes_.path(*known);
+  const auto path = inodes_.path_to_open(*known);
   if (!path) return failure(path.error());
   uint32_t passed = flags & (kPassed | O_TRUNC);
   Outcome<UniqueFd> descriptor = failure(EACCES);
@@ -140,8 +140,13 @@ Outcome<Server::Opened> Server::create(uint64_t parent, std::string_view name, c
   }
   auto status = status_at(descriptor.get(), "");
   if (!status) return failure(status.error());
+  const auto entered = inodes_.enter(*status, in->inode, name);
+  if (!entered) {
+    ::unlinkat(in->fd(), text.c_str(), 0);
+    return failure(entered.error());
+  }
   auto file = std::make_shared<OpenFile>();
-  file->inode = inodes_.enter(*status, in->inode, name, in->inode->root);
+  file->inode = *entered;
   file->descriptor = std::move(descriptor);
   Outcome<> given = give(*in, file->descriptor.get(), mode, 0, caller);
   const auto handle = given ? add_file(file) : failure(given.error());
@@ -173,8 +178,10 @@ Outcome<Server::Opened> Server::make_temporary(uint64_t parent, const fuse::Crea
     return failure(given.error());
   const auto status = status_at(descriptor.get(), "");
   if (!status) return failure(status.error());
+  const auto entered = inodes_.enter(*status, in->inode, "");
+  if (!entered) return failure(entered.error());
   auto file = std::make_shared<OpenFile>();
-  file->inode = inodes_.enter(*status, nullptr, "", in->inode->root);
+  file->inode = *entered;
   file->descriptor = std::move(descriptor);
   const auto handle = add_file(file);
   if (!handle) {
@@ -187,9 +194,9 @@ Outcome<Server::Opened> Server::make_temporary(uint64_t parent, const fuse::Crea
 Outcome<UniqueFd> Server::open_to_map(uint64_t node, bool is_written) {
   const auto known = inode(node);
   if (!known) return failure(known.error());
-  if (!S_ISREG((*known)->type)) return failure(ENODEV);
+  if (!(*known)->is_file()) return failure(ENODEV);
   if (is_written && (*known)->root->options.read_only) return failure(EROFS);
-  const auto path = inodes_.path(*known);
+  const auto path = inodes_.path_to_open(*known);
   if (!path) return failure(path.error());
   return reopen(**known, (*path)->get(), is_written ? O_RDWR : O_RDONLY);
 }

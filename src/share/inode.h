@@ -39,9 +39,11 @@ struct Root {
   SharedFd folder;  // O_PATH
 };
 
-// Tells a file from all others of the host, and from one that takes its inode later.
+// Tells a file from all others of the host, and from one that takes its inode later. That may be in the same
+// tick of the file system's clock.
 struct Identity {
   const Root* root = nullptr;
+  mode_t type = 0;  // S_IFMT
   uint64_t device = 0;
   uint64_t inode = 0;
   int64_t born_seconds = 0;
@@ -55,8 +57,8 @@ struct OpenFile;
 // A guest may know millions of them, the host lets a process have few descriptors: so an inode needs none. It
 // says by what name in which folder it was seen last, and is found there again, if it is still the same.
 struct Inode {
-  Inode(uint64_t number, const Identity& who, mode_t kind, std::shared_ptr<const Root> of)
-      : node(number), identity(who), type(kind), root(std::move(of)) {}
+  Inode(uint64_t number, const Identity& who, std::shared_ptr<const Root> of)
+      : node(number), identity(who), root(std::move(of)) {}
   // Folders in folders without end: one after another, so that the stack does not grow.
   ~Inode() {
     for (auto next = std::move(parent); next && next.use_count() == 1;) next = std::move(next->parent);
@@ -66,10 +68,10 @@ struct Inode {
 
   const uint64_t node;
   const Identity identity;
-  const mode_t type;                       // S_IFMT
   const std::shared_ptr<const Root> root;  // Null: the folder of the folders' names.
 
-  bool is_directory() const { return S_ISDIR(type); }
+  bool is_file() const { return S_ISREG(identity.type); }
+  bool is_directory() const { return S_ISDIR(identity.type); }
   bool is_root() const { return is_pinned; }
 
   // A file as the guest opened it last, for InodeTable::is_unchanged().

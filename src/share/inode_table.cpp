@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <ctime>
+#include <utility>
 
 namespace alcove::share {
 
@@ -17,13 +18,32 @@ constexpr unsigned kWanted = STATX_BASIC_STATS | STATX_BTIME;
 
 Identity identity_of(const Status& status, const Root* root) {
   return {.root = root,
-          .device = uint64_t{status.stx_dev_major} << 32 | status.stx_dev_minor,
+          .type = static_cast<mode_t>(status.stx_mode & S_IFMT),
+          .device = device_of(status),
           .inode = status.stx_ino,
           .born_seconds = status.stx_btime.tv_sec,
           .born_nanoseconds = status.stx_btime.tv_nsec};
 }
 
-Outcome<SharedFd> open_path(int folder, const std::string& name) {
+}  // namespace
+
+bool is_name(std::string_view name) {
+  return !name.empty() && name != "." && name != ".." && name.find('/') == name.npos &&
+         name.find('\0') == name.npos;
+}
+
+uint64_t device_of(const Status& status) {
+  return uint64_t{status.stx_dev_major} << 32 | status.stx_dev_minor;
+}
+
+Outcome<Status> status_at(int folder, const char* name) {
+  Status status;
+  const int flags = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | (*name == 0 ? AT_EMPTY_PATH : 0);
+  if (::statx(folder, name, flags, kWanted, &status) != 0) return failure(errno);
+  return status;
+}
+
+Outcome<SharedFd> InodeTable::open_path(int folder, const std::string& name) {
   const open_how how{.flags = O_PATH | O_NOFOLLOW | O_CLOEXEC,
                      .mode = 0,
                      .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS};
@@ -35,29 +55,20 @@ Outcome<SharedFd> open_path(int folder, const std::string& name) {
   }
 }
 
-}  // namespace
-
-bool is_name(std::string_view name) {
-  return !name.empty() && name != "." && name != ".." && name.find('/') == name.npos &&
-         name.find('\0') == name.npos;
-}
-
-Outcome<Status> status_at(int folder, const char* name) {
-  Status status;
-  const int flags = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | (*name == 0 ? AT_EMPTY_PATH : 0);
-  if (::statx(folder, name, flags, kWanted, &status) != 0) return failure(errno);
-  return status;
-}
-
 std::shared_ptr<Inode> InodeTable::find(uint64_t node) {
   const std::lock_guard lock(mutex_);
   const auto found = nodes_.find(node);
   return found == nodes_.end() ? nullptr : found->second;
 }
 
+// What is under way goes on with inodes of before, and finds no names any more.
 void InodeTable::reset(std::shared_ptr<Inode> root) {
+  decltype(nodes_) nodes;
+  std::vector<std::shared_ptr<Inode>> parents;  // Ends, as do the descriptors, without the lock.
   const std::lock_guard lock(mutex_);
-  nodes_.clear();
+  nodes.swap(nodes_);
+  for (const auto& [node, inode] : nodes)
+    if (inode->parent) parents.push_back(std::move(inode->parent));
   identities_.clear();
   with_path_.clear();
   nodes_.emplace(root->node, root);
@@ -67,37 +78,67 @@ void InodeTable::reset(std::shared_ptr<Inode> root) {
 std::shared_ptr<Inode> InodeTable::make_root(uint64_t node, const std::shared_ptr<const Root>& root) {
   const auto status = status_at(root->folder->get(), "");
   if (!status) return nullptr;
-  auto inode =
-      std::make_shared<Inode>(node, identity_of(*status, root.get()), status->stx_mode & S_IFMT, root);
+  auto inode = std::make_shared<Inode>(node, identity_of(*status, root.get()), root);
   inode->path = root->folder;
   inode->is_pinned = true;
   return inode;
 }
 
-std::shared_ptr<Inode> InodeTable::enter_root(const std::shared_ptr<const Root>& root, const Status& status) {
-  auto inode = enter(status, nullptr, "", root);
+bool InodeTable::knows_locked(const Inode& inode) const {
+  const auto found = nodes_.find(inode.node);
+  return found != nodes_.end() && found->second.get() == &inode;
+}
+
+bool InodeTable::knows(const Inode& inode) {
   const std::lock_guard lock(mutex_);
-  inode->path = root->folder;
-  inode->is_pinned = true;
-  return inode;
+  return knows_locked(inode);
 }
 
-std::shared_ptr<Inode> InodeTable::enter(const Status& status, const std::shared_ptr<Inode>& parent,
-                                         std::string_view name, const std::shared_ptr<const Root>& root,
-                                         const SharedFd& path) {
+Outcome<std::shared_ptr<Inode>> InodeTable::enter_locked(const Status& status,
+                                                         const std::shared_ptr<const Root>& root,
+                                                         const Inode& within) {
+  if (!knows_locked(within)) return failure(ESTALE);
   const Identity identity = identity_of(status, root.get());
+  auto found = identities_.find(identity);
+  if (found == identities_.end()) {
+    if (nodes_.size() >= most_inodes_) return failure(ENFILE);
+    const auto made = std::make_shared<Inode>(next_node_++, identity, root);
+    nodes_.emplace(made->node, made);
+    found = identities_.emplace(identity, made).first;
+  }
+  ++found->second->lookups;
+  return found->second;
+}
+
+// No folder leads to itself, though a mount may show it so, or the host have turned folders inside out. Of
+// two ways the older stays, then, until one of them is found again.
+void InodeTable::name_it(Inode& inode, const std::shared_ptr<Inode>& folder, std::string_view name) {
+  if (inode.is_pinned) return;
+  if (inode.is_directory())
+    for (const Inode* above = folder.get(); above; above = above->parent.get())
+      if (above == &inode) return;
+  inode.parent = folder;
+  inode.name = name;
+}
+
+Outcome<std::shared_ptr<Inode>> InodeTable::enter(const Status& status, const std::shared_ptr<Inode>& folder,
+                                                  std::string_view name, const SharedFd& path) {
   const std::lock_guard lock(mutex_);
-  auto& inode = identities_[identity];
-  if (!inode) {
-    inode = std::make_shared<Inode>(next_node_++, identity, status.stx_mode & S_IFMT, root);
-    nodes_.emplace(inode->node, inode);
-  }
-  ++inode->lookups;
-  if (parent && !inode->is_pinned) {
-    inode->parent = parent;
-    inode->name = name;
-  }
-  if (path) keep(inode, path);
+  auto inode = enter_locked(status, folder->root, *folder);
+  if (!inode) return inode;
+  if (!name.empty()) name_it(**inode, folder, name);
+  if (path) keep(*inode, path);
+  return inode;
+}
+
+Outcome<std::shared_ptr<Inode>> InodeTable::enter_root(const std::shared_ptr<const Root>& root,
+                                                       const std::shared_ptr<Inode>& names,
+                                                       const Status& status) {
+  const std::lock_guard lock(mutex_);
+  auto inode = enter_locked(status, root, *names);
+  if (!inode) return inode;
+  (*inode)->path = root->folder;
+  (*inode)->is_pinned = true;
   return inode;
 }
 
@@ -116,9 +157,7 @@ void InodeTable::forget(uint64_t node, uint64_t count) {
 void InodeTable::moved(const Status& status, const std::shared_ptr<Inode>& parent, std::string_view name) {
   const std::lock_guard lock(mutex_);
   const auto found = identities_.find(identity_of(status, parent->root.get()));
-  if (found == identities_.end() || found->second->is_pinned) return;
-  found->second->parent = parent;
-  found->second->name = name;
+  if (found != identities_.end() && knows_locked(*parent)) name_it(*found->second, parent, name);
 }
 
 SharedFd InodeTable::held(Inode& inode) {
@@ -196,6 +235,28 @@ Outcome<SharedFd> InodeTable::path(const std::shared_ptr<Inode>& inode) {
     keep(step->inode, at);
   }
   return at;
+}
+
+Outcome<SharedFd> InodeTable::path_to_open(const std::shared_ptr<Inode>& inode) {
+  std::shared_ptr<Inode> folder;
+  std::string name;
+  {
+    const std::lock_guard lock(mutex_);
+    // Where things are replaced all the time, it is the one that the guest has looked up.
+    if (held(*inode) && inode->parent && !inode->parent->is_contested) {
+      folder = inode->parent;
+      name = inode->name;
+    }
+  }
+  if (folder) {
+    const auto above = path(folder);
+    if (!above) return failure(above.error());
+    const auto status = status_at((*above)->get(), name.c_str());
+    // One that is deleted is there until the guest has forgotten it.
+    if (status && identity_of(*status, inode->root.get()) != inode->identity)
+      return not_found(*inode, ESTALE);
+  }
+  return path(inode);
 }
 
 Outcome<Status> InodeTable::status(const std::shared_ptr<Inode>& inode) {

@@ -29,6 +29,15 @@ bool is_type(uint32_t type) {
 
 }  // namespace
 
+// Not where the share has none of the host's: a guest would keep the host's own programs waiting.
+Outcome<Server::File> Server::file_to_lock(uint64_t handle) {
+  auto opened = file(handle);
+  if (!opened) return opened;
+  const Root* const root = (*opened)->inode->root.get();
+  if (!root || !root->options.shared_locks) return failure(ENOLCK);
+  return opened;
+}
+
 // The open file that has the owner's locks, made if there is none.
 Outcome<SharedFd> Server::lock_file(const File& opened, uint64_t owner) {
   const std::pair key(opened->inode->node, owner);
@@ -43,11 +52,12 @@ Outcome<SharedFd> Server::lock_file(const File& opened, uint64_t owner) {
   if (!descriptor) descriptor = reopen(*opened->inode, path, O_RDONLY);
   if (!descriptor) return failure(descriptor.error());
   const std::lock_guard lock(mutex_);
+  if (!inodes_.knows(*opened->inode)) return failure(ESTALE);
   return lock_files_.try_emplace(key, std::make_shared<const UniqueFd>(*std::move(descriptor))).first->second;
 }
 
 Outcome<fuse::FileLock> Server::get_lock(const fuse::LockIn& what) {
-  const auto opened = file(what.handle);
+  const auto opened = file_to_lock(what.handle);
   if (!opened) return failure(opened.error());
   auto range = range_of(what.lock);
   if (!range || !is_type(what.lock.type)) return failure(EINVAL);
@@ -64,7 +74,7 @@ Outcome<fuse::FileLock> Server::get_lock(const fuse::LockIn& what) {
 }
 
 Outcome<> Server::set_lock(const fuse::LockIn& what) {
-  const auto opened = file(what.handle);
+  const auto opened = file_to_lock(what.handle);
   if (!opened) return failure(opened.error());
   if (!is_type(what.lock.type)) return failure(EINVAL);
   if (what.flags & fuse::kLockFlock) {

@@ -85,7 +85,12 @@ Outcome<fuse::EntryOut> Server::introduce(const Folder& folder, const std::strin
                                           uint32_t device, const Caller& caller) {
   auto status = status_at(folder.fd(), name.c_str());
   if (!status) return failure(status.error());
-  const Node made = inodes_.enter(*status, folder.inode, name, folder.inode->root);
+  const auto entered = inodes_.enter(*status, folder.inode, name);
+  if (!entered) {
+    ::unlinkat(folder.fd(), name.c_str(), S_ISDIR(mode) ? AT_REMOVEDIR : 0);
+    return failure(entered.error());
+  }
+  const Node& made = *entered;
   if (!std::holds_alternative<SquashedOwnership>(folder.inode->root->options.ownership)) {
     const auto path = inodes_.path(made);
     Outcome<> given = path ? give(folder, (*path)->get(), mode, device, caller) : failure(path.error());
@@ -95,7 +100,10 @@ Outcome<fuse::EntryOut> Server::introduce(const Folder& folder, const std::strin
       return failure(given.error());
     }
     status = status_at((*path)->get(), "");
-    if (!status) return failure(status.error());
+    if (!status) {
+      forget(made->node, 1);
+      return failure(status.error());
+    }
   }
   return entry(made, *status, folder.inode.get());
 }
@@ -103,7 +111,7 @@ Outcome<fuse::EntryOut> Server::introduce(const Folder& folder, const std::strin
 Outcome<std::string> Server::read_link(uint64_t node) {
   const auto known = inode(node);
   if (!known) return failure(known.error());
-  if (!S_ISLNK((*known)->type)) return failure(EINVAL);
+  if (!S_ISLNK((*known)->identity.type)) return failure(EINVAL);
   const auto path = inodes_.path(*known);
   if (!path) return failure(path.error());
   std::string target(PATH_MAX, '\0');
@@ -182,8 +190,9 @@ Outcome<fuse::EntryOut> Server::link(uint64_t node, uint64_t parent, std::string
   }
   const auto status = status_at(in->fd(), text.c_str());
   if (!status) return failure(status.error());
-  const Node linked = inodes_.enter(*status, in->inode, name, in->inode->root);
-  return entry(linked, *status, in->inode.get());
+  const auto linked = inodes_.enter(*status, in->inode, name);
+  if (!linked) return failure(linked.error());
+  return entry(*linked, *status, in->inode.get());
 }
 
 Outcome<> Server::unlink(uint64_t parent, std::string_view name, bool is_directory) {

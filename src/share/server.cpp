@@ -64,6 +64,11 @@ std::shared_ptr<const Root> make_root(std::string name, SharedDirectory options,
                                            .folder = std::make_shared<const UniqueFd>(std::move(folder))});
 }
 
+bool may_be_shared(int folder) {
+  struct statfs kind{};
+  return ::fstatfs(folder, &kind) == 0 && kind.f_type != PROC_SUPER_MAGIC;
+}
+
 Result<std::unique_ptr<Server>> Server::create(Share share, const ServerLimits& limits) {
   std::unique_ptr<Server> server(new Server(limits));
   server->proc_fds_ = UniqueFd(::open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC));
@@ -105,20 +110,22 @@ void Server::reset(const Ways& ways) {
   forget_all();
 }
 
+// Files last, and none is added whose inode is not known: of what is under way nothing stays open.
 void Server::forget_all() {
-  decltype(files_) closed;
-  decltype(lock_files_) unlocked;
   std::shared_ptr<const Root> only;
   {
     const std::lock_guard lock(mutex_);
-    closed.swap(files_);
-    unlocked.swap(lock_files_);
     if (share_.is_single && !share_.folders.empty()) only = share_.folders.front();
   }
   Node root = only ? InodeTable::make_root(fuse::kRootNode, only) : nullptr;
-  if (!root) root = std::make_shared<Inode>(fuse::kRootNode, Identity{}, S_IFDIR, nullptr);
+  if (!root) root = std::make_shared<Inode>(fuse::kRootNode, Identity{.type = S_IFDIR}, nullptr);
   root->lookups = 1;
   inodes_.reset(std::move(root));
+  decltype(files_) closed;
+  decltype(lock_files_) unlocked;
+  const std::lock_guard lock(mutex_);
+  closed.swap(files_);
+  unlocked.swap(lock_files_);
 }
 
 std::string Server::proc_path(int fd) {
@@ -141,6 +148,7 @@ Outcome<Server::File> Server::file(uint64_t handle) {
 Outcome<uint64_t> Server::add_file(const File& file) {
   inodes_.add_open_file(file);
   const std::lock_guard lock(mutex_);
+  if (!inodes_.knows(*file->inode)) return failure(ESTALE);
   if (files_.size() >= limits_.open_files) return failure(ENFILE);
   files_.emplace(next_handle_, file);
   return next_handle_++;
@@ -215,7 +223,7 @@ fuse::Attributes Server::describe_names() const {
   return attributes;
 }
 
-Outcome<fuse::EntryOut> Server::look_up_share(std::string_view name) {
+Outcome<fuse::EntryOut> Server::look_up_share(const Node& names, std::string_view name) {
   std::shared_ptr<const Root> root;
   {
     const std::lock_guard lock(mutex_);
@@ -226,33 +234,35 @@ Outcome<fuse::EntryOut> Server::look_up_share(std::string_view name) {
   }
   const auto status = status_at(root->folder->get(), "");
   if (!status) return failure(status.error());
-  const Node inode = inodes_.enter_root(root, *status);
-  const Inode names(fuse::kRootNode, {}, S_IFDIR, nullptr);
-  return entry(inode, *status, &names);
+  const auto inode = inodes_.enter_root(root, names, *status);
+  if (!inode) return failure(inode.error());
+  return entry(*inode, *status, names.get());
 }
 
 Outcome<fuse::EntryOut> Server::look_up(uint64_t parent, std::string_view name) {
   const auto above = inode(parent);
   if (!above) return failure(above.error());
-  if (!(*above)->root && is_name(name)) return look_up_share(name);
+  if (!(*above)->root && is_name(name)) return look_up_share(*above, name);
   const auto in = folder(parent, name, false);
   if (!in) return failure(in.error());
   const std::string text(name);
-  const SharedFd path = inodes_.path_to_find(*in->inode, in->fd(), text);
-  const auto status = path ? status_at(path->get(), "") : status_at(in->fd(), text.c_str());
+  SharedFd path = inodes_.path_to_find(*in->inode, in->fd(), text);
+  auto status = path ? status_at(path->get(), "") : status_at(in->fd(), text.c_str());
   if (!status) return failure(status.error());
-  const Node found = inodes_.enter(*status, in->inode, name, in->inode->root, path);
-  if (found->identity.device != in->inode->identity.device) {
-    // Another file system is mounted here. What processes of the host are like is no file: with /proc a guest
-    // would reach this process's own memory.
-    struct statfs kind{};
-    const auto path = inodes_.path(found);
-    if (!path || ::fstatfs((*path)->get(), &kind) != 0 || kind.f_type == PROC_SUPER_MAGIC) {
-      forget(found->node, 1);
-      return failure(EACCES);
+  if (device_of(*status) != in->inode->identity.device) {
+    // Another file system is mounted here. Before the guest is told of it: others may guess its number.
+    if (!path) {
+      auto opened = InodeTable::open_path(in->fd(), text);
+      if (!opened) return failure(opened.error());
+      path = *std::move(opened);
     }
+    if (!may_be_shared(path->get())) return failure(EACCES);
+    status = status_at(path->get(), "");
+    if (!status) return failure(status.error());
   }
-  return entry(found, *status, in->inode.get());
+  const auto found = inodes_.enter(*status, in->inode, name, path);
+  if (!found) return failure(found.error());
+  return entry(*found, *status, in->inode.get());
 }
 
 }  // namespace alcove::share

@@ -34,6 +34,9 @@ struct Share {
 // Opens what can be by its descriptor: `folder` is O_PATH.
 std::shared_ptr<const Root> make_root(std::string name, SharedDirectory options, UniqueFd folder);
 
+// What processes of the host are like is no file: by /proc a guest would reach this process's own memory.
+bool may_be_shared(int folder);
+
 // Whoever asks in the guest.
 struct Caller {
   Owner owner;
@@ -57,6 +60,8 @@ class WithMask {
 };
 
 struct ServerLimits {
+  size_t inodes = 4 << 20;  // That the guest knows.
+  // Descriptors, and as many again for locks as for open files.
   size_t open_files = 8192;
   size_t paths = 2048;
 };
@@ -163,7 +168,7 @@ class Server {
     SharedFd path;
     int fd() const { return path->get(); }
   };
-  explicit Server(const ServerLimits& limits) : limits_(limits), inodes_(limits.paths) {}
+  explicit Server(const ServerLimits& limits) : limits_(limits), inodes_(limits.inodes, limits.paths) {}
 
   Outcome<Node> inode(uint64_t node);
   Outcome<Folder> folder(uint64_t node, std::string_view name, bool to_change);
@@ -179,12 +184,13 @@ class Server {
   fuse::Attributes describe_names() const;
   fuse::EntryOut entry(const Node& inode, const Status& status, const Inode* parent);
   fuse::AttributesOut with_validity(const Inode& inode, const fuse::Attributes& attributes) const;
-  Outcome<fuse::EntryOut> look_up_share(std::string_view name);
+  Outcome<fuse::EntryOut> look_up_share(const Node& names, std::string_view name);
   // What was made as `name` gets its owner and mode, and the guest is told of it.
   Outcome<fuse::EntryOut> introduce(const Folder& folder, const std::string& name, mode_t mode,
                                     uint32_t device, const Caller& caller);
   static Outcome<Owner> host_owner(const Inode& folder, const Caller& caller);
   Outcome<> give(const Folder& folder, int path, mode_t mode, uint32_t device, const Caller& caller);
+  Outcome<File> file_to_lock(uint64_t handle);
   Outcome<SharedFd> lock_file(const File& opened, uint64_t owner);
   void drop_locks(uint64_t node, uint64_t owner);
   Outcome<> set_owner(const Inode& inode, int path, const fuse::SetAttributesIn& wanted);
@@ -203,7 +209,7 @@ class Server {
   Outcome<Bytes> access_list(const Inode& inode, const std::string& path, const std::string& name) const;
   Outcome<> set_size(const Inode& inode, int path, const fuse::SetAttributesIn& wanted);
   static Outcome<> set_times(int path, const fuse::SetAttributesIn& wanted);
-  Outcome<Bytes> read_names(uint64_t offset, uint32_t size, bool with_attributes);
+  Outcome<Bytes> read_names(const Node& names, uint64_t offset, uint32_t size, bool with_attributes);
 
   const ServerLimits limits_;
   UniqueFd proc_fds_;

@@ -239,6 +239,44 @@ TEST_F(Confinement, TheFolderOfFoldersIsNoneOfTheHosts) {
   EXPECT_EQ(guest->call(Opcode::write, kRoot, bytes_of(dropping) + bytes_of(std::string_view("x"))).error,
             EBADF);
   EXPECT_EQ(guest->set_attributes(kRoot, {.valid = fuse::kSetSize | fuse::kSetKillPrivileges}).error, EROFS);
+  const fuse::LockIn lock{handle, 1, {0, 0, F_RDLCK, 0}, 0, 0};
+  EXPECT_EQ(guest->call(Opcode::set_lock, kRoot, bytes_of(lock)).error, ENOLCK);
+  EXPECT_EQ(guest->call(Opcode::get_lock, kRoot, bytes_of(lock)).error, ENOLCK);
+}
+
+TEST_F(Confinement, LocksThatAreNotSharedHoldNobodyUp) {
+  write(shared / "file", "text");
+  start({.read_only = true});
+  const uint64_t node = guest->look_up(kRoot, "file");
+  const uint64_t handle = guest->open(node, O_RDONLY).as<fuse::OpenOut>().handle;
+  for (const uint32_t flags : {0u, fuse::kLockFlock}) {
+    const fuse::LockIn lock{handle, 1, {0, 0, F_WRLCK, 0}, flags, 0};
+    EXPECT_EQ(guest->call(Opcode::set_lock, node, bytes_of(lock)).error, ENOLCK);
+  }
+}
+
+// Not even for a moment, in which others that guess its number might use it.
+TEST_F(Confinement, ProcessesAreNoFiles) {
+  guest = std::make_unique<FuseGuest>(FuseGuest::single("/"));
+  guest->initialize();
+  EXPECT_EQ(look_up_error(kRoot, "proc"), EACCES);
+  EXPECT_EQ(guest->device().server().known_inodes(), 1u);
+  EXPECT_EQ(guest->look_up(kRoot, "etc"), kRoot + 1) << "a number was given away";
+  const UniqueFd processes(::open("/proc/self", O_PATH | O_DIRECTORY | O_CLOEXEC));
+  EXPECT_FALSE(share::may_be_shared(processes.get()));
+}
+
+// What it is not told of is not made either.
+TEST_F(Confinement, AGuestKnowsSoManyAndNoMore) {
+  FuseGuest few(FuseGuest::single(shared), {.inodes = 3});
+  few.initialize();
+  EXPECT_EQ(few.create(kRoot, "one").error, 0);
+  EXPECT_EQ(few.make_directory(kRoot, "two").error, 0);
+  EXPECT_EQ(few.create(kRoot, "three").error, ENFILE);
+  EXPECT_EQ(few.make_directory(kRoot, "four").error, ENFILE);
+  EXPECT_FALSE(std::filesystem::exists(shared / "three"));
+  EXPECT_FALSE(std::filesystem::exists(shared / "four"));
+  EXPECT_EQ(few.open(few.look_up(kRoot, "one"), O_RDONLY).error, 0);
 }
 
 // Guest and host rename folders, and put links to the outside in their place, while the guest looks names up,

@@ -392,6 +392,38 @@ TEST_F(FileSystemTest, WhatTheHostReplacedIsStale) {
   EXPECT_EQ(guest->look_up(kRoot, "gone"), 0u);
 }
 
+TEST_F(FileSystemTest, WhatTheHostReplacedIsNotOpenedAgain) {
+  start();
+  write(shared / "file", "text");
+  const uint64_t node = guest->look_up(kRoot, "file");
+  const uint64_t handle = handle_of(guest->open(node, O_RDONLY));
+  write(shared / "other", "other");
+  std::filesystem::rename(shared / "other", shared / "file");
+  EXPECT_EQ(guest->open(node, O_RDWR).error, ESTALE);
+  EXPECT_EQ(guest->read(node, handle, 0, 10).text(), "text") << "what is open is";
+  EXPECT_EQ(guest->open(guest->look_up(kRoot, "file"), O_RDWR).error, 0);
+}
+
+TEST_F(FileSystemTest, FoldersThatTheHostTurnedInsideOutAreFound) {
+  start();
+  std::filesystem::create_directories(shared / "a/b");
+  const uint64_t a = guest->look_up(kRoot, "a"), b = guest->look_up(a, "b");
+  const auto opened = guest->call(Opcode::open_directory, b, bytes_of(fuse::OpenIn{}));
+  std::filesystem::rename(shared / "a/b", shared / "b");
+  std::filesystem::rename(shared / "a", shared / "b/a");
+  write(shared / "b/a/file", "text");
+  EXPECT_EQ(guest->look_up(b, "a"), a) << "by the descriptor, though b was in a";
+  guest->call(Opcode::release_directory, b, bytes_of(fuse::ReleaseIn{handle_of(opened), 0, 0, 0}));
+  EXPECT_EQ(guest->look_up(kRoot, "b"), b);
+  EXPECT_EQ(guest->look_up(b, "a"), a);
+  const uint64_t file = guest->look_up(a, "file");
+  EXPECT_EQ(guest->attributes(file).size, 4u);
+  guest->call(Opcode::forget, file, bytes_of(fuse::ForgetIn{1}));
+  guest->call(Opcode::forget, a, bytes_of(fuse::ForgetIn{3}));
+  guest->call(Opcode::forget, b, bytes_of(fuse::ForgetIn{2}));
+  EXPECT_EQ(guest->device().server().known_inodes(), 1u);
+}
+
 TEST_F(FileSystemTest, WhatTheGuestFoundAgainIsThereToOpen) {
   start();
   const auto replace = [&](std::string_view text) {

@@ -5,7 +5,11 @@
 #include <gtest/gtest.h>
 #include <sys/file.h>
 
+#include <atomic>
+#include <filesystem>
 #include <fstream>
+#include <thread>
+#include <vector>
 
 #include "devices/fs/testing/fuse_guest.h"
 
@@ -145,6 +149,44 @@ TEST_F(LaneTest, AnotherShareTakesThePlace) {
   guest.device().replace({});
   EXPECT_EQ(guest.look_up(fuse::kRootNode, "new"), 0u);
   EXPECT_EQ(guest.attributes(fuse::kRootNode).mode, S_IFDIR | 0555u);
+}
+
+// What is under way when the share is taken away brings nothing of it into the next.
+TEST_F(LaneTest, ABusyGuestKeepsNothingOfAnotherShare) {
+  std::filesystem::create_directory(folder.path() / "folder");
+  const auto old = FuseGuest::single(folder.path());
+  TemporaryFolder empty;
+  const auto next = FuseGuest::single(empty.path(), {.read_only = true});
+  const auto server = share::Server::create(old).value();
+  std::atomic<bool> stops = false;
+  std::atomic<uint64_t> rounds = 0;
+  std::vector<std::thread> busy;
+  for (int i = 0; i < 2; ++i) {
+    busy.emplace_back([&] {
+      while (!stops) {
+        if (const auto found = server->look_up(fuse::kRootNode, "folder"))
+          (void)server->open_directory(found->node);
+        if (const auto found = server->look_up(fuse::kRootNode, "file"))
+          (void)server->open(found->node, 0, false);
+        (void)server->create(fuse::kRootNode, "made", {O_RDWR, 0600, 0, 0}, {});
+        (void)server->unlink(fuse::kRootNode, "made", false);
+        ++rounds;
+      }
+    });
+  }
+  for (int turn = 0; turn < 100; ++turn) {
+    server->replace(old);
+    const uint64_t before = rounds;
+    while (rounds < before + 3) std::this_thread::yield();
+    server->replace(next);
+    // Nobody is in a round that began before.
+    const uint64_t after = rounds;
+    while (rounds < after + 3) std::this_thread::yield();
+    EXPECT_EQ(server->known_inodes(), 1u);
+    EXPECT_EQ(server->open_files(), 0u);
+  }
+  stops = true;
+  for (std::thread& thread : busy) thread.join();
 }
 
 }  // namespace
