@@ -56,10 +56,12 @@ void Switchboard::receive(const virtio::Chain& chain) {
 }
 
 void Switchboard::receive_request(const Packet& packet) {
-  Connection* connection = asked_host_.size() < kMostAsked ? add(packet.ports, State::asked_host) : nullptr;
+  Connection* connection =
+      questions_.unanswered.size() < kMostAsked ? add(packet.ports, State::asked_host) : nullptr;
   if (!connection) return reply_reset(packet.ports);
   connection->note(packet);
   asked_host_.emplace(connection->id, connection);
+  questions_.unanswered.insert(connection->id);
   asked_(connection->id, packet.ports);
 }
 

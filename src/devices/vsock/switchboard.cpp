@@ -38,11 +38,11 @@ Error gone(std::string what) {
 }  // namespace
 
 Switchboard::Switchboard(exec::EventLoop& loop, uint64_t guest_cid, virtio::Activation activation,
-                         const Asked& asked, uint64_t& next_id)
+                         const Asked& asked, Questions& questions)
     : loop_(loop),
       guest_cid_(guest_cid),
       asked_(asked),
-      next_id_(next_id),
+      questions_(questions),
       most_connections_(most_connections()),
       interrupts_(activation.interrupts),
       doorbells_(std::move(activation.doorbells)),
@@ -69,7 +69,10 @@ void Switchboard::start() {
   };
   if (transmit_) listen(wire::kTransmitQueue, &Switchboard::serve_transmit);
   listen(wire::kReceiveQueue, &Switchboard::end_turn);
-  for (const auto& [ports, connection] : table_) watch(*connection);
+  // Those that the guest has not answered yet are left alone until then, whether or not the host waits for
+  // it.
+  for (const auto& [ports, connection] : table_)
+    if (connection->state != State::asked_guest) watch(*connection);
   for (const auto& connection : draining_) watch(*connection);
 }
 
@@ -120,6 +123,7 @@ void Switchboard::connect(uint32_t guest_port, UniqueFd socket, std::chrono::mil
 }
 
 Result<> Switchboard::answer(uint64_t id, UniqueFd socket) {
+  questions_.unanswered.erase(id);
   const auto found = asked_host_.find(id);
   if (found == asked_host_.end()) return std::unexpected(gone("the guest does not want to connect any more"));
   Connection& connection = *found->second;
@@ -142,7 +146,7 @@ Connection* Switchboard::add(Ports ports, State state) {
   const bool is_large = large_rooms_ < kLargeRooms;
   large_rooms_ += is_large;
   auto connection = std::make_unique<Connection>(ports, state, is_large ? kLargeRoom : kSmallRoom);
-  connection->id = next_id_++;
+  connection->id = questions_.next_id++;
   return table_.emplace(ports, std::move(connection)).first->second.get();
 }
 
@@ -280,6 +284,7 @@ void Switchboard::host_closed(Connection& connection) {
   connection.discard();
   connection.socket.reset();
   connection.state = State::closing;
+  if (connection.timer) loop_.cancel(*connection.timer);
   connection.timer = loop_.call_at(exec::Clock::now() + kTimeToClose, [this, &connection] {
     connection.timer.reset();
     reset(connection);

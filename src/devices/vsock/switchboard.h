@@ -8,6 +8,7 @@
 #include <list>
 #include <map>
 #include <memory>
+#include <set>
 
 #include "devices/vsock/connection.h"
 #include "devices/vsock/inbox.h"
@@ -39,9 +40,14 @@ class Switchboard {
   // The connection's port at the host.
   using Connected = std::move_only_function<void(Result<uint32_t>)>;
 
-  // `next_id` outlives it: no two connections of a device ever have the same.
+  // Of a device, whatever its driver does.
+  struct Questions {
+    uint64_t next_id = 1;  // No two connections have the same.
+    // answer() has not been called. The guest may not want any more, but who asks has not forgotten.
+    std::set<uint64_t> unanswered;
+  };
   Switchboard(exec::EventLoop& loop, uint64_t guest_cid, virtio::Activation activation, const Asked& asked,
-              uint64_t& next_id);
+              Questions& questions);
   // Ends all connections. `connected` of those under way is called.
   ~Switchboard();
   Switchboard(const Switchboard&) = delete;
@@ -97,7 +103,7 @@ class Switchboard {
   exec::EventLoop& loop_;
   const uint64_t guest_cid_;
   const Asked& asked_;
-  uint64_t& next_id_;
+  Questions& questions_;
   const size_t most_connections_;
   virtio::Interrupts* const interrupts_;
   const std::vector<int> doorbells_;

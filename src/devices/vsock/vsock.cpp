@@ -37,7 +37,10 @@ void Vsock::connect(uint32_t guest_port, UniqueFd socket, std::chrono::milliseco
 
 void Vsock::answer(uint64_t id, UniqueFd socket, std::move_only_function<void(Result<>)> answered) {
   thread_.loop().post([this, id, socket = std::move(socket), answered = std::move(answered)]() mutable {
-    if (!switchboard_) return answered(no_driver());
+    if (!switchboard_) {
+      questions_.unanswered.erase(id);
+      return answered(no_driver());
+    }
     answered(switchboard_->answer(id, std::move(socket)));
   });
 }
@@ -63,7 +66,7 @@ void Vsock::read_config(uint32_t offset, std::span<std::byte> out) {
 void Vsock::activate(virtio::Activation activation) {
   thread_.loop().call([&] {
     switchboard_ = std::make_unique<Switchboard>(thread_.loop(), configuration_.guest_cid,
-                                                 std::move(activation), asked_, next_id_);
+                                                 std::move(activation), asked_, questions_);
     switchboard_->start();
   });
 }

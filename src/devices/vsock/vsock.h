@@ -40,7 +40,7 @@ class Vsock final : public virtio::Device {
   const wire::Configuration configuration_;
   const Switchboard::Asked asked_;
   // The loop's thread.
-  uint64_t next_id_ = 1;
+  Switchboard::Questions questions_;
   std::unique_ptr<Switchboard> switchboard_;  // While the driver uses the device.
   exec::LoopThread thread_;                   // Last: it ends before what it uses.
 };

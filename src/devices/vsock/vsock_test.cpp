@@ -495,6 +495,30 @@ TEST_F(VsockTest, AsksTheHostForAFewAtATime) {
   expect(Operation::reset, {0, kPort});
   guest->send(Operation::request, {kMostAsked, kPort});
   EXPECT_TRUE(guest->is_silent());
+  // Who takes it back is asked about still.
+  guest->send(Operation::reset, {kMostAsked, kPort});
+  guest->send(Operation::request, {kMostAsked, kPort});
+  expect(Operation::reset, {kMostAsked, kPort});
+}
+
+TEST_F(VsockTest, TheHostMayGiveUpWhilePaused) {
+  device.pause();
+  std::future<Result<uint32_t>> connected;
+  {
+    Pair pair;
+    connected = connect(22, std::move(pair.device), 300ms);
+  }
+  device.resume();
+  const auto request = guest->next();
+  ASSERT_TRUE(request);
+  const Ports ports{22, request->header.source_port};
+  guest->send(Operation::response, ports);
+  EXPECT_TRUE(connected.get());
+  EXPECT_EQ(guest->next()->operation(), Operation::shutdown);
+  guest->send(Operation::reset, ports);
+  // Nothing is left that would look for it.
+  std::this_thread::sleep_for(400ms);
+  EXPECT_EQ(device.connection_count(), 0u);
 }
 
 TEST_F(VsockTest, TakesNothingFromAGuestThatHearsNoAnswers) {
