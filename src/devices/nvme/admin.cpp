@@ -311,6 +311,8 @@ void Admin::reset() {
     completions.swap(completion_queues_);
   }
   submissions = {};  // Ends their threads, without the lock.
+  for (const auto& queue : completions)
+    if (queue) shared_.forget(*queue);
   features_.clear();
   event_requests_.clear();
   for (EventType* type : {&errors_, &notices_}) {

@@ -243,6 +243,8 @@ void Controller::disable() {
   interrupted_ = true;
   thread_.loop().call([this] {
     admin_.reset();
+    // A processor may be about to look at what waits for it.
+    if (admin_completions_) forget(*admin_completions_);
     const std::lock_guard lock(admin_queue_mutex_);
     admin_submissions_.reset();
     admin_completions_.reset();
