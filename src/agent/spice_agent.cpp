@@ -224,8 +224,11 @@ void SpiceAgent::take_contents(std::span<const std::byte> body) {
   if (!form || wanted_.empty() || (*form != wanted_.front() && *form != wire::kNone)) return;
   const auto contents = body.subspan(sizeof(uint32_t));
   const std::string_view bytes = text_of(contents);
-  if (*form == wire::kUtf8Text && !bytes.empty() && is_utf8(bytes)) arriving_.text = with_line_feeds(bytes);
-  if (*form == wire::kPng && bytes.starts_with(kPngSignature))
+  // Both together, as everywhere else.
+  const bool fits = arriving_.size() + contents.size() <= Clipboard::maximum_size();
+  if (fits && *form == wire::kUtf8Text && !bytes.empty() && is_utf8(bytes))
+    arriving_.text = with_line_feeds(bytes);
+  if (fits && *form == wire::kPng && bytes.starts_with(kPngSignature))
     arriving_.png.emplace(contents.begin(), contents.end());
   wanted_.pop_front();
   if (!wanted_.empty()) return request_next();

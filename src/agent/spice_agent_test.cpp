@@ -234,6 +234,18 @@ TEST_F(SpiceAgentTest, SkipsWhatIsTooLong) {
   EXPECT_EQ(copied.back().text, "well");
 }
 
+TEST_F(SpiceAgentTest, LeavesOutWhatIsTooMuchTogether) {
+  connect();
+  say_of_clipboard(wire::kClipboardGrab, words(wire::kUtf8Text, wire::kPng));
+  say_of_clipboard(wire::kClipboard,
+                   words(wire::kUtf8Text) + Bytes(Clipboard::maximum_size() - 8, std::byte{'x'}));
+  const std::string picture = "\x89PNG\r\n\x1a\nx";
+  say_of_clipboard(wire::kClipboard, words(wire::kPng) + bytes_of(picture));
+  ASSERT_EQ(copied.size(), 1u);
+  EXPECT_EQ(copied.back().text->size(), Clipboard::maximum_size() - 8);
+  EXPECT_FALSE(copied.back().png);
+}
+
 TEST_F(SpiceAgentTest, SendsNoMoreThanIsReadToAGuestThatAsksAndAsks) {
   connect();
   agent.offer({.text = std::string(1 << 20, 'x')});
