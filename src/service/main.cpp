@@ -111,6 +111,7 @@ int serve() {
   // The application's end ends its machines, whatever the way it ends; a closed socket says the same.
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   ::signal(SIGPIPE, SIG_IGN);
+  ::signal(SIGXFSZ, SIG_IGN);  // A write that is too much for RLIMIT_FSIZE fails like one to a full disk.
   return MachineService(UniqueFd(kSocketNumber), MachineGuest::create).run();
 }
 
