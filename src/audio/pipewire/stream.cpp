@@ -165,8 +165,10 @@ void PipeWireStream::note_delay() {
 // What the guest plays.
 
 bool PipeWireOutput::prepare(const Format& format) {
+  // In bytes of the format.
+  const bool is_other = !(format == format_);
   if (!open(format, kOutputRing)) return false;
-  target_ = std::max(target_.load(), bytes_in(kLeastTarget));
+  target_ = std::max(is_other ? 0 : target_.load(), bytes_in(kLeastTarget));
   return true;
 }
 
