@@ -76,9 +76,16 @@ int events(const Bundle& bundle, bool json) {
   if (!socket) return report(socket.error());
   std::string rest;
   if (auto reply = ask(socket->get(), {{"command", "events"}}, rest); !reply) return report(reply.error());
+  bool has_ended = false;
   while (true) {
     const auto event = receive_line(socket->get(), rest);
-    if (!event) return 0;  // It has stopped.
+    if (!event && has_ended) return 0;
+    if (!event) {
+      return report({ErrorCode::internal, "", "the machine runs on perhaps, but its events have ended",
+                     "they were not read in time, or the machine's background process has died"});
+    }
+    const std::string state = event->value("state", "");
+    has_ended = has_ended || state == "stopped" || state == "error";
     fmt::print("{}\n", json ? event->dump() : event_text(*event));
     std::fflush(stdout);
   }
