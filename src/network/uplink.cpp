@@ -54,17 +54,22 @@ bool Uplink::is_outside(const Packet& packet) const {
 bool Uplink::begin(const Packet& packet) {
   current_.reset();
   if (packet.type != wire::kTypeIpv4 && packet.type != wire::kTypeIpv6) return true;
-  current_ = Current{.is_outside = is_outside(packet), .port = {}};
+  Current next{.is_outside = is_outside(packet), .port = {}};
   // From which port a part of a datagram comes is not in each.
   if (packet.fragment && load8(packet.network, wire::kIpv4Protocol) == wire::kProtocolUdp) return false;
-  if (packet.protocol != wire::kProtocolUdp) return true;
+  if (packet.protocol != wire::kProtocolUdp) {
+    current_ = next;
+    return true;
+  }
   const bool is_v4 = packet.type == wire::kTypeIpv4;
   Port port{.type = packet.type, .number = load16(packet.transport, wire::kUdpSourcePort)};
   std::ranges::copy(packet.network.subspan(is_v4 ? wire::kIpv4Source : wire::kIpv6Source, is_v4 ? 4 : 16),
                     port.address.begin());
-  current_->port = port;
+  next.port = port;
   const auto use = uses_.find(port);
-  return use == uses_.end() || use->second.is_outside == current_->is_outside;
+  if (use != uses_.end() && use->second.is_outside != next.is_outside) return false;
+  current_ = next;
+  return true;
 }
 
 void Uplink::opened(int socket) {

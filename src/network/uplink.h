@@ -26,7 +26,7 @@ class Uplink {
   Uplink(std::string interface, const NatAddresses& addresses)
       : interface_(std::move(interface)), addresses_(addresses) {}
 
-  // Whether the guest's packet may be sent; sockets that are opened until end() are for it.
+  // Whether the guest's packet may be sent. If so, sockets that are opened until end() are for it.
   bool begin(const Packet& packet);
   void end() { current_.reset(); }
   // One that cannot be bound is replaced by one that leads nowhere.

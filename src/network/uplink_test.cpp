@@ -74,6 +74,18 @@ TEST_F(UplinkTest, KeepsAPortToOneSide) {
   EXPECT_FALSE(may_send(udp(kGuest, 1000, "10.0.2.3", 53, "x")));
 }
 
+TEST_F(UplinkTest, TakesAForwardsSocketForNoneOfARefusedPacket) {
+  if (!Uplink::check("lo")) GTEST_SKIP() << Uplink::check("lo").error().message();
+  const UniqueFd inner = sent(udp(kGuest, 1000, "10.0.2.3", 53, "x"));
+  const Frame outward = udp(kGuest, 1000, "192.0.2.1", 53, "x");
+  ASSERT_FALSE(uplink->begin(parse(outward).value()));
+  const UniqueFd accepted = new_socket();
+  uplink->opened(accepted.get());
+  EXPECT_EQ(interface_of(accepted), "");
+  // Nor has the port changed sides.
+  EXPECT_TRUE(may_send(udp(kGuest, 1000, "10.0.2.2", 53, "x")));
+}
+
 TEST_F(UplinkTest, SendsNothingByAnotherWay) {
   EXPECT_FALSE(Uplink::check("nosuch0"));
   uplink.emplace("nosuch0", NatAddresses());
