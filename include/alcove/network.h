@@ -19,7 +19,7 @@ struct PortForward {
   TransportProtocol protocol = TransportProtocol::tcp;
   std::string host_address = "127.0.0.1";  // IPv4 or IPv6; "0.0.0.0" is every IPv4 address of the host.
   uint16_t host_port = 0;                  // 0: a free one is chosen; NetworkDevice tells which.
-  std::string guest_address;               // Empty: the one that the guest got by DHCP.
+  std::string guest_address;               // Empty: the one that it got by DHCP. UDP over IPv6 needs one.
   uint16_t guest_port = 0;                 // 1 to 65535.
 
   bool operator==(const PortForward&) const = default;

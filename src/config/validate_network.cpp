@@ -57,10 +57,19 @@ bool is_guests_prefix(const IPPrefix& prefix) {
          !is_link_local;
 }
 
-bool is_address(const std::string& text) {
+bool is_ipv6(const std::string& text) {
   in6_addr parsed{};
-  return ::inet_pton(AF_INET, text.c_str(), &parsed) == 1 ||
-         ::inet_pton(AF_INET6, text.c_str(), &parsed) == 1;
+  return ::inet_pton(AF_INET6, text.c_str(), &parsed) == 1;
+}
+
+bool is_address(const std::string& text) {
+  in_addr parsed{};
+  return ::inet_pton(AF_INET, text.c_str(), &parsed) == 1 || is_ipv6(text);
+}
+
+bool is_any_ipv6(const std::string& text) {
+  in6_addr parsed{};
+  return ::inet_pton(AF_INET6, text.c_str(), &parsed) == 1 && IN6_IS_ADDR_UNSPECIFIED(&parsed);
 }
 
 class NetworkValidator {
@@ -114,6 +123,7 @@ class NetworkValidator {
 
   void validate_kind(const NATNetworkDeviceAttachment& nat, const std::string& where) {
     validate(nat.port_forwards, where);
+    validate_guests(nat.port_forwards, where);
     PrivateNetwork network = nat.network;
     // A shared network's is known once it is there.
     if (network.ipv4_subnet.empty()) network.ipv4_subnet = "10.0.2.0/24";
@@ -193,6 +203,7 @@ class NetworkValidator {
       problems_.add(where + ".host_name", fmt::format("\"{}\" is no host name", host),
                     fmt::format("letters, digits and '-', at most {}", kLongestHostName));
     validate(network.port_forwards, where);
+    validate_guests(network.port_forwards, where);
     validate(network.network, where + ".network");
   }
 
@@ -235,6 +246,18 @@ class NetworkValidator {
   void validate(const std::vector<PortForward>& forwards, const std::string& where) {
     for (size_t index = 0; index < forwards.size(); ++index)
       validate(forwards[index], fmt::format("{}.port_forwards[{}]", where, index));
+  }
+
+  // NAT knows a guest's IPv6 addresses no sooner than the guest sends from them.
+  void validate_guests(const std::vector<PortForward>& forwards, const std::string& where) {
+    for (size_t index = 0; index < forwards.size(); ++index) {
+      const PortForward& forward = forwards[index];
+      if (forward.protocol == TransportProtocol::udp && is_ipv6(forward.host_address) &&
+          (forward.guest_address.empty() || is_any_ipv6(forward.guest_address)))
+        problems_.add(fmt::format("{}.port_forwards[{}].guest_address", where, index),
+                      "none is given, and over IPv6 datagrams are forwarded to a known one alone",
+                      "name the guest's IPv6 address");
+    }
   }
 
   void validate(const PortForward& forward, const std::string& where) {

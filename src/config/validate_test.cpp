@@ -498,6 +498,15 @@ TEST_F(Validate, PortForwards) {
   EXPECT_THAT(fields(), ElementsAre(where + "host_address", where + "guest_address", where + "guest_port"));
   forwards() = {{.host_address = "::1", .guest_address = "10.0.2.15", .guest_port = 1}};
   EXPECT_THAT(fields(), IsEmpty());
+  PortForward datagrams{.protocol = TransportProtocol::udp, .host_address = "::1", .guest_port = 1};
+  for (const char* guest : {"", "::"}) {
+    datagrams.guest_address = guest;
+    forwards() = {datagrams};
+    EXPECT_THAT(fields(), ElementsAre(where + "guest_address"));
+  }
+  datagrams.guest_address = "fec0::15";
+  forwards() = {datagrams};
+  EXPECT_THAT(fields(), IsEmpty());
 }
 
 TEST_F(Validate, SerialFileHandles) {

@@ -268,6 +268,14 @@ TEST_F(NatTest, SaysWhyAForwardCannotBe) {
   EXPECT_EQ(refusal({.host_address = "192.0.2.1", .guest_port = 1}), "host_address");
   EXPECT_EQ(refusal({.guest_address = "fec0::1", .guest_port = 1}), "guest_address");
   EXPECT_EQ(refusal({.guest_port = 0}), "guest_port");
+  for (const char* any : {"", "::"}) {
+    const PortForward datagrams{
+        .protocol = TransportProtocol::udp, .host_address = "::1", .guest_address = any, .guest_port = 1};
+    const auto refused = network->add_forward(datagrams);
+    ASSERT_FALSE(refused) << "would end the machine with the first datagram";
+    EXPECT_EQ(refused.error().where, "guest_address");
+    EXPECT_NE(refused.error().message().find("name the guest's IPv6 address"), std::string::npos);
+  }
   const auto first = network->add_forward({.guest_port = 80});
   const auto made = NatNetwork::create(
       thread.loop(),

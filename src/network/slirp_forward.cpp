@@ -14,6 +14,10 @@ namespace {
 struct SocketAddress {
   sockaddr_storage storage{};
   socklen_t size() const { return storage.ss_family == AF_INET ? sizeof(sockaddr_in) : sizeof(sockaddr_in6); }
+  bool is_any_ipv6() const {
+    return storage.ss_family == AF_INET6 &&
+           IN6_IS_ADDR_UNSPECIFIED(&reinterpret_cast<const sockaddr_in6&>(storage).sin6_addr);
+  }
   sockaddr* get() { return reinterpret_cast<sockaddr*>(&storage); }
 };
 
@@ -107,6 +111,12 @@ Result<PortForward> SlirpStack::listen(const PortForward& forward) {
     return fail(ErrorCode::network_error, "guest_address",
                 fmt::format("\"{}\" is no address of host_address's family", forward.guest_address),
                 "leave it empty for the address that the guest got by itself");
+  }
+  // libslirp would learn it from the guest, and does not stand a datagram that comes before.
+  if (forward.protocol == TransportProtocol::udp && guest->is_any_ipv6()) {
+    return fail(ErrorCode::network_error, "guest_address",
+                "none is given, and over IPv6 datagrams are forwarded to a known one alone",
+                "name the guest's IPv6 address");
   }
   if (forward.guest_port == 0) {
     return fail(ErrorCode::network_error, "guest_port", "it is 0", "choose 1 to 65535");
