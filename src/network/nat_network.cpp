@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "network/nat_destinations.h"
 #include "spec/internet.h"
 
 namespace alcove::network {
@@ -79,7 +80,8 @@ bool NatNetwork::admissible(const Packet& packet, Bytes frame) const {
   }
   const bool may_be_large = packet.type == wire::kTypeIpv4 && packet.protocol == wire::kProtocolTcp;
   const size_t most = wire::kEthernetSize + (may_be_large ? 65535 : mtu());
-  if (frame.size() > most || !switches_.admits(packet)) return false;
+  if (frame.size() > most || !is_nat_destination(packet, options_.addresses) || !switches_.admits(packet))
+    return false;
   return stack_->socket_count() < socket_limit_ || !may_open_socket(packet);
 }
 

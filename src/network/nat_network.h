@@ -27,7 +27,7 @@ struct NatOptions {
 };
 
 // The guest reaches what the host reaches, the host's own loopback services included, under 10.0.2.2 and
-// fec0::2. Frames of other kinds than ARP, IPv4 and IPv6 are lost.
+// fec0::2, and these by no other address. Frames of other kinds than ARP, IPv4 and IPv6 are lost.
 class NatNetwork final : public Network {
  public:
   // The loop must run. On error `where` is the attachment's field, e.g. "port_forwards[1].host_port".

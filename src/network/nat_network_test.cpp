@@ -173,6 +173,19 @@ TEST_F(NatTest, CarriesDatagramsBothWays) {
   EXPECT_EQ(answer->destination, 4000);
 }
 
+TEST_F(NatTest, ReachesTheHostByItsOwnAddressesAlone) {
+  HostSocket server(SOCK_DGRAM);
+  introduce();
+  const uint64_t refused = network->refused_frames();
+  send(udp(kGuest, 4000, "127.0.0.1", server.port, "wrong"));
+  send(udp(kGuest, 4001, "255.255.255.255", server.port, "wrong"));
+  send(udp(kGuest, 4002, "0.0.0.0", server.port, "wrong"));
+  send(udp("fec0::15", 4003, "::ffff:127.0.0.1", server.port, "wrong"));
+  EXPECT_EQ(network->refused_frames(), refused + 4);
+  send(udp(kGuest, 4004, kHost, server.port, "right"));
+  EXPECT_EQ(receive(server.fd.get(), 5), "right");
+}
+
 TEST_F(NatTest, CarriesAConnectionFromTheGuest) {
   HostSocket server(SOCK_STREAM);
   ASSERT_EQ(listen(server.fd.get(), 1), 0);

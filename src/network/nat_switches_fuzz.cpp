@@ -1,5 +1,6 @@
 // The first byte says what is turned off, the rest is a frame: as the guest's, and as one for it, which may
 // be told less but keeps its length.
+#include "network/nat_destinations.h"
 #include "network/nat_switches.h"
 #include "network/uplink.h"
 
@@ -19,6 +20,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const auto packet = network::parse(frame);
   if (!packet || packet->network.empty()) return 0;
   switches.admits(*packet);
+  network::is_nat_destination(*packet, addresses);
   network::Uplink uplink("lo", addresses);
   uplink.begin(*packet);
   return 0;

@@ -2,6 +2,7 @@
 // Offsets are from the beginning of the header named; numbers are in network byte order. No behaviour.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 
@@ -42,6 +43,7 @@ inline constexpr size_t kIpv6NextHeader = 6;
 inline constexpr size_t kIpv6HopLimit = 7;
 inline constexpr size_t kIpv6Source = 8;
 inline constexpr size_t kIpv6Destination = 24;
+inline constexpr std::array<uint8_t, 16> kIpv6AllNodes{0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1};
 
 inline constexpr uint8_t kNextHeaderHopByHop = 0;
 inline constexpr uint8_t kProtocolIcmp = 1;
