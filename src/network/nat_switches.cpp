@@ -40,13 +40,14 @@ bool NatSwitches::admits_ipv4(const Packet& packet) const {
 bool NatSwitches::admits_ipv6(const Packet& packet) const {
   const Bytes destination = packet.network.subspan(wire::kIpv6Destination, 16);
   const bool is_icmp = packet.protocol == wire::kProtocolIcmpv6;
+  const bool is_own = std::ranges::equal(destination.first(8), std::as_bytes(std::span(addresses_.prefix)));
   if (is_name_server(packet, addresses_)) return asks_others_ || is_icmp;
-  // This tells of name servers alone.
+  // This tells of name servers alone. The port of others is one like any.
   if (packet.protocol == wire::kProtocolUdp &&
+      (is_own || std::ranges::equal(destination, std::as_bytes(std::span(wire::kDhcp6Servers)))) &&
       load16(packet.transport, wire::kUdpDestinationPort) == wire::kDhcp6ServerPort)
     return wishes_.dhcp && tells_names_;
-  if (wishes_.nat66 || std::ranges::equal(destination.first(8), std::as_bytes(std::span(addresses_.prefix))))
-    return true;
+  if (wishes_.nat66 || is_own) return true;
   // Neighbours find each other.
   const uint16_t first = load16(destination, 0);
   return is_icmp && (first == 0xff02 || (first & 0xffc0) == 0xfe80);

@@ -69,6 +69,11 @@ TEST(NatSwitches, KeepGuestsOfOneFamilyIn) {
 
   for (const char* to : {"2001:db8::1", "fe80::9", "ff02::fb", "ff05::1"})
     EXPECT_FALSE(admits(no_v6, udp(kGuest6, 4000, to, 5353, "x"))) << to;
+  for (const char* to : {"2001:db8::1", "fe80::9", "ff02::fb", "ff02::1:3", "ff05::1:3"})
+    EXPECT_FALSE(admits(no_v6, udp(kGuest6, 546, to, 547, "DHCP is not asked there"))) << to;
+  for (const char* to : {"fec0::2", "ff02::1:2"})
+    EXPECT_TRUE(admits(no_v6, udp(kGuest6, 546, to, 547, "x"))) << to;
+  EXPECT_TRUE(admits({.dhcp = false}, udp(kGuest6, 4000, "2001:db8::1", 547, "x")));
   EXPECT_TRUE(admits(no_v6, udp(kGuest6, 4000, "fec0::2", 80, "x")));
   EXPECT_TRUE(admits(no_v6, udp(kGuest, 4000, "192.0.2.1", 53, "x")));
   const Frame solicitation = Builder().u8(135, 0).u16(0).u32(0).ip("fec0::2").frame;

@@ -90,6 +90,7 @@ inline constexpr uint8_t kDhcpRelease = 7;
 // DHCP for IPv6, RFC 8415.
 inline constexpr uint16_t kDhcp6ClientPort = 546;
 inline constexpr uint16_t kDhcp6ServerPort = 547;
+inline constexpr std::array<uint8_t, 16> kDhcp6Servers{0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 2};
 
 // ICMP, RFC 792 and RFC 4443: the echo, and where its identifier is.
 inline constexpr uint8_t kIcmpEchoReply = 0;
