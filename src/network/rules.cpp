@@ -35,13 +35,24 @@ bool is_dhcp(const Packet& packet, Bytes destination) {
                  to = load16(packet.transport, wire::kUdpDestinationPort);
   if (packet.type == wire::kTypeIpv4)
     return from == wire::kDhcpClientPort && to == wire::kDhcpServerPort && is_broadcast(destination);
-  return from == wire::kDhcp6ClientPort && to == wire::kDhcp6ServerPort && is_group_of_link(destination);
+  return from == wire::kDhcp6ClientPort && to == wire::kDhcp6ServerPort &&
+         std::ranges::equal(destination, std::as_bytes(std::span(wire::kDhcp6Servers)));
 }
 
-// Neighbour discovery, which no router passes on (RFC 4861, section 7.1), and what groups a guest listens to.
+// What groups a guest listens to: that alone may stand behind a hop-by-hop header.
+bool is_listener_discovery(Bytes hop_by_hop) {
+  if (hop_by_hop.size() < wire::kNextHeaderUnit) return false;
+  const size_t header = (load8(hop_by_hop, 1) + size_t{1}) * wire::kNextHeaderUnit;
+  if (load8(hop_by_hop, 0) != wire::kProtocolIcmpv6 || header >= hop_by_hop.size()) return false;
+  const uint8_t type = load8(hop_by_hop, header);
+  return (type >= wire::kListenerQuery && type <= wire::kListenerDone) || type == wire::kListenerReport2;
+}
+
+// Neighbour discovery, which no router passes on (RFC 4861, section 7.1), and that of groups' listeners.
 bool is_link_management(const Packet& packet, Bytes destination) {
   if (packet.type != wire::kTypeIpv6) return false;
-  if (packet.protocol == wire::kNextHeaderHopByHop) return is_group_of_link(destination);
+  if (packet.protocol == wire::kNextHeaderHopByHop)
+    return is_group_of_link(destination) && is_listener_discovery(packet.transport);
   if (packet.protocol != wire::kProtocolIcmpv6 || packet.transport.empty()) return false;
   const uint8_t type = load8(packet.transport, 0);
   return type >= wire::kRouterSolicitation && type <= wire::kRedirect &&

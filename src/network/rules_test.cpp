@@ -80,6 +80,41 @@ TEST(Rules, TheNetworkItselfWorks) {
   EXPECT_FALSE(rules.allows(changed(neighbour(135), wire::kIpv6HopLimit, {64})));
 }
 
+TEST(Rules, OfGroupsOnlyListenersTell) {
+  Rules rules(kDenyAll);
+  // Behind a hop-by-hop header with padding, or with a longer one.
+  const auto behind = [](uint8_t protocol, const std::string& to, Bytes payload, uint8_t units = 0) {
+    const Frame padding = Builder().zeros(units * size_t{8}).frame;
+    const Frame options = Builder().u8(protocol, units, 1, 4).zeros(4).raw(padding).raw(payload).frame;
+    return ethernet(wire::kTypeIpv6, Builder()
+                                         .u32(6u << 28)
+                                         .u16(options.size())
+                                         .u8(wire::kNextHeaderHopByHop, 1)
+                                         .ip("fe80::1")
+                                         .ip(to)
+                                         .raw(options)
+                                         .frame);
+  };
+  const auto message = [](uint8_t type) { return Builder().u8(type, 0).u16(0).zeros(20).frame; };
+  for (const uint8_t type : {130, 131, 132, 143}) {
+    EXPECT_TRUE(rules.allows(behind(wire::kProtocolIcmpv6, "ff02::16", message(type)))) << int{type};
+    EXPECT_TRUE(rules.allows(behind(wire::kProtocolIcmpv6, "ff02::16", message(type), 2))) << int{type};
+    EXPECT_FALSE(rules.allows(behind(wire::kProtocolIcmpv6, "2001:db8::1", message(type)))) << int{type};
+    EXPECT_FALSE(rules.allows(behind(wire::kProtocolUdp, "ff02::16", message(type)))) << int{type};
+  }
+  for (const uint8_t type : {1, 128, 129, 133, 142, 144})
+    EXPECT_FALSE(rules.allows(behind(wire::kProtocolIcmpv6, "ff02::16", message(type)))) << int{type};
+  const Frame datagram = Builder().u16(5000).u16(6000).u16(9).u16(0).u8(1).frame;
+  EXPECT_FALSE(rules.allows(behind(wire::kProtocolUdp, "ff02::1", datagram)));
+  // Another header between them; and cut short.
+  EXPECT_FALSE(rules.allows(behind(wire::kNextHeaderHopByHop, "ff02::16", message(143))));
+  const Frame whole = behind(wire::kProtocolIcmpv6, "ff02::16", message(143), 1);
+  for (size_t size = 0; size < wire::kEthernetSize + wire::kIpv6Size + 16; ++size)
+    EXPECT_FALSE(rules.allows(Bytes(whole).first(size))) << size;
+  EXPECT_FALSE(rules.allows(udp("fe80::1", 546, "ff02::1", 547, "not DHCP's servers")));
+  EXPECT_FALSE(rules.allows(udp("fe80::1", 546, "ff02::fb", 547, "not DHCP's servers")));
+}
+
 TEST(Rules, NothingHides) {
   Rules rules({{.action = kDeny, .destination = "1.1.1.1", .protocol = kTcp, .first_port = 25},
                {.action = kDeny, .destination = "2001:db8::/32", .protocol = kTcp}});

@@ -46,6 +46,8 @@ inline constexpr size_t kIpv6Destination = 24;
 inline constexpr std::array<uint8_t, 16> kIpv6AllNodes{0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1};
 
 inline constexpr uint8_t kNextHeaderHopByHop = 0;
+inline constexpr size_t kNextHeaderUnit =
+    8;  // Of an extension header's length, which does not count the first.
 inline constexpr uint8_t kProtocolIcmp = 1;
 inline constexpr uint8_t kProtocolIgmp = 2;
 inline constexpr uint8_t kProtocolTcp = 6;
@@ -100,6 +102,11 @@ inline constexpr uint8_t kIcmpv6EchoReply = 129;
 inline constexpr size_t kIcmpChecksum = 2;
 inline constexpr size_t kIcmpEchoSize = 8;
 inline constexpr size_t kIcmpEchoIdentifier = 4;
+
+// Multicast listener discovery, RFC 2710 and RFC 3810: types of ICMPv6 messages, behind a hop-by-hop header.
+inline constexpr uint8_t kListenerQuery = 130;
+inline constexpr uint8_t kListenerDone = 132;  // The last of the first version's.
+inline constexpr uint8_t kListenerReport2 = 143;
 
 // IPv6 neighbour discovery, RFC 4861: types of ICMPv6 messages.
 inline constexpr uint8_t kRouterSolicitation = 133;
