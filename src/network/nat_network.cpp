@@ -17,7 +17,8 @@ namespace {
 constexpr std::chrono::milliseconds kNotificationDelay{100};
 constexpr size_t kMostSockets = 1024;  // Each may come to hold some 256 KiB.
 
-// A guest that opens ever more connections must not take the descriptors that the machine needs itself.
+// A guest that opens ever more connections, by all its cards, must not take the descriptors that the machine
+// needs itself.
 size_t socket_limit() {
   rlimit limit{};
   getrlimit(RLIMIT_NOFILE, &limit);
@@ -82,7 +83,7 @@ bool NatNetwork::admissible(const Packet& packet, Bytes frame) const {
   const size_t most = wire::kEthernetSize + (may_be_large ? 65535 : mtu());
   if (frame.size() > most || !is_nat_destination(packet, options_.addresses) || !switches_.admits(packet))
     return false;
-  return stack_->socket_count() < socket_limit_ || !may_open_socket(packet);
+  return SlirpStack::socket_count() < socket_limit_ || !may_open_socket(packet);
 }
 
 void NatNetwork::transmit(Bytes frame, size_t) {

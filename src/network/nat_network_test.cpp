@@ -322,18 +322,45 @@ TEST_F(NatTest, RefusesWhatNoSuchGuestSends) {
   EXPECT_EQ(network->refused_frames(), 4u);
 }
 
-TEST_F(NatTest, LeavesTheHostItsDescriptors) {
+// At most so many descriptors for as long as it lives.
+struct FewDescriptors {
+  explicit FewDescriptors(rlim_t most) {
+    getrlimit(RLIMIT_NOFILE, &before);
+    const rlimit low{.rlim_cur = most, .rlim_max = before.rlim_max};
+    setrlimit(RLIMIT_NOFILE, &low);
+  }
+  ~FewDescriptors() { setrlimit(RLIMIT_NOFILE, &before); }
   rlimit before{};
-  getrlimit(RLIMIT_NOFILE, &before);
-  const rlimit low{.rlim_cur = 128, .rlim_max = before.rlim_max};
-  setrlimit(RLIMIT_NOFILE, &low);
+};
+
+TEST_F(NatTest, LeavesTheHostItsDescriptors) {
+  const FewDescriptors few(128);
   make({});
   HostSocket server(SOCK_DGRAM);
   for (unsigned port = 1; port < 200; ++port) send(udp(kGuest, port, kHost, server.port, "x"));
   UniqueFd still(dup(server.fd.get()));
   EXPECT_TRUE(still);
   EXPECT_GE(network->refused_frames(), 199u - 64 - 4);  // A few sockets may have ended meanwhile.
-  setrlimit(RLIMIT_NOFILE, &before);
+}
+
+TEST_F(NatTest, LeavesThemWhateverTheNumberOfCards) {
+  const FewDescriptors few(128);
+  make({});
+  auto first = std::move(network);
+  make({});
+  HostSocket server(SOCK_DGRAM);
+  for (NatNetwork* card : {first.get(), network.get()})
+    for (unsigned port = 1; port < 100; ++port)
+      thread.loop().call([&] { card->transmit(udp(kGuest, port, kHost, server.port, "x"), 0); });
+  UniqueFd still(dup(server.fd.get()));
+  EXPECT_TRUE(still);
+  EXPECT_GE(first->refused_frames() + network->refused_frames(), 198u - 64 - 4);
+  // What one no longer has the other gets.
+  const uint64_t refused = network->refused_frames();
+  EXPECT_GE(refused, 99u - 4);
+  first.reset();
+  send(udp(kGuest, 200, kHost, server.port, "x"));
+  EXPECT_EQ(network->refused_frames(), refused);
 }
 
 TEST_F(NatTest, StandsStillWhilePaused) {

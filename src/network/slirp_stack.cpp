@@ -60,11 +60,11 @@ struct SlirpCallbacks {
   }
   static void register_socket(int fd, void* opaque) {
     if (self(opaque).uplink_) self(opaque).uplink_->opened(fd);
-    self(opaque).sockets_.insert(fd);
+    if (self(opaque).sockets_.insert(fd).second) ++SlirpStack::all_sockets_;
   }
   static void unregister_socket(int fd, void* opaque) {
     if (self(opaque).uplink_) self(opaque).uplink_->closed(fd);
-    self(opaque).sockets_.erase(fd);
+    SlirpStack::all_sockets_ -= self(opaque).sockets_.erase(fd);
     self(opaque).unwatch(fd);
   }
   static void notify(void* opaque) { self(opaque).run_soon(); }
@@ -143,6 +143,7 @@ SlirpStack::SlirpStack(exec::EventLoop& loop, const NatAddresses& addresses, boo
 SlirpStack::~SlirpStack() {
   std::lock_guard lock(library());
   slirp_cleanup(slirp_);
+  all_sockets_ -= sockets_.size();
   for (const auto& timer : timers_) disarm(*timer);
   disarm(wake_);
   while (!watches_.empty()) unwatch(watches_.begin()->first);

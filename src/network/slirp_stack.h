@@ -3,6 +3,7 @@
 #include <alcove/error.h>
 #include <alcove/network.h>
 
+#include <atomic>
 #include <functional>
 #include <map>
 #include <memory>
@@ -36,7 +37,8 @@ class SlirpStack {
   SlirpStack& operator=(const SlirpStack&) = delete;
 
   void input(const Packet& packet, std::span<const std::byte> frame);
-  size_t socket_count() const { return sockets_.size(); }
+  // Of all stacks of this process, which share its descriptors. Any thread.
+  static size_t socket_count() { return all_sockets_; }
 
   Result<PortForward> listen(const PortForward& forward);
   bool unlisten(const PortForward& forward);
@@ -75,6 +77,7 @@ class SlirpStack {
   Slirp* slirp_ = nullptr;
   std::map<int, Watch> watches_;
   std::set<int> sockets_;
+  static inline std::atomic<size_t> all_sockets_ = 0;
   std::set<std::unique_ptr<Timer>> timers_;
   Timer wake_{};  // For what libslirp does by the time alone.
   bool run_posted_ = false;
