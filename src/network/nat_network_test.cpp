@@ -363,6 +363,21 @@ TEST_F(NatTest, LeavesThemWhateverTheNumberOfCards) {
   EXPECT_EQ(network->refused_frames(), refused);
 }
 
+TEST_F(NatTest, CountsNoSocketThatCouldNotBeMade) {
+  HostSocket server(SOCK_DGRAM);
+  introduce();
+  const size_t before = SlirpStack::socket_count();
+  {
+    const FewDescriptors none(0);
+    send(udp(kGuest, 4000, kHost, server.port, "x"));
+  }
+  EXPECT_EQ(network->refused_frames(), 0u);
+  EXPECT_EQ(SlirpStack::socket_count(), before);
+  send(udp(kGuest, 4000, kHost, server.port, "y"));
+  EXPECT_EQ(SlirpStack::socket_count(), before + 1);
+  EXPECT_EQ(receive(server.fd.get(), 1), "y");
+}
+
 TEST_F(NatTest, StandsStillWhilePaused) {
   HostSocket server(SOCK_DGRAM);
   introduce();

@@ -58,11 +58,14 @@ struct SlirpCallbacks {
     changed.expiry = exec::Clock::time_point(std::chrono::milliseconds(milliseconds));
     stack.arm(changed);
   }
+  // libslirp tells of a socket that could not be made, too: -1.
   static void register_socket(int fd, void* opaque) {
+    if (fd < 0) return;
     if (self(opaque).uplink_) self(opaque).uplink_->opened(fd);
     if (self(opaque).sockets_.insert(fd).second) ++SlirpStack::all_sockets_;
   }
   static void unregister_socket(int fd, void* opaque) {
+    if (fd < 0) return;
     if (self(opaque).uplink_) self(opaque).uplink_->closed(fd);
     SlirpStack::all_sockets_ -= self(opaque).sockets_.erase(fd);
     self(opaque).unwatch(fd);
