@@ -50,10 +50,12 @@ TEST_F(UplinkTest, BindsWhatIsForOthers) {
   if (!Uplink::check("lo")) GTEST_SKIP() << Uplink::check("lo").error().message();
   for (const char* to : {"192.0.2.1", "10.0.2.9", "224.0.0.251"})
     EXPECT_EQ(interface_of(sent(udp(kGuest, 1000, to, 53, "x"))), "lo") << to;
-  EXPECT_EQ(interface_of(sent(udp(kGuest6, 1000, "2001:db8::1", 53, "x"))), "lo");
+  for (const char* to : {"2001:db8::1", "ff02::fb", "ff02::1:2", "ff02::101", "ff05::1"})
+    EXPECT_EQ(interface_of(sent(udp(kGuest6, 1000, to, 53, "x"))), "lo") << to;
   for (const char* to : {"10.0.2.2", "10.0.2.3", "255.255.255.255"})
     EXPECT_EQ(interface_of(sent(udp(kGuest, 2000, to, 53, "x"))), "") << to;
-  EXPECT_EQ(interface_of(sent(udp(kGuest6, 2000, "fec0::3", 53, "x"))), "");
+  for (const char* to : {"fec0::2", "fec0::3", "ff02::1"})
+    EXPECT_EQ(interface_of(sent(udp(kGuest6, 2000, to, 53, "x"))), "") << to;
   EXPECT_EQ(interface_of(sent(tcp(kGuest, "192.0.2.1", {.source = 1, .destination = 2}))), "lo");
   // A port forward's.
   const UniqueFd other = new_socket();
