@@ -22,6 +22,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   switches.admits(*packet);
   network::is_nat_destination(*packet, addresses);
   network::Uplink uplink("lo", addresses);
+  uplink.add_forward({.protocol = TransportProtocol::udp, .guest_port = 5353});
+  uplink.see_to_guest(frame);
   uplink.begin(*packet);
   return 0;
 }

@@ -132,6 +132,7 @@ Result<PortForward> SlirpStack::listen(const PortForward& forward) {
   for (int fd : polled_sockets(slirp_)) {
     if (!before.contains(fd)) result.host_port = port_of(fd);
   }
+  if (uplink_ && forward.protocol == TransportProtocol::udp) uplink_->add_forward(forward);
   fill();
   return result;
 }
@@ -139,7 +140,9 @@ Result<PortForward> SlirpStack::listen(const PortForward& forward) {
 bool SlirpStack::unlisten(const PortForward& forward) {
   auto host = socket_address(forward.host_address, forward.host_port, AF_INET);
   std::lock_guard lock(library());
-  return host && slirp_remove_hostxfwd(slirp_, host->get(), host->size(), flags(forward)) == 0;
+  if (!host || slirp_remove_hostxfwd(slirp_, host->get(), host->size(), flags(forward)) != 0) return false;
+  if (uplink_ && forward.protocol == TransportProtocol::udp) uplink_->remove_forward(forward);
+  return true;
 }
 
 }  // namespace alcove::network

@@ -36,7 +36,9 @@ struct SlirpCallbacks {
   static SlirpStack& self(void* opaque) { return *static_cast<SlirpStack*>(opaque); }
 
   static ssize_t send_packet(const void* frame, size_t size, void* opaque) {
-    self(opaque).output_({static_cast<const std::byte*>(frame), size});
+    const Bytes bytes(static_cast<const std::byte*>(frame), size);
+    if (self(opaque).uplink_) self(opaque).uplink_->see_to_guest(bytes);
+    self(opaque).output_(bytes);
     return static_cast<ssize_t>(size);
   }
   static void guest_error(const char*, void*) {}  // What a guest does wrong is no news for the host's log.

@@ -11,6 +11,7 @@
 #include <cstring>
 
 #include "spec/internet.h"
+#include "support/ip_prefix.h"
 #include "support/unique_fd.h"
 
 namespace alcove::network {
@@ -19,9 +20,17 @@ namespace wire = spec::internet;
 
 namespace {
 
+constexpr size_t kMostFromOutside = 4096;
+
 bool bind_to(int socket, const std::string& interface) {
   return ::setsockopt(socket, SOL_SOCKET, SO_BINDTODEVICE, interface.data(),
                       static_cast<socklen_t>(interface.size())) == 0;
+}
+
+// Of a datagram that was too long for one packet. NAT's have no options.
+bool is_first_part(const Packet& packet) {
+  return packet.fragment && load8(packet.network, wire::kIpv4Protocol) == wire::kProtocolUdp &&
+         (load16(packet.network, wire::kIpv4Fragment) & wire::kIpv4Offset) == 0;
 }
 
 }  // namespace
@@ -61,15 +70,63 @@ bool Uplink::begin(const Packet& packet) {
     current_ = next;
     return true;
   }
-  const bool is_v4 = packet.type == wire::kTypeIpv4;
-  Port port{.type = packet.type, .number = load16(packet.transport, wire::kUdpSourcePort)};
-  std::ranges::copy(packet.network.subspan(is_v4 ? wire::kIpv4Source : wire::kIpv6Source, is_v4 ? 4 : 16),
-                    port.address.begin());
+  const Conversation conversation = conversation_of(packet, true, packet.transport);
+  const Port& port = conversation.first;
+  if (next.is_outside && forwards_.contains(port) && !from_outside_.contains(conversation)) return false;
   next.port = port;
   const auto use = uses_.find(port);
   if (use != uses_.end() && use->second.is_outside != next.is_outside) return false;
   current_ = next;
   return true;
+}
+
+Uplink::Conversation Uplink::conversation_of(const Packet& packet, bool from_guest, Bytes datagram) {
+  const bool is_v4 = packet.type == wire::kTypeIpv4;
+  const auto port_at = [&](size_t address, size_t port) {
+    Port result{.type = packet.type, .number = load16(datagram, port)};
+    std::ranges::copy(packet.network.subspan(address, is_v4 ? 4 : 16), result.address.begin());
+    return result;
+  };
+  const Port from = port_at(is_v4 ? wire::kIpv4Source : wire::kIpv6Source, wire::kUdpSourcePort);
+  const Port to = port_at(is_v4 ? wire::kIpv4Destination : wire::kIpv6Destination, wire::kUdpDestinationPort);
+  return from_guest ? Conversation(from, to) : Conversation(to, from);
+}
+
+Uplink::Port Uplink::guest_port(const PortForward& forward) const {
+  const auto named = IPPrefix::parse(forward.guest_address);
+  Port port{.type = named && named->is_ipv6 ? wire::kTypeIpv6 : wire::kTypeIpv4,
+            .number = forward.guest_port};
+  if (named) std::ranges::copy(std::as_bytes(std::span(named->address)), port.address.begin());
+  if (port.address != decltype(port.address)()) return port;
+  store16(port.address, 0, static_cast<uint16_t>(addresses_.guest >> 16));
+  store16(port.address, 2, static_cast<uint16_t>(addresses_.guest));
+  return port;
+}
+
+void Uplink::add_forward(const PortForward& forward) {
+  ++forwards_[guest_port(forward)];
+}
+
+void Uplink::remove_forward(const PortForward& forward) {
+  const Port port = guest_port(forward);
+  const auto found = forwards_.find(port);
+  if (found == forwards_.end() || --found->second != 0) return;
+  forwards_.erase(found);
+  std::erase_if(from_outside_, [&](const Conversation& one) { return one.first == port; });
+}
+
+void Uplink::see_to_guest(Bytes frame) {
+  if (forwards_.empty()) return;
+  const auto packet = parse(frame);
+  if (!packet || packet->network.empty()) return;
+  Bytes datagram = packet->protocol == wire::kProtocolUdp ? packet->transport : Bytes();
+  if (is_first_part(*packet)) datagram = packet->network.subspan(wire::kIpv4Size);
+  if (datagram.size() < wire::kUdpSize) return;
+  const Conversation conversation = conversation_of(*packet, false, datagram);
+  if (!forwards_.contains(conversation.first)) return;
+  // Who floods a guest interrupts what others began.
+  if (from_outside_.size() >= kMostFromOutside) from_outside_.clear();
+  from_outside_.insert(conversation);
 }
 
 void Uplink::opened(int socket) {

@@ -1,13 +1,16 @@
 #pragma once
 
 #include <alcove/error.h>
+#include <alcove/network.h>
 
 #include <array>
 #include <compare>
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
+#include <utility>
 
 #include "network/nat_addresses.h"
 #include "network/packet.h"
@@ -33,6 +36,13 @@ class Uplink {
   void opened(int socket);
   void closed(int socket);
 
+  // NAT sends by a forward's socket, which is not bound, what the guest sends from the forwarded port: such a
+  // port is for the host, and for those that wrote to it. Of forwards for UDP.
+  void add_forward(const PortForward& forward);
+  void remove_forward(const PortForward& forward);
+  // A frame for the guest.
+  void see_to_guest(Bytes frame);
+
  private:
   struct Port {
     std::array<std::byte, 16> address{};
@@ -47,13 +57,18 @@ class Uplink {
     bool is_outside;
     std::optional<Port> port;  // Of a datagram.
   };
+  using Conversation = std::pair<Port, Port>;  // The guest's, and the other.
   bool is_outside(const Packet& packet) const;
+  Port guest_port(const PortForward& forward) const;
+  static Conversation conversation_of(const Packet& packet, bool from_guest, Bytes datagram);
 
   const std::string interface_;
   const NatAddresses addresses_;
   std::optional<Current> current_;
   std::map<Port, Use> uses_;
   std::map<int, Port> ports_;
+  std::map<Port, size_t> forwards_;  // How many there are to it.
+  std::set<Conversation> from_outside_;
 };
 
 }  // namespace alcove::network

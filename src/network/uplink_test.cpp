@@ -88,6 +88,43 @@ TEST_F(UplinkTest, TakesAForwardsSocketForNoneOfARefusedPacket) {
   EXPECT_TRUE(may_send(udp(kGuest, 1000, "10.0.2.2", 53, "x")));
 }
 
+TEST_F(UplinkTest, AnswersAloneLeaveByAForward) {
+  const PortForward forward{
+      .protocol = TransportProtocol::udp, .host_address = "0.0.0.0", .guest_port = 5353};
+  PortForward named = forward, six = forward;
+  named.guest_address = "10.0.2.20";
+  six.guest_address = kGuest6;
+  uplink->add_forward(forward);
+  uplink->add_forward(forward);
+  for (const PortForward& other : {named, six}) uplink->add_forward(other);
+  const auto sent_by = [](const std::string& guest, unsigned port) {
+    return udp(guest, 5353, guest == kGuest6 ? "2001:db8::9" : "192.0.2.9", port, "x");
+  };
+  for (const std::string& guest : {kGuest, kGuest6, named.guest_address}) {
+    EXPECT_FALSE(may_send(sent_by(guest, 700))) << guest;
+    EXPECT_TRUE(may_send(udp(guest, 5353, guest == kGuest6 ? "fec0::2" : "10.0.2.2", 700, "x"))) << guest;
+    uplink->see_to_guest(udp(guest == kGuest6 ? "2001:db8::9" : "192.0.2.9", 700, guest, 5353, "x"));
+    EXPECT_TRUE(may_send(sent_by(guest, 700))) << guest;
+    EXPECT_FALSE(may_send(sent_by(guest, 701))) << guest;
+  }
+  EXPECT_FALSE(may_send(udp(kGuest, 5353, "192.0.2.8", 700, "x")));
+  EXPECT_TRUE(may_send(udp(kGuest, 5354, "192.0.2.8", 700, "x")));
+  EXPECT_TRUE(may_send(udp("10.0.2.21", 5353, "192.0.2.8", 700, "x")));
+  // The first part of a long one says who writes; another says nothing of ports.
+  Frame part = udp("192.0.2.7", 700, kGuest, 5353, std::string(100, 'x'));
+  for (const auto& [offset, is_known] : {std::pair(uint16_t{0x2001}, false), {uint16_t{0x2000}, true}}) {
+    store16(part, wire::kEthernetSize + wire::kIpv4Fragment, offset);
+    uplink->see_to_guest(part);
+    EXPECT_EQ(may_send(udp(kGuest, 5353, "192.0.2.7", 700, "x")), is_known);
+  }
+  uplink->remove_forward(forward);
+  EXPECT_FALSE(may_send(udp(kGuest, 5353, "192.0.2.8", 700, "x"))) << "there is another";
+  uplink->remove_forward(forward);
+  EXPECT_TRUE(may_send(udp(kGuest, 5353, "192.0.2.8", 700, "x")));
+  uplink->add_forward(forward);
+  EXPECT_FALSE(may_send(sent_by(kGuest, 700))) << "nobody wrote to this one";
+}
+
 TEST_F(UplinkTest, SendsNothingByAnotherWay) {
   EXPECT_FALSE(Uplink::check("nosuch0"));
   uplink.emplace("nosuch0", NatAddresses());

@@ -32,6 +32,7 @@ inline constexpr size_t kIpv4TotalLength = 2;
 inline constexpr size_t kIpv4Identification = 4;
 inline constexpr size_t kIpv4Fragment = 6;
 inline constexpr uint16_t kIpv4MoreFragmentsAndOffset = 0x3fff;
+inline constexpr uint16_t kIpv4Offset = 0x1fff;
 inline constexpr size_t kIpv4Protocol = 9;
 inline constexpr size_t kIpv4Checksum = 10;
 inline constexpr size_t kIpv4Source = 12;
