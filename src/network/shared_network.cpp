@@ -19,23 +19,28 @@ std::vector<std::byte> without_other_address(Bytes frame, uint32_t address) {
   }
   const Bytes message = packet->transport.subspan(wire::kUdpSize);
   if (message.size() < wire::kDhcpOptions) return {};
+  std::vector<std::byte> changed;
+  const auto judge = [&](size_t at) {
+    if (load32(message, at) == address) return;
+    if (changed.empty()) changed.assign(frame.begin(), frame.end());
+    const auto datagram = std::span(changed).last(packet->transport.size());
+    store16(datagram, wire::kUdpSize + at, 0xffff);
+    store16(datagram, wire::kUdpSize + at + 2, 0xffff);
+    store16(datagram, wire::kUdpChecksum, 0);  // None.
+  };
+  // libslirp takes the last of the options, a long one, too, and the client's own address where there is
+  // none.
+  if (load32(message, wire::kDhcpClientAddress) != 0) judge(wire::kDhcpClientAddress);
   for (size_t at = wire::kDhcpOptions; at < message.size();) {
     const uint8_t option = load8(message, at++);
     if (option == wire::kDhcpOptionPad) continue;
     if (option == wire::kDhcpOptionEnd || at == message.size()) break;
     const size_t length = load8(message, at++);
     if (length > message.size() - at) break;
-    if (option == wire::kDhcpOptionRequestedAddress && length == 4 && load32(message, at) != address) {
-      std::vector<std::byte> changed(frame.begin(), frame.end());
-      const auto datagram = std::span(changed).last(packet->transport.size());
-      store16(datagram, wire::kUdpSize + at, 0xffff);
-      store16(datagram, wire::kUdpSize + at + 2, 0xffff);
-      store16(datagram, wire::kUdpChecksum, 0);  // None.
-      return changed;
-    }
+    if (option == wire::kDhcpOptionRequestedAddress && length >= 4) judge(at);
     at += length;
   }
-  return {};
+  return changed;
 }
 
 SharedNetwork::SharedNetwork(SharedNetworkOptions options, std::unique_ptr<NatNetwork> nat,

@@ -87,6 +87,34 @@ TEST_F(SharedNetworkTest, GivesItsOneAddressByDhcp) {
   EXPECT_TRUE(leased(6));  // Refused.
 }
 
+// By whatever libslirp takes for a wish: the last of several options, a long one, the client's own address.
+TEST_F(SharedNetworkTest, GivesNoOtherByDhcpHoweverItIsAskedFor) {
+  make(false);
+  const std::string other = address_text(addresses.guest + 1);
+  const auto request = [&](const std::string& client, const Frame& options) {
+    Builder message;
+    message.u8(1, 1, 6, 0).u32(0xa1b2c3d4).zeros(4).ip(client).zeros(12).mac(kGuestMac).zeros(10 + 64 + 128);
+    message.u32(wire::kDhcpCookieValue).u8(53, 1, 3).raw(options).u8(255).zeros(60);
+    return udp("0.0.0.0", 68, "255.255.255.255", 67, message.frame);
+  };
+  const auto wish = [](const std::string& address) { return Builder().u8(50, 4).ip(address).frame; };
+  send(request(own, {}));
+  EXPECT_EQ(leased(5), own);
+  send(request("0.0.0.0", Builder().raw(wish(own)).raw(wish(own)).frame));
+  EXPECT_EQ(leased(5), own);
+  for (const Frame& refused :
+       {request("0.0.0.0", Builder().raw(wish(own)).raw(wish(other)).frame),
+        request("0.0.0.0", Builder().u8(50, 5).ip(other).u8(0).frame), request(other, {})}) {
+    send(refused);
+    EXPECT_EQ(guest.wait([&](Bytes frame) -> std::optional<int> {
+      const auto message = datagram(frame);
+      if (!message || message->destination != 68) return {};
+      return load8(message->data, wire::kDhcpOptions + 2);
+    }),
+              6);
+  }
+}
+
 TEST_F(SharedNetworkTest, TellsPeersOnlyIfItReachesThem) {
   for (const bool reaches_peers : {false, true}) {
     make(reaches_peers);
