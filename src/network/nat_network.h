@@ -1,4 +1,4 @@
-// The guest behind the host's address: TCP, UDP and pings go out through ordinary sockets of the host.
+// The guest behind the host's address: TCP, UDP and IPv4's pings go out through ordinary sockets of the host.
 #pragma once
 
 #include <alcove/mac_address.h>

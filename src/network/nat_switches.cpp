@@ -1,6 +1,7 @@
 #include "network/nat_switches.h"
 
 #include <algorithm>
+#include <array>
 
 #include "network/name_service.h"
 #include "spec/internet.h"
@@ -12,6 +13,20 @@ namespace wire = spec::internet;
 namespace {
 
 constexpr uint32_t kEveryone = 0xffffffff;
+
+// To any but the network's own two, with the prefix or of the link. libslirp takes none further, and has a
+// line in the machine's log for each.
+bool is_unanswered_echo(const Packet& packet, const NatAddresses& addresses) {
+  if (packet.transport.empty() || load8(packet.transport, 0) != wire::kIcmpv6EchoRequest) return false;
+  const Bytes destination = packet.network.subspan(wire::kIpv6Destination, 16);
+  constexpr std::array<uint8_t, 8> kLink{0xfe, 0x80};
+  const bool is_near = std::ranges::equal(destination.first(8), std::as_bytes(std::span(kLink))) ||
+                       std::ranges::equal(destination.first(8), std::as_bytes(std::span(addresses.prefix)));
+  constexpr std::array<uint8_t, 7> kZeros{};
+  const bool is_own = std::ranges::equal(destination.subspan(8, 7), std::as_bytes(std::span(kZeros))) &&
+                      (load8(destination, 15) == 2 || load8(destination, 15) == 3);
+  return !is_near || !is_own;
+}
 
 std::vector<std::byte> copy(Bytes frame) {
   return {frame.begin(), frame.end()};
@@ -41,6 +56,7 @@ bool NatSwitches::admits_ipv6(const Packet& packet) const {
   const Bytes destination = packet.network.subspan(wire::kIpv6Destination, 16);
   const bool is_icmp = packet.protocol == wire::kProtocolIcmpv6;
   const bool is_own = std::ranges::equal(destination.first(8), std::as_bytes(std::span(addresses_.prefix)));
+  if (is_icmp && is_unanswered_echo(packet, addresses_)) return false;
   if (is_name_server(packet, addresses_)) return asks_others_ || is_icmp;
   // This tells of name servers alone. The port of others is one like any.
   if (packet.protocol == wire::kProtocolUdp &&

@@ -80,6 +80,16 @@ TEST(NatSwitches, KeepGuestsOfOneFamilyIn) {
   EXPECT_TRUE(admits(no_v6, ip_packet(wire::kProtocolIcmpv6, kGuest6, "ff02::1:ff00:2", solicitation, 2)));
 }
 
+TEST(NatSwitches, KeepIpv6EchoesThatNobodyAnswers) {
+  const auto echo = [](const std::string& to, uint8_t type = wire::kIcmpv6EchoRequest) {
+    return ip_packet(wire::kProtocolIcmpv6, kGuest6, to, Builder().u8(type, 0).u16(0).u32(7).frame, 2);
+  };
+  for (const char* to : {"2001:db8::1", "fec0::4", "fec0::1:2", "fe80::9", "ff02::1", "2001:db8::2"})
+    EXPECT_FALSE(admits({}, echo(to))) << to;
+  for (const char* to : {"fec0::2", "fec0::3", "fe80::2", "fe80::3"}) EXPECT_TRUE(admits({}, echo(to))) << to;
+  EXPECT_TRUE(admits({}, echo("2001:db8::1", wire::kIcmpv6EchoReply)));
+}
+
 TEST(NatSwitches, TellOfNoRouterThatIsNone) {
   const Frame told = passed({.nat66 = false}, advertisement());
   const auto packet = parse(told);
