@@ -12,7 +12,6 @@
 
 #include "spec/internet.h"
 #include "support/ip_prefix.h"
-#include "support/unique_fd.h"
 
 namespace alcove::network {
 
@@ -48,6 +47,11 @@ Result<> Uplink::check(const std::string& interface) {
   return {};
 }
 
+Uplink::Uplink(std::string interface, const NatAddresses& addresses)
+    : interface_(std::move(interface)),
+      addresses_(addresses),
+      nowhere_(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)) {}
+
 // As libslirp sees it: what it takes to the host's loopback, or answers itself, is inside.
 bool Uplink::is_outside(const Packet& packet) const {
   if (packet.type == wire::kTypeIpv4) {
@@ -64,6 +68,7 @@ bool Uplink::begin(const Packet& packet) {
   current_.reset();
   if (packet.type != wire::kTypeIpv4 && packet.type != wire::kTypeIpv6) return true;
   Current next{.is_outside = is_outside(packet), .port = {}};
+  if (next.is_outside && !nowhere_) return false;
   // From which port a part of a datagram comes is not in each.
   if (packet.fragment && load8(packet.network, wire::kIpv4Protocol) == wire::kProtocolUdp) return false;
   if (packet.protocol != wire::kProtocolUdp) {
@@ -131,10 +136,8 @@ void Uplink::see_to_guest(Bytes frame) {
 
 void Uplink::opened(int socket) {
   if (!current_) return;  // A port forward's.
-  if (current_->is_outside && !bind_to(socket, interface_)) {
-    const UniqueFd nowhere(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    ::dup3(nowhere.get(), socket, O_CLOEXEC);
-  }
+  // With both open this can't fail.
+  if (current_->is_outside && !bind_to(socket, interface_)) ::dup3(nowhere_.get(), socket, O_CLOEXEC);
   if (!current_->port) return;
   uses_[*current_->port] = {.socket = socket, .is_outside = current_->is_outside};
   ports_[socket] = *current_->port;

@@ -14,6 +14,7 @@
 
 #include "network/nat_addresses.h"
 #include "network/packet.h"
+#include "support/unique_fd.h"
 
 namespace alcove::network {
 
@@ -26,8 +27,7 @@ class Uplink {
   // That there is such an interface, and that this process may use it.
   static Result<> check(const std::string& interface);
 
-  Uplink(std::string interface, const NatAddresses& addresses)
-      : interface_(std::move(interface)), addresses_(addresses) {}
+  Uplink(std::string interface, const NatAddresses& addresses);
 
   // Whether the guest's packet may be sent. If so, sockets that are opened until end() are for it.
   bool begin(const Packet& packet);
@@ -64,6 +64,8 @@ class Uplink {
 
   const std::string interface_;
   const NatAddresses addresses_;
+  // Made before it is needed: there may be no descriptor for it then.
+  UniqueFd nowhere_;
   std::optional<Current> current_;
   std::map<Port, Use> uses_;
   std::map<int, Port> ports_;

@@ -2,7 +2,11 @@
 
 #include <gtest/gtest.h>
 #include <net/if.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
+#include <unistd.h>
+
+#include <vector>
 
 #include "network/testing/frames.h"
 #include "support/unique_fd.h"
@@ -123,6 +127,32 @@ TEST_F(UplinkTest, AnswersAloneLeaveByAForward) {
   EXPECT_TRUE(may_send(udp(kGuest, 5353, "192.0.2.8", 700, "x")));
   uplink->add_forward(forward);
   EXPECT_FALSE(may_send(sent_by(kGuest, 700))) << "nobody wrote to this one";
+}
+
+TEST_F(UplinkTest, NeedsNoDescriptorToLeadNowhere) {
+  uplink.emplace("nosuch0", NatAddresses());
+  const Frame outward = udp(kGuest, 1000, "192.0.2.1", 53, "x");
+  ASSERT_TRUE(uplink->begin(parse(outward).value()));
+  rlimit before{};
+  getrlimit(RLIMIT_NOFILE, &before);
+  const rlimit low{.rlim_cur = 64, .rlim_max = before.rlim_max};
+  setrlimit(RLIMIT_NOFILE, &low);
+  const UniqueFd socket = new_socket();
+  std::vector<UniqueFd> others;
+  while (UniqueFd other{::dup(socket.get())}) others.push_back(std::move(other));
+  uplink->opened(socket.get());
+  setrlimit(RLIMIT_NOFILE, &before);
+  ASSERT_TRUE(socket);
+  EXPECT_EQ(domain_of(socket), AF_UNIX);
+  others.clear();
+  // Where there never was one, nothing leaves.
+  uplink.reset();
+  setrlimit(RLIMIT_NOFILE, &low);
+  while (UniqueFd other{::dup(socket.get())}) others.push_back(std::move(other));
+  uplink.emplace("lo", NatAddresses());
+  setrlimit(RLIMIT_NOFILE, &before);
+  EXPECT_FALSE(may_send(outward));
+  EXPECT_TRUE(may_send(udp(kGuest, 1000, "10.0.2.2", 53, "x")));
 }
 
 TEST_F(UplinkTest, SendsNothingByAnotherWay) {
