@@ -1,4 +1,4 @@
-// The host's interfaces, from sysfs.
+// The host's interfaces, as the kernel lists them and ethtool(8) describes them.
 #include <alcove/network.h>
 #include <fmt/format.h>
 #include <ifaddrs.h>
@@ -9,6 +9,7 @@
 #include <netpacket/packet.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -33,8 +34,10 @@ std::string driver_of(int control, const std::string& name) {
   return ::ioctl(control, SIOCETHTOOL, &request) == 0 ? information.driver : "";
 }
 
-bool has_wireless_extensions(int control, const std::string& name) {
+// Kernels without the old wireless extensions have sysfs alone tell.
+bool has_radio(int control, const std::string& name) {
   constexpr unsigned long kWirelessName = 0x8b01;  // SIOCGIWNAME
+  if (::access(fmt::format("/sys/class/net/{}/phy80211", name).c_str(), F_OK) == 0) return true;
   ifreq request = request_for(name);
   return ::ioctl(control, kWirelessName, &request) == 0;
 }
@@ -62,7 +65,7 @@ std::vector<BridgedNetworkInterface> BridgedNetworkInterface::list() {
       continue;
     std::array<uint8_t, 6> mac_address;
     std::copy_n(link->sll_addr, mac_address.size(), mac_address.begin());
-    const bool wireless = has_wireless_extensions(control.get(), name);
+    const bool wireless = has_radio(control.get(), name);
     const char* kind = wireless ? "Wi-Fi" : driver == "bridge" ? "Bridge" : "Ethernet";
     result.push_back({.identifier = name,
                       .display_name = driver == "bridge" ? kind : fmt::format("{} ({})", kind, driver),
