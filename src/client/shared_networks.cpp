@@ -175,7 +175,10 @@ Result<UniqueFd> join_shared_network(const SharedNetworkDeviceAttachment& attach
     }
     const auto answer = ask(socket->get(), request, true);
     // A process that was about to end as we came is followed by another.
-    if (!answer && Clock::now() < deadline) continue;
+    if (!answer && Clock::now() < deadline) {
+      std::this_thread::sleep_for(kAgain);
+      continue;
+    }
     if (!answer)
       return fail(ErrorCode::network_error, where,
                   fmt::format("the network {} does not answer", attachment.network_name));
