@@ -55,7 +55,9 @@ Result<UniqueFd> open_tap(const std::string& name, const std::string& where) {
   if (errno == EPERM)
     return failed("/dev/net/tun",
                   fmt::format("have it belong to you: sudo ip tuntap add {} mode tap user $USER", name));
-  return failed("/dev/net/tun", "it has to be a tap interface: see `ip -details link`");
+  return failed(
+      "/dev/net/tun",
+      "it has to be a tap interface, and not of several queues (multi_queue): see `ip -details link`");
 }
 
 class Opener {
