@@ -15,7 +15,9 @@ namespace wire = spec::internet;
 namespace {
 
 constexpr std::chrono::milliseconds kNotificationDelay{100};
-constexpr size_t kMostSockets = 1024;  // Each may come to hold some 256 KiB.
+// Each may come to hold some 256 KiB, and of TCP more where a guest sends small segments out of their order:
+// each is kept in a buffer of the MTU's size.
+constexpr size_t kMostSockets = 1024;
 
 // A guest that opens ever more connections, by all its cards, must not take the descriptors that the machine
 // needs itself.
