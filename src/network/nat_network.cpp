@@ -19,6 +19,10 @@ constexpr std::chrono::milliseconds kNotificationDelay{100};
 // each is kept in a buffer of the MTU's size.
 constexpr size_t kMostSockets = 1024;
 
+// libslirp keeps parts of datagrams for so long, each in a buffer of the MTU's size; so many bytes of these.
+constexpr std::chrono::seconds kPartsKept{30};
+constexpr size_t kMostOfParts = 64 << 20;
+
 // A guest that opens ever more connections, by all its cards, must not take the descriptors that the machine
 // needs itself.
 size_t socket_limit() {
@@ -88,9 +92,21 @@ bool NatNetwork::admissible(const Packet& packet, Bytes frame) const {
   return SlirpStack::socket_count() < socket_limit_ || !may_open_socket(packet);
 }
 
+bool NatNetwork::may_keep(const Packet& packet) {
+  if (!packet.fragment) return true;
+  const auto now = exec::Clock::now();
+  if (now - parts_since_ >= kPartsKept) {
+    parts_since_ = now;
+    parts_kept_ = 0;
+  }
+  if (parts_kept_ >= kMostOfParts / mtu()) return false;
+  ++parts_kept_;
+  return true;
+}
+
 void NatNetwork::transmit(Bytes frame, size_t) {
   const auto packet = parse(frame);
-  if (!packet || !admissible(*packet, frame)) {
+  if (!packet || !admissible(*packet, frame) || !may_keep(*packet)) {
     ++refused_frames_;
     return;
   }

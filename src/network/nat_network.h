@@ -40,7 +40,8 @@ class NatNetwork final : public Network {
   Result<> remove_forward(const PortForward& forward) override;
   std::vector<PortForward> forwards() const override;
   std::vector<std::string> addresses() const override;
-  // Frames from the guest that went nowhere: of another kind, too long, or for want of sockets.
+  // Frames from the guest that went nowhere: of another kind, too long, to whom it may not address, or for
+  // want of sockets or memory.
   uint64_t refused_frames() const;
 
   void connect(FrameReceiver* receiver) override { receiver_ = receiver; }
@@ -52,6 +53,7 @@ class NatNetwork final : public Network {
  private:
   NatNetwork(exec::EventLoop& loop, NatOptions options);
   bool admissible(const Packet& packet, Bytes frame) const;
+  bool may_keep(const Packet& packet);
   void to_guest(Bytes frame);
   void addresses_changed();
 
@@ -65,6 +67,8 @@ class NatNetwork final : public Network {
   GuestAddresses addresses_;
   std::vector<PortForward> forwards_;
   uint64_t refused_frames_ = 0;
+  exec::Clock::time_point parts_since_;
+  size_t parts_kept_ = 0;  // Since then, at most.
   std::optional<exec::EventLoop::TimerId> notification_;
 };
 

@@ -363,6 +363,28 @@ TEST_F(NatTest, LeavesThemWhateverTheNumberOfCards) {
   EXPECT_EQ(network->refused_frames(), refused);
 }
 
+TEST_F(NatTest, KeepsPartsOfDatagramsWithinBounds) {
+  make({}, {.maximum_transmission_unit = 65520});
+  introduce();
+  constexpr unsigned kMost = (64 << 20) / 65520;
+  thread.loop().call([&] {
+    for (unsigned number = 0; number < kMost + 100; ++number) {
+      Frame part = udp(kGuest, 4000, kHost, 9, "never whole");
+      const auto ip = std::span(part).subspan(wire::kEthernetSize);
+      store16(ip, wire::kIpv4Identification, static_cast<uint16_t>(number));
+      store16(ip, wire::kIpv4Fragment, 0x2000);
+      store16(ip, wire::kIpv4Checksum, 0);
+      store16(ip, wire::kIpv4Checksum, ~sum(Bytes(ip).first(wire::kIpv4Size)));
+      network->transmit(part, 0);
+    }
+  });
+  EXPECT_EQ(network->refused_frames(), 100u);
+  // Whole ones go on.
+  HostSocket server(SOCK_DGRAM);
+  send(udp(kGuest, 4000, kHost, server.port, "whole"));
+  EXPECT_EQ(receive(server.fd.get(), 5), "whole");
+}
+
 TEST_F(NatTest, CountsNoSocketThatCouldNotBeMade) {
   HostSocket server(SOCK_DGRAM);
   introduce();
