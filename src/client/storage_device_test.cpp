@@ -3,6 +3,8 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <chrono>
+#include <thread>
 
 #include "client/test_machine.h"
 #include "support/unique_fd.h"
@@ -153,6 +155,9 @@ TEST_F(AttachedDiskTest, ComesAndGoes) {
                   .where,
               "attachment.path");
     ASSERT_TRUE(detach(*machine, *device));
+    // By a task of its own.
+    const auto end = std::chrono::steady_clock::now() + kPatience;
+    while (told != round && std::chrono::steady_clock::now() < end) std::this_thread::yield();
     EXPECT_EQ(told, round);
     EXPECT_EQ(machine->storage_devices(), std::vector{cold});
     EXPECT_EQ(code_of(resize(**device, 8 << 20)), ErrorCode::not_supported);
