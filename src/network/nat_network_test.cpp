@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "network/testing/frames.h"
+#include "network/testing/host_socket.h"
 
 namespace alcove::network {
 namespace {
@@ -18,31 +19,6 @@ using namespace std::chrono_literals;
 
 constexpr uint8_t kFin = 1, kSyn = 2, kAck = 16;
 const std::string kGuest = "10.0.2.15", kHost = "10.0.2.2";
-
-// A socket of the host's on its loopback.
-struct HostSocket {
-  explicit HostSocket(int type, const char* address = "127.0.0.1")
-      : fd(socket(AF_INET, type | SOCK_CLOEXEC, 0)) {
-    const timeval limit{.tv_sec = 5};
-    setsockopt(fd.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
-    sockaddr_in where = at(address, 0);
-    EXPECT_EQ(bind(fd.get(), reinterpret_cast<sockaddr*>(&where), sizeof where), 0);
-    socklen_t size = sizeof where;
-    getsockname(fd.get(), reinterpret_cast<sockaddr*>(&where), &size);
-    port = ntohs(where.sin_port);
-  }
-  static sockaddr_in at(const char* address, uint16_t port) {
-    sockaddr_in result{.sin_family = AF_INET, .sin_port = htons(port)};
-    inet_pton(AF_INET, address, &result.sin_addr);
-    return result;
-  }
-  bool connect(uint16_t to) const {
-    const sockaddr_in where = at("127.0.0.1", to);
-    return ::connect(fd.get(), reinterpret_cast<const sockaddr*>(&where), sizeof where) == 0;
-  }
-  UniqueFd fd;
-  uint16_t port = 0;
-};
 
 std::string receive(int fd, size_t size) {
   std::string text(size, 0);

@@ -5,7 +5,7 @@
 #include <sys/socket.h>
 
 #include "network/testing/frames.h"
-#include "support/unique_fd.h"
+#include "network/testing/host_socket.h"
 
 namespace alcove::network {
 namespace {
@@ -14,23 +14,9 @@ using namespace testing;
 
 const std::string kGuest = "10.0.2.15";
 
-sockaddr_in at(const char* address, uint16_t port) {
-  sockaddr_in result{.sin_family = AF_INET, .sin_port = htons(port)};
-  inet_pton(AF_INET, address, &result.sin_addr);
-  return result;
-}
-
 // A host elsewhere, as far as the stack can tell.
-struct Other {
-  explicit Other(const char* own) : address(own), fd(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0)) {
-    const timeval limit{.tv_sec = 5};
-    setsockopt(fd.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
-    sockaddr_in where = at(own, 0);
-    EXPECT_EQ(bind(fd.get(), reinterpret_cast<sockaddr*>(&where), sizeof where), 0);
-    socklen_t size = sizeof where;
-    getsockname(fd.get(), reinterpret_cast<sockaddr*>(&where), &size);
-    port = ntohs(where.sin_port);
-  }
+struct Other : HostSocket {
+  explicit Other(const char* own) : HostSocket(SOCK_DGRAM, own), address(own) {}
   void send_to(uint16_t to) const {
     const sockaddr_in where = at("127.0.0.1", to);
     EXPECT_EQ(sendto(fd.get(), "?", 1, 0, reinterpret_cast<const sockaddr*>(&where), sizeof where), 1);
@@ -41,8 +27,6 @@ struct Other {
     return size < 0 ? "" : std::string(text, static_cast<size_t>(size));
   }
   const std::string address;
-  UniqueFd fd;
-  uint16_t port = 0;
 };
 
 TEST(SlirpStack, AForwardOfDatagramsIsNoWayOut) {
