@@ -32,7 +32,7 @@ bool is_name_server(const Packet& packet, const NatAddresses& network) {
   if (packet.type == wire::kTypeIpv4)
     return load32(packet.network, wire::kIpv4Destination) == network.name_server();
   const Bytes destination = packet.network.subspan(wire::kIpv6Destination, 16);
-  return std::ranges::equal(destination.first(8), std::as_bytes(std::span(network.prefix))) &&
+  return network.has_in_prefix(destination) &&
          std::ranges::all_of(destination.subspan(8, 7), [](std::byte b) { return b == std::byte{0}; }) &&
          load8(destination, 15) == 3;
 }

@@ -22,6 +22,10 @@ uint32_t number_of(const IPPrefix& prefix) {
 
 }  // namespace
 
+bool NatAddresses::has_in_prefix(std::span<const std::byte> address) const {
+  return std::ranges::equal(address.first(8), std::as_bytes(std::span(prefix)));
+}
+
 std::string address_text(uint32_t address) {
   return fmt::format("{}.{}.{}.{}", address >> 24, address >> 16 & 0xff, address >> 8 & 0xff, address & 0xff);
 }

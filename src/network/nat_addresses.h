@@ -5,6 +5,7 @@
 #include <array>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 
 namespace alcove::network {
@@ -28,6 +29,8 @@ struct NatAddresses {
     return (address & mask) == network && address != network && address != host() &&
            address != name_server() && address != broadcast();
   }
+  // Whether an IPv6 address, of 16 bytes, is of the network.
+  bool has_in_prefix(std::span<const std::byte> address) const;
 };
 
 // "10.200.7.9", and back.

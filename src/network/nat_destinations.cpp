@@ -38,7 +38,7 @@ bool is_ipv6_destination(const Packet& packet, const NatAddresses& addresses) {
   if (is_ipv4_or_loopback(destination)) return false;
   if (std::ranges::equal(destination, std::as_bytes(std::span(wire::kIpv6AllNodes))))
     return packet.protocol == wire::kProtocolIcmpv6;
-  if (!std::ranges::equal(destination.first(8), std::as_bytes(std::span(addresses.prefix)))) return true;
+  if (!addresses.has_in_prefix(destination)) return true;
   return is_name_server(packet, addresses) ||
          (is_all(destination.subspan(8, 7), 0) && load8(destination, 15) == 2);
 }

@@ -21,7 +21,7 @@ bool is_unanswered_echo(const Packet& packet, const NatAddresses& addresses) {
   const Bytes destination = packet.network.subspan(wire::kIpv6Destination, 16);
   constexpr std::array<uint8_t, 8> kLink{0xfe, 0x80};
   const bool is_near = std::ranges::equal(destination.first(8), std::as_bytes(std::span(kLink))) ||
-                       std::ranges::equal(destination.first(8), std::as_bytes(std::span(addresses.prefix)));
+                       addresses.has_in_prefix(destination);
   constexpr std::array<uint8_t, 7> kZeros{};
   const bool is_own = std::ranges::equal(destination.subspan(8, 7), std::as_bytes(std::span(kZeros))) &&
                       (load8(destination, 15) == 2 || load8(destination, 15) == 3);
@@ -55,7 +55,7 @@ bool NatSwitches::admits_ipv4(const Packet& packet) const {
 bool NatSwitches::admits_ipv6(const Packet& packet) const {
   const Bytes destination = packet.network.subspan(wire::kIpv6Destination, 16);
   const bool is_icmp = packet.protocol == wire::kProtocolIcmpv6;
-  const bool is_own = std::ranges::equal(destination.first(8), std::as_bytes(std::span(addresses_.prefix)));
+  const bool is_own = addresses_.has_in_prefix(destination);
   if (is_icmp && is_unanswered_echo(packet, addresses_)) return false;
   if (is_name_server(packet, addresses_)) return asks_others_ || is_icmp;
   // This tells of name servers alone. The port of others is one like any.

@@ -6,6 +6,7 @@
 
 #include "network/shared_addresses.h"
 #include "network/testing/frames.h"
+#include "network/testing/host_socket.h"
 
 namespace alcove::network {
 namespace {
@@ -179,20 +180,13 @@ TEST_F(SharedNetworkTest, SendsNothingInAnothersName) {
 
 TEST_F(SharedNetworkTest, ReachesTheHostByItsOwnAddressAlone) {
   make(false);
-  UniqueFd server(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-  const timeval limit{.tv_sec = 5};
-  setsockopt(server.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
-  sockaddr_in at{.sin_family = AF_INET};
-  inet_pton(AF_INET, "127.0.0.1", &at.sin_addr);
-  socklen_t size = sizeof at;
-  ASSERT_EQ(bind(server.get(), reinterpret_cast<sockaddr*>(&at), size), 0);
-  getsockname(server.get(), reinterpret_cast<sockaddr*>(&at), &size);
+  const HostSocket server(SOCK_DGRAM);
   send(arp_request(own, host));
   // An address of the network that is a peer's, and not the host in disguise.
-  send(to(kHostMac, udp(own, 4000, address_text(addresses.guest + 1), ntohs(at.sin_port), "wrong")));
-  send(to(kHostMac, udp(own, 4000, host, ntohs(at.sin_port), "right")));
+  send(to(kHostMac, udp(own, 4000, address_text(addresses.guest + 1), server.port, "wrong")));
+  send(to(kHostMac, udp(own, 4000, host, server.port, "right")));
   char text[8] = {};
-  EXPECT_EQ(recv(server.get(), text, sizeof text, 0), 5);
+  EXPECT_EQ(recv(server.fd.get(), text, sizeof text, 0), 5);
   EXPECT_STREQ(text, "right");
 }
 

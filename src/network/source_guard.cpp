@@ -89,8 +89,7 @@ bool SourceGuard::is_own_ipv4(Bytes ip) const {
 
 bool SourceGuard::may_have(Bytes ipv6) const {
   const bool is_link_local = load8(ipv6, 0) == 0xfe && (load8(ipv6, 1) & 0xc0) == 0x80;
-  const bool is_in_prefix = std::ranges::equal(ipv6.first(8), std::as_bytes(std::span(addresses_.prefix)));
-  if (!is_link_local && !is_in_prefix) return false;
+  if (!is_link_local && !addresses_.has_in_prefix(ipv6)) return false;
   // The host's are below 16: 2 and 3.
   return !std::ranges::all_of(ipv6.subspan(8, 7), [](std::byte byte) { return byte == std::byte{0}; }) ||
          load8(ipv6, 15) >= 16;

@@ -60,8 +60,8 @@ bool Uplink::is_outside(const Packet& packet) const {
            destination != UINT32_MAX;
   }
   const Bytes destination = packet.network.subspan(wire::kIpv6Destination, 16);
-  const bool is_own = std::ranges::equal(destination.first(8), std::as_bytes(std::span(addresses_.prefix)));
-  return !is_own && !std::ranges::equal(destination, std::as_bytes(std::span(wire::kIpv6AllNodes)));
+  return !addresses_.has_in_prefix(destination) &&
+         !std::ranges::equal(destination, std::as_bytes(std::span(wire::kIpv6AllNodes)));
 }
 
 bool Uplink::begin(const Packet& packet) {
