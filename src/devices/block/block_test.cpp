@@ -32,6 +32,7 @@ struct FakeDisk final : storage::Disk {
   }
   storage::IoResult flush() override {
     ++flushes;
+    if (flush_error) return std::unexpected(flush_error.load());
     return result();
   }
   storage::IoResult discard(uint64_t offset, uint64_t size) override {
@@ -60,7 +61,7 @@ struct FakeDisk final : storage::Disk {
   std::mutex mutex;
   std::vector<std::byte> contents = std::vector<std::byte>(1 << 20, std::byte{0x11});
   std::atomic<int> flushes = 0;
-  std::atomic<int> error = 0;
+  std::atomic<int> error = 0, flush_error = 0;
   bool unmapped = false;
 };
 
@@ -69,13 +70,13 @@ struct BlockTest : ::testing::Test {
   std::unique_ptr<Block> device;
   std::unique_ptr<FakeGuest> guest;
 
-  void start(bool read_only = false, uint16_t queues = 1) {
+  void start(bool read_only = false, uint16_t queues = 1, uint64_t unwanted = 0) {
     auto owned = std::make_unique<FakeDisk>(read_only);
     disk = owned.get();
     device = std::make_unique<Block>(std::move(owned),
                                      BlockOptions{.identifier = "serial-1", .queue_count = queues});
     guest = std::make_unique<FakeGuest>();
-    guest->activate(*device, device->features());
+    guest->activate(*device, device->features() & ~unwanted);
   }
   static Bytes header(uint32_t type, uint64_t sector) { return bytes_of(BlockHeader{type, 0, sector}); }
   // The status byte that the request ends with; 0xff if there was no answer.
@@ -159,6 +160,29 @@ TEST_F(BlockTest, DiscardsAndZeroes) {
   EXPECT_EQ(status({.readable = {header(kBlockDiscard, 0), Bytes(15)}}), kBlockIoError);
   EXPECT_EQ(status({.readable = {header(kBlockDiscard, 0)}}), kBlockIoError);
   EXPECT_EQ(status({.readable = {header(kBlockDiscard, 0), Bytes(16 * 17)}}), kBlockIoError);
+}
+
+TEST_F(BlockTest, FlushesWhatADriverThatCanNotFlushWrites) {
+  start(false, 1, kBlockFeatureFlush);
+  const Bytes segment = bytes_of(BlockSegment{0, 1, 0});
+  EXPECT_EQ(status({.readable = {header(kBlockWrite, 0), Bytes(512)}}), kBlockOk);
+  EXPECT_EQ(disk->flushes, 1);
+  EXPECT_EQ(status({.readable = {header(kBlockWriteZeroes, 0), segment}}), kBlockOk);
+  EXPECT_EQ(disk->flushes, 2);
+  EXPECT_EQ(status({.readable = {header(kBlockRead, 0)}, .writable = {512}}), kBlockOk);
+  EXPECT_EQ(status({.readable = {header(kBlockDiscard, 0), segment}}), kBlockOk);
+  EXPECT_EQ(status({.readable = {header(kBlockWrite, 4096), Bytes(512)}}), kBlockIoError);
+  EXPECT_EQ(disk->flushes, 2);
+  disk->flush_error = EIO;
+  EXPECT_EQ(status({.readable = {header(kBlockWrite, 0), Bytes(512)}}), kBlockIoError);
+  EXPECT_EQ(device->last_error(), EIO);
+}
+
+TEST_F(BlockTest, DoesNotFlushWhatADriverFlushesItself) {
+  start();
+  EXPECT_EQ(status({.readable = {header(kBlockWrite, 0), Bytes(512)}}), kBlockOk);
+  EXPECT_EQ(status({.readable = {header(kBlockWriteZeroes, 0), bytes_of(BlockSegment{0, 1, 0})}}), kBlockOk);
+  EXPECT_EQ(disk->flushes, 0);
 }
 
 TEST_F(BlockTest, RequestsBeyondTheDiskFail) {

@@ -95,13 +95,17 @@ std::optional<Parsed> parse(virtio::Chain chain, const Limits& limits) {
     return std::nullopt;
   }
   auto what = parse_what(chain, header, limits);
-  return Parsed{std::move(what), std::move(chain)};
+  // A driver that can't flush takes what is answered for stable (5.2.6.2). What a discard leaves never is.
+  const bool writes = std::holds_alternative<Write>(what) || std::holds_alternative<WriteZeroes>(what);
+  return Parsed{.what = std::move(what),
+                .is_write_through = writes && !(limits.features & kBlockFeatureFlush),
+                .chain = std::move(chain)};
 }
 
 Processed process(Parsed request, storage::Disk& disk, const std::array<char, 20>& identifier) {
   virtio::Chain& chain = request.chain;
   uint8_t refused = kBlockOk;
-  const storage::IoResult done = std::visit(
+  storage::IoResult done = std::visit(
       Overloaded{
           [&](const Read& read) { return disk.read(read.offset, chain.writable_vectors(0, read.size)); },
           [&](const Write& write) {
@@ -125,6 +129,7 @@ Processed process(Parsed request, storage::Disk& disk, const std::array<char, 20
           },
       },
       request.what);
+  if (done && request.is_write_through) done = disk.flush();
   return {
       .status = done ? refused : kBlockIoError, .error = done ? 0 : done.error(), .chain = std::move(chain)};
 }

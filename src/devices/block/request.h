@@ -49,6 +49,7 @@ struct Refused {
 
 struct Parsed {
   std::variant<Read, Write, Flush, GetId, Discard, WriteZeroes, Refused> what;
+  bool is_write_through = false;  // What it writes is flushed before it is answered.
   virtio::Chain chain;
 };
 
