@@ -53,6 +53,7 @@ struct DiskImageLayer {
   // No image, but a file that keeps what is read of the images below it, because these are slow to read. It
   // is made if there is none, and belongs to one machine at a time. It is begun anew if it was not closed
   // (the process was killed, the host lost power), or the images below it are others or have changed since.
+  // Nothing tells this of block devices: over one of these it is begun anew at each start.
   // One layer at most, and not the lowest one.
   bool is_cache = false;
 

@@ -44,14 +44,16 @@ bool is_zero(std::span<const std::byte> bytes) {
 
 }  // namespace
 
-CacheLayer::CacheLayer(std::unique_ptr<ImageFile> file, std::unique_ptr<Disk> below, uint64_t identity)
+CacheLayer::CacheLayer(std::unique_ptr<ImageFile> file, std::unique_ptr<Disk> below,
+                       std::optional<uint64_t> identity)
     : file_(std::move(file)),
       below_(std::move(below)),
       identity_(identity),
       bits_(up_to(up_to(below_->size(), kBlockSize) / kBlockSize, kBitsInWord) / kBitsInWord) {}
 
 Result<std::unique_ptr<CacheLayer>> CacheLayer::create(UniqueFd fd, std::unique_ptr<Disk> below,
-                                                       uint64_t identity, const std::string& where) {
+                                                       std::optional<uint64_t> identity,
+                                                       const std::string& where) {
   auto file =
       ImageFile::create(std::move(fd), {.synchronization = DiskImageSynchronizationMode::fsync}, where);
   if (!file) return std::unexpected(std::move(file.error()));
@@ -84,8 +86,8 @@ Result<bool> CacheLayer::load(const std::string& where) {
     return fail(ErrorCode::invalid_disk_image, where, "the file of the cache holds something else",
                 "name one that is not there yet");
   }
-  if (!done || *length == 0 || header.is_open != 0 || header.disk_size != size() ||
-      header.identity != identity_) {
+  if (!done || *length == 0 || header.is_open != 0 || header.disk_size != size() || !identity_ ||
+      header.identity != *identity_) {
     if (done) return false;
     return fail(ErrorCode::invalid_disk_image, where,
                 fmt::format("the cache can't be read: {}", std::strerror(done.error())));
@@ -102,11 +104,12 @@ IoResult CacheLayer::begin_anew() {
 }
 
 IoResult CacheLayer::write_header(bool is_open) {
-  const Header header{.disk_size = size(), .identity = identity_, .is_open = is_open};
+  const Header header{.disk_size = size(), .identity = identity_.value_or(0), .is_open = is_open};
   return write_at(*file_, 0, &header, sizeof header);
 }
 
 IoResult CacheLayer::close() {
+  if (!identity_) return {};  // It stays marked as open, and so nobody believes it.
   std::vector<uint64_t> words(bits_.begin(), bits_.end());
   IoResult done = write_at(*file_, kHeaderSize, words.data(), words.size() * sizeof(uint64_t));
   if (done) done = file_->flush();

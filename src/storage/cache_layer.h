@@ -9,6 +9,7 @@
 
 #include <atomic>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -24,9 +25,10 @@ class CacheLayer final : public Disk {
   static constexpr uint64_t kBlockSize = 64 << 10;
 
   // `fd`: an empty file, or a cache's; any other is an error, and stays as it is. `identity` tells `below`
-  // from what it was when its contents were others.
+  // from what it was when its contents were others; where nothing does, the cache is begun anew.
   static Result<std::unique_ptr<CacheLayer>> create(UniqueFd fd, std::unique_ptr<Disk> below,
-                                                    uint64_t identity, const std::string& where);
+                                                    std::optional<uint64_t> identity,
+                                                    const std::string& where);
   ~CacheLayer() override;
 
   uint64_t size() const override { return below_->size(); }
@@ -43,7 +45,7 @@ class CacheLayer final : public Disk {
   void abandon() override { below_->abandon(); }
 
  private:
-  CacheLayer(std::unique_ptr<ImageFile> file, std::unique_ptr<Disk> below, uint64_t identity);
+  CacheLayer(std::unique_ptr<ImageFile> file, std::unique_ptr<Disk> below, std::optional<uint64_t> identity);
   uint64_t data_offset() const;
   // Whether it is a cache of this disk that was closed; then its bits are here.
   Result<bool> load(const std::string& where);
@@ -58,7 +60,7 @@ class CacheLayer final : public Disk {
 
   std::unique_ptr<ImageFile> file_;
   std::unique_ptr<Disk> below_;
-  const uint64_t identity_;
+  const std::optional<uint64_t> identity_;
   std::vector<std::atomic<uint64_t>> bits_;
   std::atomic<bool> can_store_ = true;  // The file system is not full.
 };

@@ -8,6 +8,7 @@
 #include <fstream>
 #include <thread>
 
+#include "storage/identity.h"
 #include "storage/qcow2/testing/image_files.h"
 #include "storage/stack.h"
 
@@ -56,7 +57,8 @@ struct CacheLayerTest : ::testing::Test {
   }();
   SlowDisk* below = nullptr;
 
-  Result<std::unique_ptr<CacheLayer>> open(uint64_t identity = 7, const std::string& name = "cache") {
+  Result<std::unique_ptr<CacheLayer>> open(std::optional<uint64_t> identity = 7,
+                                           const std::string& name = "cache") {
     auto disk = std::make_unique<SlowDisk>(contents);
     below = disk.get();
     return CacheLayer::create(UniqueFd(::open(files.path(name).c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666)),
@@ -99,6 +101,45 @@ TEST_F(CacheLayerTest, KeepsItForTheNext) {
   const iovec buffer{sector, sizeof sector};
   EXPECT_FALSE((*cache)->try_read(3 * kBlock, {&buffer, 1}));
   EXPECT_FALSE((*cache)->read(3 * kBlock, {&buffer, 1}));
+}
+
+TEST_F(CacheLayerTest, IsBegunAnewOverWhatMayHaveChanged) {
+  for (const std::optional<uint64_t> before : {std::optional<uint64_t>(7), {}}) {
+    {
+      EXPECT_EQ(read(**open(before), 0, kSize), contents);
+    }
+    const auto cache = open(std::nullopt);
+    ASSERT_TRUE(cache);
+    EXPECT_EQ(read(**cache, 0, kBlock), part(0, kBlock));
+    EXPECT_EQ(below->count, kBlock);
+    EXPECT_EQ(read(**cache, 0, kBlock), part(0, kBlock));
+    EXPECT_EQ(below->count, kBlock);
+  }
+  // Nor does the next believe it that would know.
+  const auto cache = open(0);
+  ASSERT_TRUE(cache);
+  EXPECT_EQ(read(**cache, 0, kBlock), part(0, kBlock));
+  EXPECT_EQ(below->count, kBlock);
+}
+
+TEST(Identity, IsThatOfFilesAndTheirTimesButNotOfDevices) {
+  struct stat file{};
+  file.st_mode = S_IFREG;
+  file.st_ino = 5;
+  struct stat changed = file, device = file;
+  changed.st_mtim.tv_nsec = 1;
+  device.st_mode = S_IFBLK;
+  const auto of = [](std::initializer_list<struct stat> all) {
+    Identity identity;
+    for (const struct stat& one : all) identity.add(one);
+    return identity.value();
+  };
+  EXPECT_TRUE(of({file}));
+  EXPECT_EQ(of({file, file}), of({file, file}));
+  EXPECT_NE(of({file}), of({changed}));
+  EXPECT_FALSE(of({device}));
+  EXPECT_FALSE(of({device, file}));
+  EXPECT_FALSE(of({file, device}));
 }
 
 TEST_F(CacheLayerTest, BelievesNothingElse) {

@@ -11,6 +11,7 @@
 
 #include "storage/cache_layer.h"
 #include "storage/guarded_disk.h"
+#include "storage/identity.h"
 #include "storage/qcow2/image.h"
 #include "storage/raw_image.h"
 #include "storage/transfer.h"
@@ -20,28 +21,6 @@ namespace alcove::storage {
 namespace {
 
 constexpr size_t kBlock = 4096;  // What any O_DIRECT descriptor takes.
-
-// Tells files from others, and from themselves before they were changed: the FNV-1a hash of what fstat(2)
-// says.
-class Identity {
- public:
-  void add(int fd) {
-    struct stat status{};
-    ::fstat(fd, &status);
-    for (const uint64_t number :
-         {uint64_t{status.st_dev}, uint64_t{status.st_ino}, static_cast<uint64_t>(status.st_size),
-          static_cast<uint64_t>(status.st_mtim.tv_sec), static_cast<uint64_t>(status.st_mtim.tv_nsec)}) {
-      for (unsigned shift = 0; shift < 64; shift += 8) {
-        constexpr uint64_t kPrime = 0x100000001b3;
-        hash_ = (hash_ ^ (number >> shift & 0xff)) * kPrime;
-      }
-    }
-  }
-  uint64_t value() const { return hash_; }
-
- private:
-  uint64_t hash_ = 0xcbf29ce484222325;
-};
 
 }  // namespace
 
@@ -134,7 +113,9 @@ Result<std::unique_ptr<Disk>> open_stack(std::vector<StackLayer> layers, const I
   while (!layers.empty()) {
     StackLayer layer = std::move(layers.back());
     layers.pop_back();
-    identity.add(layer.fd.get());
+    struct stat status{};
+    (void)::fstat(layer.fd.get(), &status);
+    identity.add(status);
     ImageFileOptions here = options;
     here.read_only = options.read_only || !layers.empty();
     if (layer.format == DiskImageFormat::raw) {

@@ -103,5 +103,27 @@ TEST_F(Stack, TheFormatThatAnImageNamesIsThatOfItsBackingFile) {
   EXPECT_EQ(backing->format, DiskImageFormat::raw);
 }
 
+TEST_F(Stack, ACacheOverABlockDeviceIsNotBelievedAtTheNextStart) {
+  const std::string base = raw("base.img", Bytes(1 << 20, std::byte{1})), top = files.path("top");
+  if (std::system(("losetup -f --show " + base + " 2>/dev/null >" + files.path("device")).c_str()) != 0)
+    GTEST_SKIP() << "no loop device can be had";
+  std::string device;
+  std::ifstream(files.path("device")) >> device;
+  ImageFiles::create(top, {.size = 1 << 20});
+  const auto first_sector = [&] {
+    StackLayer bottom = layer(device, true, DiskImageFormat::raw);
+    bottom.cache = UniqueFd(::open(files.path("cache").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666));
+    auto disk = stack(layer(top, false), std::move(bottom));
+    EXPECT_TRUE(disk) << disk.error().message();
+    return disk ? read(**disk, 0, 512) : Bytes();
+  };
+  EXPECT_EQ(first_sector(), Bytes(512, std::byte{1}));
+  // Not by way of the device's node.
+  EXPECT_TRUE(write(**stack(layer(base, false, DiskImageFormat::raw)), 0, Bytes(512, std::byte{2})));
+  EXPECT_TRUE(run("blockdev --flushbufs " + device));
+  EXPECT_EQ(first_sector(), Bytes(512, std::byte{2}));
+  EXPECT_TRUE(run("losetup -d " + device));
+}
+
 }  // namespace
 }  // namespace alcove::storage
