@@ -9,7 +9,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <vector>
+#include <utility>
 
 #include "storage/transfer.h"
 
@@ -22,6 +22,7 @@ using std::chrono::milliseconds;
 
 constexpr uint64_t kMostData = 4 << 20;   // Of one request; servers take 32 MiB.
 constexpr uint64_t kMostRange = 1 << 30;  // Of one without data.
+constexpr size_t kMostRepetitions = 32;   // At once.
 constexpr milliseconds kLongestPause{10000};
 constexpr milliseconds kTimeToEnd{5000};
 
@@ -146,6 +147,8 @@ Result<> NbdDisk::examine() {
   can_flush_ = nbd_can_flush(handle_.get()) > 0;
   can_trim_ = nbd_can_trim(handle_.get()) > 0;
   can_zero_ = nbd_can_zero(handle_.get()) > 0;
+  // A server that can't flush has on its medium what it answers.
+  has_cache_ = can_flush_ && !is_read_only_ && options_.synchronization != DiskImageSynchronizationMode::none;
   return {};
 }
 
@@ -178,15 +181,16 @@ void NbdDisk::drive(const Request& mine) {
 // By way of memory that the guest does not change, and that is in one piece.
 IoResult NbdDisk::transfer(Kind kind, uint64_t offset, std::span<const iovec> buffers) {
   Cursor cursor(buffers);
-  std::vector<std::byte> data;
   for (uint64_t left = total_size(buffers); left > 0;) {
-    data.resize(std::min(left, kMostData));
-    if (kind == Kind::write) cursor.copy_to(data.data(), data.size());
-    Request request{.kind = kind, .offset = offset, .size = data.size(), .data = data.data()};
-    if (IoResult done = perform(request); !done) return done;
-    if (kind == Kind::read) cursor.copy_from(data.data(), data.size());
-    offset += data.size();
-    left -= data.size();
+    const uint64_t size = std::min(left, kMostData);
+    Request request{.kind = kind, .offset = offset, .size = size, .data = std::vector<std::byte>(size)};
+    if (kind == Kind::write) cursor.copy_to(request.data.data(), size);
+    IoResult done = perform(request);
+    if (done && kind == Kind::write) done = make_room();
+    if (!done) return done;
+    if (kind == Kind::read) cursor.copy_from(request.data.data(), size);
+    offset += size;
+    left -= size;
   }
   return {};
 }
@@ -200,10 +204,16 @@ IoResult NbdDisk::write(uint64_t offset, std::span<const iovec> buffers) {
 }
 
 IoResult NbdDisk::flush() {
-  if (is_read_only_ || !can_flush_ || options_.synchronization == DiskImageSynchronizationMode::none)
-    return {};
+  if (!has_cache_) return {};
   Request request{.kind = Kind::flush};
   return perform(request);
+}
+
+// Whoever finds too much flushes, and others that do wait: so it does not become much more.
+IoResult NbdDisk::make_room() {
+  if (unflushed_bytes_ <= options_.most_unflushed) return {};
+  const std::lock_guard lock(room_mutex_);
+  return unflushed_bytes_ <= options_.most_unflushed ? IoResult() : flush();
 }
 
 IoResult NbdDisk::perform_in_pieces(Kind kind, uint64_t offset, uint64_t size, bool may_unmap) {
@@ -214,7 +224,7 @@ IoResult NbdDisk::perform_in_pieces(Kind kind, uint64_t offset, uint64_t size, b
     offset += request.size;
     size -= request.size;
   }
-  return {};
+  return make_room();
 }
 
 IoResult NbdDisk::discard(uint64_t offset, uint64_t size) {
@@ -242,11 +252,38 @@ void NbdDisk::finish(Request& request, int error) {
 // Within libnbd's work. A connection that ends answers all its requests, with errors.
 void NbdDisk::answered(Request& request, int error) {
   std::erase(under_way_, &request);
+  if (request.is_repetition) {
+    if (error == 0) return;
+    // On this connection: on another one all that was written on this would have to be again.
+    if (is_final(error) || ++request.failures >= options_.most_failures) has_failed_ = true;
+    failed_repetitions_.push_back(&request);
+    return;
+  }
+  if (error == 0) keep(request);
   if (error == 0 || is_final(error)) return finish(request, error);
   ++request.failures;
   has_failed_ = true;
   const std::lock_guard lock(mutex_);
   waiting_.push_front(&request);
+}
+
+void NbdDisk::keep(Request& request) {
+  if (request.kind == Kind::flush) return forget(request.covered);
+  if (request.kind == Kind::read || !has_cache_) return;
+  unflushed_bytes_ += sizeof request + request.data.size();
+  unflushed_.push_back({.kind = request.kind,
+                        .offset = request.offset,
+                        .size = request.size,
+                        .data = std::move(request.data),
+                        .may_unmap = request.may_unmap,
+                        .is_repetition = true});
+}
+
+void NbdDisk::forget(uint64_t covered) {
+  for (; forgotten_ < covered; ++forgotten_) {
+    unflushed_bytes_ -= sizeof(Request) + unflushed_.front().data.size();
+    unflushed_.pop_front();
+  }
 }
 
 bool NbdDisk::issue(Request& request) {
@@ -260,14 +297,15 @@ bool NbdDisk::issue(Request& request) {
                                            .free = [](void* data) { delete static_cast<Reply*>(data); }};
   nbd_handle* handle = handle_.get();
   request.deadline = Clock::now() + options_.timeout;
+  request.covered = forgotten_ + unflushed_.size();
   under_way_.push_back(&request);
   int64_t cookie = -1;
   switch (request.kind) {
     case Kind::read:
-      cookie = nbd_aio_pread(handle, request.data, request.size, request.offset, completion, 0);
+      cookie = nbd_aio_pread(handle, request.data.data(), request.size, request.offset, completion, 0);
       break;
     case Kind::write:
-      cookie = nbd_aio_pwrite(handle, request.data, request.size, request.offset, completion, 0);
+      cookie = nbd_aio_pwrite(handle, request.data.data(), request.size, request.offset, completion, 0);
       break;
     case Kind::flush:
       cookie = nbd_aio_flush(handle, completion, 0);
@@ -284,6 +322,10 @@ bool NbdDisk::issue(Request& request) {
   // Not even begun; libnbd has freed the callback without calling it.
   const int error = nbd_get_errno();
   if (std::erase(under_way_, &request) == 0) return true;
+  if (request.is_repetition) {
+    has_failed_ = true;
+    return false;
+  }
   if (nbd_aio_is_ready(handle) > 0 || nbd_aio_is_processing(handle) > 0) {
     finish(request, error ? error : EIO);
     return true;
@@ -306,15 +348,17 @@ void NbdDisk::issue_waiting() {
   }
 }
 
+bool NbdDisk::is_usable() {
+  return handle_ && !has_failed_ && nbd_aio_is_dead(handle_.get()) <= 0 &&
+         nbd_aio_is_closed(handle_.get()) <= 0;
+}
+
 // Until the connection is of no use any more, or the request has ended.
 void NbdDisk::serve(const Request& mine) {
-  while (!has_failed_ && !has_ended(mine)) {
-    if (!handle_) return;
-    if (nbd_aio_is_dead(handle_.get()) > 0 || nbd_aio_is_closed(handle_.get()) > 0) return;
+  while (is_usable() && !has_ended(mine)) {
     issue_waiting();
     // It may have ended over that, and nothing wakes who waits for it then.
-    if (has_ended(mine)) return;
-    if (has_failed_ || nbd_aio_is_dead(handle_.get()) > 0 || nbd_aio_is_closed(handle_.get()) > 0) return;
+    if (has_ended(mine) || !is_usable()) return;
     auto deadline = std::min(Clock::now() + milliseconds(3600 * 1000), last_moment());
     for (const Request* request : under_way_) deadline = std::min(deadline, request->deadline);
     if (Clock::now() >= last_moment()) return;
@@ -359,6 +403,33 @@ bool NbdDisk::take_back() {
   return !is_hopeless;
 }
 
+// In the order in which it was written, where that matters.
+bool NbdDisk::repeat_unflushed() {
+  for (Request& request : unflushed_) {
+    request.failures = 0;
+    const bool must_wait = under_way_.size() >= kMostRepetitions || !failed_repetitions_.empty() ||
+                           std::ranges::any_of(under_way_, [&](const Request* other) {
+                             return other->offset < request.offset + request.size &&
+                                    request.offset < other->offset + other->size;
+                           });
+    if (must_wait && !wait_for_repetitions()) return false;
+    issue(request);
+  }
+  return wait_for_repetitions();
+}
+
+bool NbdDisk::wait_for_repetitions() {
+  while (is_usable() && Clock::now() < last_moment()) {
+    for (Request* request : std::exchange(failed_repetitions_, {})) issue(*request);
+    if (under_way_.empty() && failed_repetitions_.empty()) return is_usable();
+    if (under_way_.empty()) continue;
+    auto deadline = last_moment();
+    for (const Request* request : under_way_) deadline = std::min(deadline, request->deadline);
+    if (!advance(handle_.get(), wake_.get(), deadline)) return false;
+  }
+  return false;
+}
+
 // False: it has given up.
 bool NbdDisk::reconnect() {
   if (!take_back()) return false;
@@ -380,6 +451,14 @@ bool NbdDisk::reconnect() {
     }
     handle_ = *std::move(handle);
     has_failed_ = false;
+    if (!repeat_unflushed()) {
+      handle_.reset();
+      under_way_.clear();
+      failed_repetitions_.clear();
+      last = {ErrorCode::network_error, where_,
+              fmt::format("what was written to {} can't be written there again", options_.url), ""};
+      continue;
+    }
     if (options_.connected) options_.connected();
     return true;
   }
@@ -396,6 +475,7 @@ void NbdDisk::give_up(const Error& error) {
     waiting.swap(waiting_);
     is_expected = abandoned_.has_value();
   }
+  forget(forgotten_ + unflushed_.size());
   if (options_.failed && !is_expected) options_.failed(error);
   for (Request* request : waiting) finish(*request, EIO);
 }

@@ -1,5 +1,7 @@
 // A disk that a server of the Network Block Device protocol has. When the connection fails, or a request
 // takes too long, it is made anew and the requests under way are made again: whoever made them only waits.
+// Whether a server that was away still has what it had answered and not flushed can't be known. So that is
+// kept here, up to a bound at which it is flushed, and written again before anything else.
 // There is no thread for this: of those that wait for their requests one drives the connection for all, and
 // when it is done another one does.
 #pragma once
@@ -18,6 +20,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "storage/disk.h"
 #include "support/unique_fd.h"
@@ -34,6 +37,7 @@ struct NbdOptions {
   // Connections that fail one after another, or tries of one request, before the disk gives up.
   unsigned most_failures = 10;
   std::chrono::milliseconds first_pause{100};  // Between these; doubled each time, to 10 seconds at most.
+  uint64_t most_unflushed = 64 << 20;          // Bytes written; then the disk flushes by itself.
   // Called by create() or by whoever makes a request: once for each connection, and when it gives up.
   std::function<void()> connected = {};
   std::function<void(const Error&)> failed = {};
@@ -61,9 +65,11 @@ class NbdDisk final : public Disk {
     Kind kind;
     uint64_t offset = 0;
     uint64_t size = 0;
-    std::byte* data = nullptr;  // Of reads and writes.
+    std::vector<std::byte> data = {};  // Of reads and writes.
     bool may_unmap = false;
     // The driver's.
+    bool is_repetition = false;  // Of what was answered once.
+    uint64_t covered = 0;        // By a flush: how many had been answered before it was begun.
     unsigned failures = 0;
     std::chrono::steady_clock::time_point deadline{};
     // Guarded by mutex_.
@@ -84,12 +90,18 @@ class NbdDisk final : public Disk {
   IoResult perform(Request& request);
   IoResult perform_in_pieces(Kind kind, uint64_t offset, uint64_t size, bool may_unmap);
   IoResult transfer(Kind kind, uint64_t offset, std::span<const iovec> buffers);
+  IoResult make_room();
 
   // Until this request has ended. By the driver, as all that follows.
   void drive(const Request& mine);
   void issue_waiting();
   bool issue(Request& request);
   void answered(Request& request, int error);
+  void keep(Request& request);
+  void forget(uint64_t covered);
+  bool repeat_unflushed();
+  bool wait_for_repetitions();
+  bool is_usable();
   void serve(const Request& mine);
   bool take_back();
   bool reconnect();
@@ -105,6 +117,7 @@ class NbdDisk final : public Disk {
   const std::string where_;
   uint64_t size_ = 0;
   bool is_read_only_ = false;
+  bool has_cache_ = false;  // What is answered need not be on the server's medium.
   std::atomic<bool> can_flush_ = false, can_trim_ = false, can_zero_ = false;
 
   UniqueFd wake_;  // The driver looks at what follows.
@@ -113,6 +126,13 @@ class NbdDisk final : public Disk {
   Handle handle_;
   std::list<Request*> under_way_;
   bool has_failed_ = false;  // The server answered so that the connection is to be made anew.
+  // What changed the disk since the last flush, in the order of the answers.
+  std::deque<Request> unflushed_;
+  uint64_t forgotten_ = 0;  // How many were before these.
+  std::vector<Request*> failed_repetitions_;
+
+  std::atomic<uint64_t> unflushed_bytes_ = 0;
+  std::mutex room_mutex_;  // One makes room.
 
   std::mutex mutex_;  // Guards what follows.
   std::condition_variable changed_;

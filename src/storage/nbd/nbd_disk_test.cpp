@@ -9,6 +9,7 @@
 
 #include <cstring>
 #include <filesystem>
+#include <fstream>
 #include <random>
 #include <thread>
 #include <vector>
@@ -69,6 +70,13 @@ Bytes read(Disk& disk, uint64_t offset, size_t size) {
   return data;
 }
 
+Bytes contents_of(const std::string& path, size_t size) {
+  Bytes data(size);
+  std::ifstream(path, std::ios::binary)
+      .read(reinterpret_cast<char*>(data.data()), static_cast<std::streamsize>(size));
+  return data;
+}
+
 struct Nbd : ::testing::Test {
   Server server{{}};
   void SetUp() override {
@@ -79,6 +87,13 @@ struct Nbd : ::testing::Test {
     ASSERT_EQ(ftruncate(file.get(), 16 << 20), 0);
     server.arguments_ = {"file", server.file("disk")};
     server.arguments_.insert(server.arguments_.begin(), more.begin(), more.end());
+    server.start();
+  }
+  // Which loses with the server what is not flushed.
+  void serve_with_cache() {
+    serve_file();
+    server.kill();
+    server.arguments_ = {"--filter=cache", "file", server.file("disk"), "cache=writeback"};
     server.start();
   }
 };
@@ -101,7 +116,7 @@ TEST_F(Nbd, IsADiskLikeAnyOther) {
 }
 
 TEST_F(Nbd, AServerThatDiesIsWaitedForAndRequestsAreMadeAgain) {
-  serve_file();
+  serve_with_cache();
   std::atomic<int> connections = 0;
   auto disk = NbdDisk::create({.url = server.url(), .first_pause = 20ms, .connected = [&] { ++connections; }},
                               "attachment.url");
@@ -123,8 +138,8 @@ TEST_F(Nbd, AServerThatDiesIsWaitedForAndRequestsAreMadeAgain) {
     });
   }
   int kills = 0;
-  for (uint64_t before = 0; done < 1100 && kills < 8; before = done) {
-    while (done < before + 100 && done < 1100) usleep(1000);
+  for (uint64_t before = 0; done < 1100 && kills < 8 && !HasFailure(); before = done) {
+    while (done < before + 100 && done < 1100 && !HasFailure()) usleep(1000);
     server.kill();
     ++kills;
     usleep(20000);
@@ -134,6 +149,74 @@ TEST_F(Nbd, AServerThatDiesIsWaitedForAndRequestsAreMadeAgain) {
   EXPECT_EQ(done, 1200u);
   EXPECT_GE(connections, 1 + kills / 2);
   EXPECT_GT(kills, 2);
+  server.kill();
+  server.start();
+  for (uint64_t round = 300; round < 400; ++round) {
+    for (uint64_t number = 0; number < 3; ++number)
+      EXPECT_EQ(read(**disk, (round % 100 * 3 + number) * 4096, 4096),
+                Bytes(4096, static_cast<std::byte>(round + number)));
+  }
+}
+
+TEST_F(Nbd, WhatAServerLosesThatDiesIsWrittenAgain) {
+  serve_with_cache();
+  auto disk = NbdDisk::create({.url = server.url(), .first_pause = 5ms}, "attachment.url");
+  ASSERT_TRUE(disk) << disk.error().message();
+  Bytes expected(1 << 20);
+  std::mt19937 random(1);
+  for (int round = 0; round < 6; ++round) {
+    for (int number = 0; number < 300; ++number) {
+      const uint64_t offset = random() % 2000 * 512, size = 512 * (1 + random() % 40);
+      const auto from = expected.begin() + static_cast<ptrdiff_t>(offset);
+      if (random() % 4 == 0) {
+        ASSERT_TRUE((*disk)->write_zeroes(offset, size, random() % 2));
+        std::fill_n(from, size, std::byte{0});
+      } else {
+        const Bytes data(size, static_cast<std::byte>(random()));
+        ASSERT_TRUE(write(**disk, offset, data));
+        std::ranges::copy(data, from);
+      }
+      if (random() % 150 == 0) {
+        ASSERT_TRUE((*disk)->flush());
+      }
+    }
+    server.kill();
+    server.start();
+    ASSERT_EQ(read(**disk, 0, expected.size()), expected) << round;
+  }
+  // Also those that were written again are safe only now.
+  ASSERT_TRUE((*disk)->flush());
+  server.kill();
+  server.start();
+  EXPECT_EQ(read(**disk, 0, expected.size()), expected);
+  server.kill();
+  EXPECT_EQ(contents_of(server.file("disk"), expected.size()), expected);
+}
+
+TEST_F(Nbd, FlushesByItselfBeforeItKeepsTooMuch) {
+  serve_with_cache();
+  auto disk = NbdDisk::create({.url = server.url(), .most_unflushed = 1 << 20}, "attachment.url");
+  ASSERT_TRUE(disk) << disk.error().message();
+  ASSERT_TRUE(write(**disk, 0, Bytes(512 << 10, std::byte{1})));
+  EXPECT_EQ(contents_of(server.file("disk"), 512), Bytes(512));
+  ASSERT_TRUE(write(**disk, 512 << 10, Bytes(512 << 10, std::byte{1})));
+  server.kill();
+  EXPECT_EQ(contents_of(server.file("disk"), 1 << 20), Bytes(1 << 20, std::byte{1}));
+}
+
+TEST_F(Nbd, WithoutSynchronizationNothingIsKept) {
+  serve_with_cache();
+  auto disk = NbdDisk::create({.url = server.url(),
+                               .synchronization = DiskImageSynchronizationMode::none,
+                               .first_pause = 5ms,
+                               .most_unflushed = 512},
+                              "attachment.url");
+  ASSERT_TRUE(disk) << disk.error().message();
+  ASSERT_TRUE(write(**disk, 0, Bytes(4096, std::byte{1})));
+  ASSERT_TRUE((*disk)->flush());
+  server.kill();
+  server.start();
+  EXPECT_EQ(read(**disk, 0, 4096), Bytes(4096));
 }
 
 TEST_F(Nbd, GivesUpAfterSomeTriesAndSaysSo) {
