@@ -195,26 +195,27 @@ IoResult ImageFile::write_bounced(uint64_t offset, std::span<const iovec> buffer
 }
 
 IoResult ImageFile::flush() {
-  if (options_.read_only) return {};
-  int result = 0;
-  switch (options_.synchronization) {
-    case DiskImageSynchronizationMode::full:
-      result = fsync(fd_.get());
-      break;
-    case DiskImageSynchronizationMode::fsync:
-      result = fdatasync(fd_.get());
-      break;
-    case DiskImageSynchronizationMode::none:
-      break;
-  }
-  if (result != 0) return std::unexpected(errno);
-  return {};
+  if (options_.read_only || !is_synchronized()) return {};
+  const uint64_t before = failures_;
+  (void)synchronize(options_.synchronization == DiskImageSynchronizationMode::full);
+  const uint64_t after = failures_;
+  if (before == after && after == told_failures_) return {};
+  told_failures_ = after;
+  return std::unexpected(last_failure_.load());
 }
 
 IoResult ImageFile::barrier() {
-  if (options_.synchronization == DiskImageSynchronizationMode::none) return {};
-  if (fdatasync(fd_.get()) != 0) return std::unexpected(errno);
-  return {};
+  if (!is_synchronized()) return {};
+  return synchronize(false);
+}
+
+// The kernel tells a failure once to each open file, whichever thread asks next.
+IoResult ImageFile::synchronize(bool with_metadata) {
+  if ((with_metadata ? fsync(fd_.get()) : fdatasync(fd_.get())) == 0) return {};
+  const int error = errno;
+  last_failure_ = error;
+  ++failures_;
+  return std::unexpected(error);
 }
 
 IoResult ImageFile::discard(uint64_t offset, uint64_t size) {

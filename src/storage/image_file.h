@@ -34,6 +34,8 @@ class ImageFile {
 
   bool is_read_only() const { return options_.read_only; }
   bool is_block_device() const { return is_block_device_; }
+  // Whether flush() and barrier() do anything.
+  bool is_synchronized() const { return options_.synchronization != DiskImageSynchronizationMode::none; }
   // The length now, or an errno value.
   std::expected<uint64_t, int> length() const;
 
@@ -42,7 +44,8 @@ class ImageFile {
   bool try_read(uint64_t offset, std::span<const iovec> buffers);
   // Extends the file where it lies beyond its end.
   IoResult write(uint64_t offset, std::span<const iovec> buffers);
-  // What the synchronization mode makes of a guest's flush.
+  // What the synchronization mode makes of a guest's flush. Fails, too, if a barrier has failed since the
+  // last one, or another thread's flush meanwhile.
   IoResult flush();
   // What was written before is on the medium before what is written after, unless nothing is synchronized.
   IoResult barrier();
@@ -65,6 +68,7 @@ class ImageFile {
   IoResult read_bounced(uint64_t offset, std::span<const iovec> buffers, PastEnd past_end);
   IoResult write_bounced(uint64_t offset, std::span<const iovec> buffers);
   IoResult write_literal_zeroes(uint64_t offset, uint64_t size);
+  IoResult synchronize(bool with_metadata);
 
   UniqueFd fd_;
   ImageFileOptions options_;
@@ -76,6 +80,9 @@ class ImageFile {
   std::atomic<bool> can_punch_ = true;
   std::atomic<bool> can_zero_ = true;
   std::atomic<bool> can_try_ = true;
+  std::atomic<uint64_t> failures_ = 0;       // Of synchronize().
+  std::atomic<uint64_t> told_failures_ = 0;  // By a flush().
+  std::atomic<int> last_failure_ = 0;
 };
 
 }  // namespace alcove::storage

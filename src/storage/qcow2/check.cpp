@@ -28,6 +28,12 @@ void Checker::error(std::string message) {
   if (report_.messages.size() < kMostMessages) report_.messages.push_back(std::move(message));
 }
 
+// Of what it would have named nothing is known: that may be in use, and counted right.
+void Checker::unreadable(std::string message) {
+  error(std::move(message));
+  is_complete_ = false;
+}
+
 bool Checker::go_on(double done) {
   return !options_.progress || options_.progress(done);
 }
@@ -56,7 +62,7 @@ IoResult Checker::add(uint64_t offset, uint64_t size) {
 IoResult Checker::add_metadata(uint64_t offset, uint64_t size) {
   if (size == 0) return {};
   if (!is_within(offset)) {
-    error(fmt::format("a table at {:#x} lies beyond the file's end", offset));
+    unreadable(fmt::format("a table at {:#x} lies beyond the file's end", offset));
     return {};
   }
   metadata_.add(offset >> header_.cluster_bits, header_.clusters(size));
@@ -70,7 +76,7 @@ IoResult Checker::count_references() {
   if (!snapshots && snapshots.error() != EINVAL && snapshots.error() != EIO)
     return std::unexpected(snapshots.error());
   if (!snapshots) {
-    error("the table of snapshots can't be");
+    unreadable("the table of snapshots can't be");
     snapshots = SnapshotTable{};
   }
   if (done) done = add_metadata(header_.snapshots_offset, snapshots->bytes);
@@ -79,14 +85,19 @@ IoResult Checker::count_references() {
   }
   const auto bitmaps = bitmap_ranges(file_, header_);
   if (!bitmaps) {
-    error("the directory of bitmaps can't be");
+    unreadable("the directory of bitmaps can't be");
   } else {
     for (const FileRange& range : *bitmaps) {
       if (done) done = add_metadata(range.offset, range.size);
     }
   }
   const uint64_t table_bytes = header_.refcount_table_clusters * header_.cluster_size();
-  if (done) done = add_metadata(header_.refcount_table_offset, table_bytes);
+  if (!is_within(header_.refcount_table_offset)) {
+    error("the table of reference counts lies beyond the file's end");
+    ++wrong_counts_;
+  } else if (done) {
+    done = add_metadata(header_.refcount_table_offset, table_bytes);
+  }
   for (uint64_t i = 0; i < header_.refcount_table_clusters; ++i)
     count_clusters_.push_back((header_.refcount_table_offset >> header_.cluster_bits) + i);
   if (!done) return done;
@@ -122,7 +133,7 @@ IoResult Checker::count_tables(uint64_t l1_offset, uint64_t l1_size, bool is_act
     tables.push_back(0);
     if (table == 0) continue;
     if (table % header_.cluster_size() || !is_within(table)) {
-      error(fmt::format("an L2 table at {:#x} can't be", table));
+      unreadable(fmt::format("an L2 table at {:#x} can't be", table));
       continue;
     }
     tables.back() = table;
@@ -197,7 +208,7 @@ IoResult Checker::compare() {
       if (told == found || (found == UINT16_MAX && told > found)) continue;
       if (told > found) {
         ++report_.leaks;
-        if (!options_.repair_leaks) continue;
+        if (!options_.repair_leaks || !is_complete_) continue;
         set_count(block.data(), header_.refcount_order, i, found);
         is_changed = true;
       } else {
@@ -221,11 +232,14 @@ std::expected<CheckReport, int> Checker::run() {
   report_.disk_clusters = header_.clusters(header_.size);
   IoResult done = count_references();
   if (done) done = compare();
-  if (done && options_.repair_errors && wrong_counts_ > 0) done = rebuild();
+  const bool repairs_errors = options_.repair_errors && is_complete_;
+  if (done && repairs_errors && wrong_counts_ > 0) done = rebuild();
   if (done) done = check_flags();
-  if (done && options_.repair_errors) done = clear_marks();
+  if (done && repairs_errors) done = clear_marks();
   if (!done) return std::unexpected(done.error());
-  if (options_.repair_leaks) report_.repaired_leaks = report_.leaks;
+  if (options_.repair_leaks && is_complete_) report_.repaired_leaks = report_.leaks;
+  if ((options_.repair_leaks || options_.repair_errors) && !is_complete_)
+    report_.messages.push_back("nothing was repaired: what the tables that can't be lead to is not known");
   return report_;
 }
 

@@ -32,6 +32,7 @@ class Checker {
   IoResult check_flags_of(const std::vector<uint64_t>& entries, uint64_t offset);
   IoResult clear_marks();
   void error(std::string message);
+  void unreadable(std::string message);
   bool is_within(uint64_t offset) const { return offset >> header_.cluster_bits < file_clusters_; }
   bool go_on(double done);
 
@@ -48,6 +49,7 @@ class Checker {
   std::vector<uint64_t> blocks_;          // The refcount table's entries.
   std::vector<uint64_t> count_clusters_;  // Those of the table and its blocks themselves.
   uint64_t wrong_counts_ = 0;             // Errors that new counts mend.
+  bool is_complete_ = true;               // All references were found: otherwise nothing is repaired.
 };
 
 }  // namespace alcove::storage::qcow2

@@ -91,7 +91,7 @@ IoResult Image::clear_clusters(uint64_t first, uint64_t count, bool discard, boo
     }
   }
   if (changed == *old) return {};
-  if (IoResult done = mapping_->set_entries(first, changed); !done) return done;
+  if (IoResult done = mapping_->set_entries(first, changed, Settle::at_once); !done) return done;
   for (uint64_t i = 0; i < count; ++i) {
     if (changed[i] == (*old)[i] || (changed[i] & kOffsetMask) != 0) continue;
     add_freed((*old)[i], true);

@@ -121,7 +121,9 @@ void Image::damaged(const char*) {
 }
 
 Image::~Image() {
-  if (is_read_only() || !refcounts_ || is_damaged_) return;
+  if (is_read_only() || !refcounts_ || !mapping_) return;
+  (void)mapping_->settle();
+  if (is_damaged_) return;
   collect(operations_.take_unused(), false);
   (void)refcounts_->close();
 }

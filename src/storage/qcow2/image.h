@@ -1,9 +1,10 @@
 // A disk in a qcow2 image.
 //
-// Tables are written at once and in such an order that a process or host that dies leaves at most clusters
-// that are counted and not used: counts are on the medium before a cluster is handed out (Refcounts), data
-// are written before the table that leads to them, and clusters are counted as free after the tables without
-// them are on the medium (Operations, collect()).
+// Tables are written in such an order that a process or host that dies leaves at most clusters that are
+// counted and not used: counts are on the medium before a cluster is handed out (Refcounts), data are written
+// before the table that leads to them, and on the medium before it if something else was found in their place
+// (Settle), and clusters are counted as free after the tables without them are on the medium (Operations,
+// collect()).
 #pragma once
 
 #include <alcove/error.h>

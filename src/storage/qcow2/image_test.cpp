@@ -209,6 +209,48 @@ TEST_F(Qcow2Image, ABackingDiskShowsThroughUntilItIsWrittenOver) {
   EXPECT_TRUE(run("cmp -n 1048576 " + files.path("flat.img") + " " + files.path("expected.img")));
 }
 
+// The new place holds a copy of what is around the write, and of that the medium knows nothing yet.
+TEST_F(Qcow2Image, WhatWasThereIsFoundInItsOldPlaceUntilAFlush) {
+  const Bytes base = random_bytes(1 << 20, 1);
+  save("base.img", base);
+  ImageFiles::create(path, {.size = 1 << 20});
+  auto image = ImageFiles::open(path, raw("base.img"), {});
+  const Bytes data = random_bytes(512, 2);
+  ASSERT_TRUE(write(*image, 66048, data));
+  EXPECT_EQ(read(*image, 66048, 512), data);
+  const auto on_medium = [&] {
+    return read(*ImageFiles::open(path, raw("base.img"), kReadOnly), 0, 1 << 20);
+  };
+  EXPECT_EQ(on_medium(), base);
+  ASSERT_TRUE(image->flush());
+  Bytes expected = base;
+  std::ranges::copy(data, expected.begin() + 66048);
+  EXPECT_EQ(on_medium(), expected);
+  // What is changed at last is there when the image is closed.
+  ASSERT_TRUE(write(*image, 0, data));
+  image.reset();
+  std::ranges::copy(data, expected.begin());
+  EXPECT_EQ(on_medium(), expected);
+  checked(path, {.repair_leaks = true});
+  expect_clean(path);
+}
+
+TEST_F(Qcow2Image, MoreChangesThanTheCacheHoldsAreKept) {
+  // A slice is of 512 clusters of 64 KiB: 2048 of them may wait.
+  constexpr uint64_t kStep = 32 << 20, kSize = 2100 * kStep;
+  ImageFiles::create(path, {.size = kSize});
+  save("base.img", Bytes(512, std::byte{7}));
+  std::filesystem::resize_file(files.path("base.img"), kSize);
+  auto image =
+      ImageFiles::open(path, raw("base.img"), {.synchronization = DiskImageSynchronizationMode::fsync});
+  const Bytes data(512, std::byte{1});
+  for (uint64_t at = 0; at < kSize; at += kStep) ASSERT_TRUE(write(*image, at, data)) << at;
+  for (uint64_t at = 0; at < kSize; at += kStep) ASSERT_EQ(read(*image, at, 512), data) << at;
+  image.reset();
+  image = ImageFiles::open(path, raw("base.img"));
+  for (uint64_t at = 0; at < kSize; at += kStep) ASSERT_EQ(read(*image, at, 512), data) << at;
+}
+
 TEST_F(Qcow2Image, ASmallerBackingDiskDoesNotShowWhereTheDiskGrew) {
   save("base.img", random_bytes(1 << 20, 1));
   ImageFiles::create(path, {.size = 512 << 10, .backing_file = "base.img", .backing_format = "raw"});
@@ -273,6 +315,27 @@ TEST_F(Qcow2Image, ADirtyImageIsRepairedBeforeItIsWritten) {
     ASSERT_TRUE(write(*image, 512 << 10, data));
   }
   expect_clean(path);
+}
+
+// What they would have named may be counted right, and its marks are true.
+TEST_F(Qcow2Image, NothingIsRepairedWhereTablesCanNotBeRead) {
+  ImageFiles::create(path, {.size = 1 << 20});
+  ASSERT_TRUE(write(*ImageFiles::open(path), 0, random_bytes(256 << 10, 1)));
+  const auto header = read_header(*ImageFiles::file(path), "path");
+  poke<uint64_t>(header->l1_offset, uint64_t{1} << 40 | kCopied);
+  poke<uint64_t>(kIncompatibleFeatures, kDirty);
+  const auto contents = [&] {
+    std::ifstream file(path, std::ios::binary);
+    return std::string(std::istreambuf_iterator<char>(file), {});
+  };
+  const std::string before = contents();
+  const CheckReport report = checked(path, {.repair_leaks = true, .repair_errors = true});
+  EXPECT_GT(report.errors, 0u);
+  EXPECT_GT(report.leaks, 0u);
+  EXPECT_EQ(report.repaired_errors + report.repaired_leaks, 0u);
+  EXPECT_NE(report.messages.back().find("nothing was repaired"), std::string::npos);
+  EXPECT_EQ(contents(), before);
+  EXPECT_NE(refusal().what.find("can't be repaired"), std::string::npos);
 }
 
 TEST_F(Qcow2Image, AnImageWhoseDataLieInItsTablesCanNotBeWrittenThere) {

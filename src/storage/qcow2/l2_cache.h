@@ -12,12 +12,14 @@ namespace alcove::storage::qcow2 {
 
 struct L2Slice {
   explicit L2Slice(std::vector<uint64_t> read) : entries(std::move(read)) {}
-  std::vector<uint64_t> entries;  // As the file has them, in the host's byte order.
+  std::vector<uint64_t> entries;  // In the host's byte order.
   std::atomic<bool> used = true;  // Since the last look for one to drop.
+  // The file does not have these of them yet: [unsettled, settled_from). The slice is kept so long.
+  size_t unsettled = 0, settled_from = 0;
 };
 
 // Found by the number of the slice on the guest's disk. Several threads may find at once; adding and removing
-// needs the only access.
+// needs the only access. Less than `most` are unsettled.
 class L2Cache {
  public:
   explicit L2Cache(size_t most) : most_(most) {}
@@ -39,6 +41,7 @@ class L2Cache {
     hand_ = 0;
   }
   size_t size() const { return slices_.size(); }
+  size_t most() const { return most_; }
 
  private:
   // The first that was not used since the hand of this clock came by.
@@ -46,7 +49,8 @@ class L2Cache {
     while (true) {
       if (hand_ >= order_.size()) hand_ = 0;
       const auto found = slices_.find(order_[hand_]);
-      if (!found->second->used.exchange(false, std::memory_order_relaxed)) {
+      if (!found->second->used.exchange(false, std::memory_order_relaxed) &&
+          found->second->settled_from == 0) {
         slices_.erase(found);
         order_[hand_] = order_.back();
         order_.pop_back();

@@ -251,19 +251,75 @@ std::expected<uint64_t, int> Mapping::own_table(uint64_t l1_index) {
   return offset;
 }
 
-IoResult Mapping::set_entries(uint64_t first, std::span<const uint64_t> entries) {
+IoResult Mapping::set_entries(uint64_t first, std::span<const uint64_t> entries, Settle settle) {
   const std::lock_guard changing(change_);
   const auto table = own_table(first / header_.l2_entries());
   if (!table) return std::unexpected(table.error());
-  std::vector<uint64_t> bytes(entries.begin(), entries.end());
-  for (uint64_t& entry : bytes) entry = swap_bytes(entry);
-  const iovec buffer{bytes.data(), bytes.size() * 8};
-  IoResult done = file_.write(*table + first % header_.l2_entries() * 8, {&buffer, 1});
-  if (!done) return done;
+  if (settle == Settle::after_data) return keep_unsettled(first, entries);
+  if (IoResult done = write_entries(*table, first, entries); !done) return done;
   const std::unique_lock lock(mutex_);
   if (L2Slice* slice = cache_.find(first / slice_entries_))
     std::ranges::copy(entries, slice->entries.begin() + static_cast<ptrdiff_t>(first % slice_entries_));
   ++changes_;
+  return {};
+}
+
+IoResult Mapping::write_entries(uint64_t table, uint64_t first, std::span<const uint64_t> entries) {
+  std::vector<uint64_t> bytes(entries.begin(), entries.end());
+  for (uint64_t& entry : bytes) entry = swap_bytes(entry);
+  const iovec buffer{bytes.data(), bytes.size() * 8};
+  return file_.write(table + first % header_.l2_entries() * 8, {&buffer, 1});
+}
+
+// The caller holds change_.
+IoResult Mapping::keep_unsettled(uint64_t first, std::span<const uint64_t> entries) {
+  const uint64_t number = first / slice_entries_, at = first % slice_entries_;
+  if (unsettled_.size() >= cache_.most() / 4) {
+    if (IoResult done = settle_all(); !done) return done;
+  }
+  while (true) {
+    {
+      const std::unique_lock lock(mutex_);
+      if (L2Slice* slice = cache_.find(number)) {
+        std::ranges::copy(entries, slice->entries.begin() + static_cast<ptrdiff_t>(at));
+        slice->unsettled = slice->settled_from == 0 ? at : std::min(slice->unsettled, at);
+        slice->settled_from = std::max(slice->settled_from, at + entries.size());
+        unsettled_.insert(number);
+        ++changes_;
+        return {};
+      }
+    }
+    if (IoResult done = with_slice(number, [](const L2Slice*) {}); !done) return done;
+  }
+}
+
+IoResult Mapping::settle() {
+  const std::lock_guard changing(change_);
+  return settle_all();
+}
+
+// The caller holds change_.
+IoResult Mapping::settle_all() {
+  if (unsettled_.empty()) return {};
+  if (IoResult done = file_.barrier(); !done) return done;
+  while (!unsettled_.empty()) {
+    const uint64_t number = *unsettled_.begin();
+    std::vector<uint64_t> entries;
+    uint64_t first = number * slice_entries_, table = 0;
+    {
+      const std::shared_lock lock(mutex_);
+      const L2Slice& slice = *cache_.find(number);
+      table = l1_[first / header_.l2_entries()] & kOffsetMask;
+      first += slice.unsettled;
+      entries.assign(slice.entries.begin() + static_cast<ptrdiff_t>(slice.unsettled),
+                     slice.entries.begin() + static_cast<ptrdiff_t>(slice.settled_from));
+    }
+    if (IoResult done = write_entries(table, first, entries); !done) return done;
+    const std::unique_lock lock(mutex_);
+    L2Slice& slice = *cache_.find(number);
+    slice.unsettled = slice.settled_from = 0;
+    unsettled_.erase(unsettled_.begin());
+  }
   return {};
 }
 

@@ -7,6 +7,7 @@
 #include <functional>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <shared_mutex>
 #include <span>
 #include <vector>
@@ -45,6 +46,14 @@ struct Extent {
   uint64_t length = 0;  // Bytes from where was asked.
 };
 
+// When the file gets changed entries.
+enum class Settle {
+  at_once,
+  // After the data that they lead to are on the medium, by settle(): a host that loses power in between still
+  // has what was there before.
+  after_data,
+};
+
 // Any thread. Errors are errno values; EIO also where the image contradicts itself, which `damaged` is told.
 class Mapping {
  public:
@@ -61,9 +70,10 @@ class Mapping {
 
   // Entries of guest clusters, all within one slice.
   std::expected<std::vector<uint64_t>, int> entries(uint64_t first, uint64_t count);
-  // Changes them, first in the file; makes their L2 table if there is none. Whoever changes them holds them
-  // (ClusterHolds).
-  IoResult set_entries(uint64_t first, std::span<const uint64_t> entries);
+  // Changes them; makes their L2 table if there is none. Whoever changes them holds them (ClusterHolds).
+  IoResult set_entries(uint64_t first, std::span<const uint64_t> entries, Settle settle);
+  // The file has all entries after it, though maybe not the medium.
+  IoResult settle();
   // Whether an L2 table maps the cluster.
   bool has_table(uint64_t cluster) const;
   // How many clusters from this one on, at most `most`, are in its slice.
@@ -81,6 +91,9 @@ class Mapping {
   Extent measure(const L2Slice* slice, uint64_t offset, uint64_t length, bool& valid) const;
   std::expected<uint64_t, int> own_table(uint64_t l1_index);
   std::expected<uint64_t, int> table_of(uint64_t entry) const;
+  IoResult write_entries(uint64_t table, uint64_t first, std::span<const uint64_t> entries);
+  IoResult keep_unsettled(uint64_t first, std::span<const uint64_t> entries);
+  IoResult settle_all();
 
   ImageFile& file_;
   const Header& header_;
@@ -90,7 +103,8 @@ class Mapping {
   Refcounts::Damaged damaged_;
   const uint64_t slice_entries_;
 
-  std::mutex change_;                // Held while tables change in the file.
+  std::mutex change_;                // Held while tables change in the file, or what is unsettled.
+  std::set<uint64_t> unsettled_;     // Numbers of slices.
   mutable std::shared_mutex mutex_;  // Guards what follows; not held while waiting for the file.
   std::vector<uint64_t> l1_;
   L2Cache cache_;

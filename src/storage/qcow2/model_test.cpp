@@ -16,6 +16,7 @@ struct Model {
   bool has_backing = false;
   bool direct = false;
   const char* version = nullptr;  // Made by qemu-img, then.
+  bool is_synchronized = false;
 };
 
 struct ModelTest : ::testing::TestWithParam<Model> {
@@ -33,8 +34,9 @@ struct ModelTest : ::testing::TestWithParam<Model> {
   }
   void open() {
     const auto caching = GetParam().direct ? DiskImageCachingMode::uncached : DiskImageCachingMode::automatic;
-    image = ImageFiles::open(path, backing(),
-                             {.caching = caching, .synchronization = DiskImageSynchronizationMode::none});
+    const auto synchronization =
+        GetParam().is_synchronized ? DiskImageSynchronizationMode::fsync : DiskImageSynchronizationMode::none;
+    image = ImageFiles::open(path, backing(), {.caching = caching, .synchronization = synchronization});
     ASSERT_TRUE(image);
   }
   void close_and_check() {
@@ -146,12 +148,15 @@ INSTANTIATE_TEST_SUITE_P(
                       Model{65536, 3 << 20, false, true}, Model{512, 200 << 10, false, false, "compat=0.10"},
                       Model{4096, 1 << 20, true, false, "compat=0.10"},
                       Model{1024, 500 << 10, false, false, "refcount_bits=1"},
-                      Model{4096, 1 << 20, false, false, "refcount_bits=64,lazy_refcounts=on"}),
+                      Model{4096, 1 << 20, false, false, "refcount_bits=64,lazy_refcounts=on"},
+                      Model{512, 300 << 10, false, false, nullptr, true},
+                      Model{4096, 2 << 20, true, false, nullptr, true}),
     [](const auto& param) {
       const Model& model = param.param;
       std::string name = "Cluster" + std::to_string(model.cluster_size);
       if (model.has_backing) name += "Backing";
       if (model.direct) name += "Direct";
+      if (model.is_synchronized) name += "Synchronized";
       for (const char* c = model.version ? model.version : ""; *c; ++c) {
         if (std::isalnum(static_cast<unsigned char>(*c))) name += *c;
       }

@@ -69,6 +69,7 @@ IoResult Checker::rebuild() {
 
 // An entry may say that its cluster has no other use, and a guest then writes there, where that is so.
 IoResult Checker::check_flags_of(const std::vector<uint64_t>& entries, uint64_t offset) {
+  const bool repairs = options_.repair_errors && is_complete_;
   std::vector<uint64_t> mended = entries;
   for (uint64_t& entry : mended) {
     const uint64_t cluster = (entry & kOffsetMask) >> header_.cluster_bits;
@@ -79,9 +80,9 @@ IoResult Checker::check_flags_of(const std::vector<uint64_t>& entries, uint64_t 
     if (!says_so) continue;  // It would be copied for nothing.
     error(fmt::format("the cluster at {:#x} has several uses, and is marked as having one",
                       cluster << header_.cluster_bits));
-    if (options_.repair_errors) ++report_.repaired_errors;
+    if (repairs) ++report_.repaired_errors;
   }
-  if (!options_.repair_errors || mended == entries) return {};
+  if (!repairs || mended == entries) return {};
   for (uint64_t& entry : mended) entry = swap_bytes(entry);
   return write(offset, mended.data(), mended.size() * 8);
 }
@@ -101,10 +102,10 @@ IoResult Checker::check_flags() {
 
 IoResult Checker::clear_marks() {
   if (IoResult done = file_.barrier(); !done) return done;
-  uint64_t marks = kDirty;
-  if (report_.errors <= report_.repaired_errors) marks |= kCorrupt;
-  if (header_.version < 3 || !(header_.incompatible_features & marks)) return {};
-  header_.incompatible_features &= ~marks;
+  if (header_.version < 3 || report_.errors > report_.repaired_errors) return {};
+  constexpr uint64_t kMarks = kDirty | kCorrupt;
+  if (!(header_.incompatible_features & kMarks)) return {};
+  header_.incompatible_features &= ~kMarks;
   std::byte bytes[8];
   store(bytes, header_.incompatible_features);
   if (IoResult done = write(kIncompatibleFeatures, bytes, sizeof bytes); !done) return done;

@@ -147,8 +147,15 @@ IoResult Image::write_run(uint64_t offset, uint64_t size, Cursor& cursor, const 
   }
   if (!done) return done;
   std::vector<uint64_t> changed;
-  for (uint64_t i = 0; i < run.count; ++i, host += cluster_size) changed.push_back(host | kCopied);
-  return mapping_->set_entries(begin >> header_.cluster_bits, changed);
+  // Until the new data are on the medium, what was there before must be found: nothing but zeroes is found
+  // in either place.
+  bool may_settle = !file_->is_synchronized() || run.reads_as_zero;
+  for (uint64_t i = 0; i < run.count; ++i, host += cluster_size) {
+    changed.push_back(host | kCopied);
+    may_settle = may_settle && (!file_->is_synchronized() || was_zero(begin + i * cluster_size, entries[i]));
+  }
+  return mapping_->set_entries(begin >> header_.cluster_bits, changed,
+                               may_settle ? Settle::at_once : Settle::after_data);
 }
 
 void Image::add_freed(uint64_t entry, bool discard) {
@@ -163,9 +170,10 @@ void Image::add_freed(uint64_t entry, bool discard) {
   operations_.add_freed({.first = first, .count = last - first + 1, .discard = discard});
 }
 
-// The tables that led to them are written.
+// Tables without them are written, or will be by Mapping::settle().
 void Image::collect(const std::vector<Freed>& unused, bool are_tables_safe) {
-  if (unused.empty() || (!are_tables_safe && !file_->barrier())) return;
+  if (unused.empty()) return;
+  if (!are_tables_safe && (!mapping_->settle() || !file_->barrier())) return;
   for (const Freed& freed : unused) {
     bool is_only_use = freed.discard && !metadata_.overlap(freed.first, freed.count);
     for (uint64_t i = 0; i < freed.count && is_only_use; ++i)
@@ -181,7 +189,10 @@ void Image::collect(const std::vector<Freed>& unused, bool are_tables_safe) {
 IoResult Image::flush() {
   if (is_read_only()) return {};
   const std::vector<Freed> unused = operations_.take_unused();
-  if (IoResult done = file_->flush(); !done) return done;
+  const IoResult settled = mapping_->settle();
+  IoResult done = file_->flush();
+  if (!settled) done = settled;
+  if (!done) return done;
   collect(unused, true);
   return {};
 }
@@ -209,7 +220,8 @@ IoResult Image::write_compressed(uint64_t offset, std::span<const std::byte> clu
   const iovec buffer{const_cast<std::byte*>(data->data()), data->size()};
   if (IoResult done = file_->write(packed_at_, {&buffer, 1}); !done) return done;
   const uint64_t entry = kCompressed | packed_at_ | (sectors - 1) << (62 - (header_.cluster_bits - 8));
-  if (IoResult done = mapping_->set_entries(offset >> header_.cluster_bits, {&entry, 1}); !done) return done;
+  IoResult done = mapping_->set_entries(offset >> header_.cluster_bits, {&entry, 1}, Settle::at_once);
+  if (!done) return done;
   packed_at_ += data->size();
   return {};
 }

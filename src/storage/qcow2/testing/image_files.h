@@ -46,6 +46,7 @@ inline Bytes read(Disk& disk, uint64_t offset, size_t size) {
 
 // Without waiting for the medium, which takes long where it is a disk.
 inline constexpr ImageFileOptions kFast{.synchronization = DiskImageSynchronizationMode::none};
+inline constexpr ImageFileOptions kReadOnly{.read_only = true};
 
 // A folder of its own in the working directory, for images.
 struct ImageFiles {
