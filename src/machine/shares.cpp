@@ -1,11 +1,11 @@
 #include "machine/shares.h"
 
 #include <fmt/format.h>
-#include <sys/resource.h>
 
 #include <algorithm>
 
 #include "memory/file_window.h"
+#include "support/descriptor_budget.h"
 
 namespace alcove::machine {
 
@@ -38,12 +38,10 @@ Result<share::Share> open_share(const std::optional<DirectoryShare>& share, Desc
   return result;
 }
 
-// Half of what the process may have open are for shares; the others are the machine's own.
 share::ServerLimits share_limits(size_t devices) {
   share::ServerLimits limits;
-  rlimit descriptors{};
-  if (devices == 0 || ::getrlimit(RLIMIT_NOFILE, &descriptors) != 0) return limits;
-  const size_t budget = descriptors.rlim_cur / 2 / devices;
+  if (devices == 0) return limits;
+  const size_t budget = descriptor_budget(DescriptorUser::shares) / devices;
   limits.open_files = std::min(limits.open_files, budget * 2 / 5);
   limits.paths = std::min(limits.paths, budget / 5);
   return limits;

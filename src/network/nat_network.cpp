@@ -1,12 +1,12 @@
 #include "network/nat_network.h"
 
 #include <fmt/format.h>
-#include <sys/resource.h>
 
 #include <algorithm>
 
 #include "network/nat_destinations.h"
 #include "spec/internet.h"
+#include "support/descriptor_budget.h"
 
 namespace alcove::network {
 
@@ -23,12 +23,9 @@ constexpr size_t kMostSockets = 1024;
 constexpr std::chrono::seconds kPartsKept{30};
 constexpr size_t kMostOfParts = 64 << 20;
 
-// A guest that opens ever more connections, by all its cards, must not take the descriptors that the machine
-// needs itself.
+// By all the guest's cards.
 size_t socket_limit() {
-  rlimit limit{};
-  getrlimit(RLIMIT_NOFILE, &limit);
-  return std::min<size_t>(kMostSockets, limit.rlim_cur / 2);
+  return std::min(kMostSockets, descriptor_budget(DescriptorUser::networks));
 }
 
 bool may_open_socket(const Packet& packet) {

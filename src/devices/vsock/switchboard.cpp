@@ -3,11 +3,12 @@
 #include <fmt/format.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include <sys/resource.h>
 
 #include <algorithm>
 #include <random>
 #include <utility>
+
+#include "support/descriptor_budget.h"
 
 namespace alcove::devices::vsock {
 
@@ -21,9 +22,7 @@ constexpr std::chrono::seconds kTimeToClose{8};
 constexpr uint32_t kFirstPort = 0x40000000;
 
 size_t most_connections() {
-  rlimit limit{};
-  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return kMostConnections;
-  return std::min<rlim_t>(limit.rlim_cur / 2, kMostConnections);
+  return std::min(descriptor_budget(DescriptorUser::sockets), kMostConnections);
 }
 
 uint32_t random_port() {

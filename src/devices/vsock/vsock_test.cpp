@@ -607,10 +607,10 @@ TEST_F(VsockTest, LeavesDescriptorsToOthers) {
   ::setrlimit(RLIMIT_NOFILE, &low);
   guest.emplace(device, 200);
   ::setrlimit(RLIMIT_NOFILE, &before);
-  for (uint32_t port = 0; port < 100; ++port) guest->send(Operation::request, {port, kPort});
+  for (uint32_t port = 0; port < 50; ++port) guest->send(Operation::request, {port, kPort});
   EXPECT_TRUE(guest->is_silent());
-  guest->send(Operation::request, {100, kPort});
-  expect(Operation::reset, {100, kPort});
+  guest->send(Operation::request, {50, kPort});
+  expect(Operation::reset, {50, kPort});
   Pair pair;
   const auto refused = connect(22, std::move(pair.device)).get();
   ASSERT_FALSE(refused);
