@@ -129,8 +129,9 @@ Outcome<Bytes> Server::read_directory(uint64_t node, uint64_t handle, uint64_t o
       const int error = errno;
       directory.entries.resize(static_cast<size_t>(std::max(count, 0l)));
       directory.position = 0;
-      if (count < 0) return failure(error);
-      if (count == 0) return entries.take();
+      // What was read before is told of; the next request meets the error again.
+      if (count < 0 && entries.is_empty()) return failure(error);
+      if (count <= 0) return entries.take();
     }
     const char* at = directory.entries.data() + directory.position;
     HostEntry host;
