@@ -90,7 +90,7 @@ void CableNetwork::transmit(Bytes frame, size_t segment_size) {
   if (failed_) return;
   if (addresses_.see_from_guest(frame)) addresses_changed();
   const auto headers = segment_size != 0 ? tcp_headers(frame) : std::nullopt;
-  const bool is_large = frame.size() > spec::internet::kEthernetSize + port_->mtu() ||
+  const bool is_large = frame.size() > largest_frame(frame, port_->mtu()) ||
                         (headers && frame.size() - headers->total() > segment_size);
   if (is_large && !port_->takes_large_segments()) {
     cut_segments(frame, segment_size, port_->mtu(), [this](Bytes segment) { send(segment, 0); });

@@ -151,6 +151,32 @@ TEST_F(CableTest, LosesFramesOfWrongSizes) {
   EXPECT_EQ(receive_at_peer(), Frame(1514, std::byte{2}));
 }
 
+TEST_F(CableTest, DoesNotCountVlanTags) {
+  make(SOCK_DGRAM);
+  const auto tagged = [](size_t size, std::initializer_list<uint16_t> types) {
+    Frame frame(size, std::byte{4});
+    size_t at = spec::internet::kEthernetType;
+    for (const uint16_t type : types) {
+      store16(frame, at, type);
+      at += spec::internet::kVlanTagSize;
+    }
+    return frame;
+  };
+  for (const Frame& frame : {tagged(1518, {0x8100}), tagged(1522, {0x88a8, 0x8100})}) {
+    send_from_peer(frame);
+    EXPECT_EQ(guest.next(), frame);
+    transmit(frame);
+    EXPECT_EQ(receive_at_peer(), frame);
+  }
+  send_from_peer(tagged(1519, {0x8100}));
+  transmit(tagged(1519, {0x8100}));
+  const Frame last = tagged(1522, {0x8100, 0x8100, 0x8100});
+  send_from_peer(last);
+  EXPECT_EQ(guest.next(), last);
+  transmit(last);
+  EXPECT_EQ(receive_at_peer(), last);
+}
+
 TEST_F(CableTest, TakesLargePacketsIfItIsToldTo) {
   make(SOCK_DGRAM, 65535);
   const Frame large(65535 + 14, std::byte{3});

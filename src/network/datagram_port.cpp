@@ -25,10 +25,10 @@ DatagramPort::DatagramPort(UniqueFd socket, uint16_t mtu)
     : socket_(std::move(socket)),
       mtu_(mtu),
       ends_with_nothing_(is_connection(socket_.get())),
-      buffer_(mtu + kEthernetSize) {}
+      buffer_(largest_frame(mtu)) {}
 
 FramePort::Outcome DatagramPort::send(Bytes frame, size_t) {
-  if (frame.size() > buffer_.size()) return Outcome::lost;
+  if (frame.size() > largest_frame(frame, mtu_)) return Outcome::lost;
   while (::send(socket_.get(), frame.data(), frame.size(), MSG_DONTWAIT | MSG_NOSIGNAL) < 0) {
     switch (errno) {
       case EINTR:
@@ -63,6 +63,7 @@ FramePort::Outcome DatagramPort::receive(Bytes& frame) {
   const auto length = static_cast<size_t>(size);
   if (length < kEthernetSize || length > buffer_.size()) return Outcome::lost;
   frame = Bytes(buffer_).first(length);
+  if (length > largest_frame(frame, mtu_)) return Outcome::lost;
   return Outcome::done;
 }
 

@@ -31,7 +31,7 @@ class Network {
 
   // Null: nothing is plugged in, and frames for the guest are lost.
   virtual void connect(FrameReceiver* receiver) = 0;
-  // A frame from the guest, with all checksums right and at most mtu() and an Ethernet header long; but an
+  // A frame from the guest, with all checksums right and at most largest_frame(frame, mtu()) long; but an
   // IPv4 packet with TCP may be up to 65535 bytes, to be sent as segments with `segment_size` bytes of data
   // each: what the guest says, unless it is 0.
   virtual void transmit(std::span<const std::byte> frame, size_t segment_size) = 0;

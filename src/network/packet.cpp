@@ -33,8 +33,12 @@ void parse_ipv6(Packet& packet) {
 }  // namespace
 
 std::optional<Packet> parse(Bytes frame) {
-  if (frame.size() < wire::kEthernetSize) return std::nullopt;
-  Packet packet{.type = load16(frame, wire::kEthernetType), .network = frame.subspan(wire::kEthernetSize)};
+  return parse(frame, wire::kEthernetSize);
+}
+
+std::optional<Packet> parse(Bytes frame, size_t ethernet_size) {
+  if (frame.size() < ethernet_size) return std::nullopt;
+  Packet packet{.type = load16(frame, ethernet_size - 2), .network = frame.subspan(ethernet_size)};
   if (packet.type == wire::kTypeIpv4) parse_ipv4(packet);
   if (packet.type == wire::kTypeIpv6) parse_ipv6(packet);
   const size_t least = packet.protocol == wire::kProtocolTcp   ? wire::kTcpSize
@@ -45,6 +49,20 @@ std::optional<Packet> parse(Bytes frame) {
     packet.transport = {};
   }
   return packet;
+}
+
+size_t ethernet_size(Bytes frame) {
+  size_t size = wire::kEthernetSize;
+  for (size_t tags = 0; tags < wire::kMostVlanTags && frame.size() >= size; ++tags) {
+    const uint16_t type = load16(frame, size - 2);
+    if (type != wire::kTypeVlan && type != wire::kTypeServiceVlan) break;
+    size += wire::kVlanTagSize;
+  }
+  return size;
+}
+
+size_t largest_frame(Bytes frame, uint16_t mtu) {
+  return ethernet_size(frame) + mtu;
 }
 
 uint16_t sum(Bytes bytes, uint16_t initial) {

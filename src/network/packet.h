@@ -5,6 +5,8 @@
 #include <optional>
 #include <span>
 
+#include "spec/internet.h"
+
 namespace alcove::network {
 
 using Bytes = std::span<const std::byte>;
@@ -33,8 +35,18 @@ struct Packet {
   Bytes transport;        // Its header and payload, whole at least for TCP and UDP.
 };
 
-// Nothing if it is too short for an Ethernet header.
+// Nothing if it is too short for an Ethernet header. What VLAN tags are before is not looked at.
 std::optional<Packet> parse(Bytes frame);
+// The same, of what is behind such a header.
+std::optional<Packet> parse(Bytes frame, size_t ethernet_size);
+
+// Of the Ethernet header with its VLAN tags, if the frame has room for it.
+size_t ethernet_size(Bytes frame);
+// How long such a frame may be where IP packets have at most `mtu` bytes, and any.
+size_t largest_frame(Bytes frame, uint16_t mtu);
+constexpr size_t largest_frame(uint16_t mtu) {
+  return spec::internet::kEthernetSize + spec::internet::kMostVlanTags * spec::internet::kVlanTagSize + mtu;
+}
 
 // The Internet checksum (RFC 1071) of the bytes, not yet complemented; `initial` goes in.
 uint16_t sum(Bytes bytes, uint16_t initial = 0);

@@ -12,7 +12,6 @@ namespace wire = spec::internet;
 
 namespace {
 
-constexpr size_t kIp = wire::kEthernetSize;
 // Below that no host negotiates; a guest that says 1 would have us send 65000 frames for one of its own.
 constexpr size_t kSmallestSegment = 256;
 
@@ -23,14 +22,12 @@ void store32(std::span<std::byte> bytes, size_t offset, uint32_t value) {
 
 }  // namespace
 
-size_t TcpHeaders::total() const {
-  return kIp + ip_size + tcp_size;
-}
-
 std::optional<TcpHeaders> tcp_headers(Bytes frame) {
-  const auto packet = parse(frame);
+  const size_t ip = ethernet_size(frame);
+  const auto packet = parse(frame, ip);
   if (!packet || packet->type != wire::kTypeIpv4 || packet->protocol != wire::kProtocolTcp) return {};
-  const TcpHeaders headers{.ip_size = packet->network.size() - packet->transport.size(),
+  const TcpHeaders headers{.ip = ip,
+                           .ip_size = packet->network.size() - packet->transport.size(),
                            .tcp_size = (load8(packet->transport, wire::kTcpDataOffset) >> 4) * size_t{4}};
   // Exactly the frame, so that no padding is taken for data.
   if (load16(packet->network, wire::kIpv4TotalLength) != packet->network.size()) return {};
@@ -54,17 +51,17 @@ bool cut_segments(Bytes frame, size_t segment_size, uint16_t mtu, const std::fun
   if (!headers) return false;
   const size_t size = usable_segment_size(*headers, segment_size, mtu);
   const Bytes data = frame.subspan(headers->total());
-  const size_t tcp = kIp + headers->ip_size;
+  const size_t tcp = headers->tcp();
   const uint8_t flags = load8(frame, tcp + wire::kTcpFlags);
   const uint32_t sequence = load32(frame, tcp + wire::kTcpSequence);
-  const uint16_t identification = load16(frame, kIp + wire::kIpv4Identification);
+  const uint16_t identification = load16(frame, headers->ip + wire::kIpv4Identification);
   std::vector<std::byte> segment;
   unsigned number = 0;
   for (size_t at = 0; at < data.size(); at += size, ++number) {
     const Bytes piece = data.subspan(at, std::min(size, data.size() - at));
     segment.assign(frame.begin(), frame.begin() + static_cast<ptrdiff_t>(headers->total()));
     segment.insert(segment.end(), piece.begin(), piece.end());
-    const auto ip = std::span(segment).subspan(kIp);
+    const auto ip = std::span(segment).subspan(headers->ip);
     store16(ip, wire::kIpv4TotalLength, static_cast<uint16_t>(ip.size()));
     store16(ip, wire::kIpv4Identification, static_cast<uint16_t>(identification + number));
     store16(ip, wire::kIpv4Checksum, 0);
@@ -85,7 +82,7 @@ bool cut_segments(Bytes frame, size_t segment_size, uint16_t mtu, const std::fun
 bool has_right_tcp_checksums(Bytes frame) {
   const auto headers = tcp_headers(frame);
   if (!headers) return false;
-  const Bytes ip = frame.subspan(kIp);
+  const Bytes ip = frame.subspan(headers->ip);
   const Bytes tcp = ip.subspan(headers->ip_size);
   return sum(ip.first(headers->ip_size)) == 0xffff && sum(tcp, tcp_pseudo_sum(ip, tcp.size())) == 0xffff;
 }

@@ -6,13 +6,16 @@
 
 namespace alcove::network {
 
-// Where the headers of a TCP segment in IPv4 end, from the frame's beginning; nothing if it is none, or not
-// well-formed, or carries no data.
+// The headers of a TCP segment in IPv4, maybe behind VLAN tags; nothing if it is none, or not well-formed, or
+// carries no data.
 struct TcpHeaders {
+  size_t ip = 0;        // Where the IP header begins.
   size_t ip_size = 0;   // Of the IP header.
   size_t tcp_size = 0;  // Of the TCP header.
-  size_t total() const;
+  size_t tcp() const { return ip + ip_size; }
+  size_t total() const { return tcp() + tcp_size; }
 };
+inline constexpr size_t kMostTcpHeaders = largest_frame(60 + 60);
 std::optional<TcpHeaders> tcp_headers(Bytes frame);
 
 // As a sender may choose it: what a packet of `mtu` bytes has room for at most, and no so small size that the

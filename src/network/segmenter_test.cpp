@@ -48,6 +48,21 @@ TEST(Segmenter, KeepsToTheMtuAndToASensibleNumber) {
   EXPECT_FALSE(cut(frame, 1460, 68).empty());
 }
 
+TEST(Segmenter, CutsBehindVlanTags) {
+  Frame frame = tcp("10.0.2.15", "10.0.2.2", {1, 2, 3, 4, kAck, std::string(3000, 'x')});
+  const Frame tag{std::byte{0x81}, std::byte{0}, std::byte{0}, std::byte{7}};
+  frame.insert(frame.begin() + wire::kEthernetType, tag.begin(), tag.end());
+  const auto segments = cut(frame, 0);
+  ASSERT_EQ(segments.size(), 3u);
+  EXPECT_EQ(segments.front().size(), 1518u);
+  for (Frame segment : segments) {
+    EXPECT_TRUE(has_right_tcp_checksums(segment));
+    EXPECT_TRUE(std::equal(tag.begin(), tag.end(), segment.begin() + wire::kEthernetType));
+    segment.erase(segment.begin() + wire::kEthernetType, segment.begin() + wire::kEthernetType + 4);
+    EXPECT_TRUE(tcp_segment(segment));
+  }
+}
+
 TEST(Segmenter, RefusesWhatItCantCut) {
   EXPECT_TRUE(cut(Frame(3), 100).empty());
   EXPECT_TRUE(cut(udp("10.0.2.15", 1, "10.0.2.2", 2, std::string(2000, 'x')), 1000).empty());

@@ -17,7 +17,7 @@ using spec::internet::kEthernetSize;
 namespace {
 
 constexpr size_t kLength = 4;
-constexpr size_t kLargestFrame = 65535 + kEthernetSize;
+constexpr size_t kLargestFrame = largest_frame(65535);
 constexpr size_t kBuffer = 4 * (kLength + kLargestFrame);
 
 }  // namespace
@@ -72,8 +72,8 @@ FramePort::Outcome StreamPort::receive(Bytes& frame) {
       if (size > kLargestFrame) return close("the other end sent a frame that is too long");
       if (got.size() - kLength >= size) {
         begin_ += kLength + size;
-        if (size < kEthernetSize || size > mtu_ + kEthernetSize) return Outcome::lost;
         frame = got.subspan(kLength, size);
+        if (size < kEthernetSize || size > largest_frame(frame, mtu_)) return Outcome::lost;
         return Outcome::done;
       }
     }

@@ -40,10 +40,7 @@ uint16_t mtu_of(const char* interface) {
 }  // namespace
 
 TapPort::TapPort(UniqueFd tap, uint16_t mtu, size_t header_size)
-    : tap_(std::move(tap)),
-      mtu_(mtu),
-      header_size_(header_size),
-      buffer_(header_size + kEthernetSize + mtu) {}
+    : tap_(std::move(tap)), mtu_(mtu), header_size_(header_size), buffer_(header_size + largest_frame(mtu)) {}
 
 Result<std::unique_ptr<TapPort>> TapPort::create(UniqueFd tap, const std::string& where) {
   const auto failed = [&](std::string_view doing) {
@@ -69,18 +66,18 @@ Result<std::unique_ptr<TapPort>> TapPort::create(UniqueFd tap, const std::string
 
 FramePort::Outcome TapPort::send(Bytes frame, size_t segment_size) {
   spec::virtio_net::Header header{};
-  std::array<std::byte, kEthernetSize + 60 + 60> changed;
+  std::array<std::byte, kMostTcpHeaders> changed;
   Bytes head;
-  const bool is_large = frame.size() > kEthernetSize + mtu_;
+  const bool is_large = frame.size() > largest_frame(frame, mtu_);
   const auto headers =
       header_size_ != 0 && (is_large || segment_size != 0) ? tcp_headers(frame) : std::nullopt;
   if (is_large && !headers) return Outcome::lost;
   if (headers) {
     // The kernel sums up each segment, from what the field holds: the pseudo-header's sum.
-    const size_t tcp = kEthernetSize + headers->ip_size;
+    const size_t tcp = headers->tcp();
     std::ranges::copy(frame.first(headers->total()), changed.begin());
     store16(changed, tcp + wire::kTcpChecksum,
-            tcp_pseudo_sum(frame.subspan(kEthernetSize), frame.size() - tcp));
+            tcp_pseudo_sum(frame.subspan(headers->ip), frame.size() - tcp));
     header = {.flags = spec::virtio_net::kNeedsChecksum,
               .segment_type = spec::virtio_net::kSegmentTcp4,
               .header_length = static_cast<uint16_t>(headers->total()),

@@ -34,7 +34,7 @@ std::optional<TransmitFrame> TransmitFrame::parse(const virtio::Chain& chain, ui
   wire::Header header;
   std::memcpy(&header, buffer.data(), sizeof header);
   const auto frame = std::span(buffer).first(total).subspan(sizeof header);
-  if (header.segment_type == wire::kSegmentNone && frame.size() > size_t{mtu} + kEthernetSize) {
+  if (header.segment_type == wire::kSegmentNone && frame.size() > network::largest_frame(frame, mtu)) {
     return std::nullopt;
   }
   if (!segmentation_is_right(header, features) || !checksum_is_right(header, features, frame.size())) {

@@ -6,13 +6,14 @@
 #include <span>
 #include <vector>
 
+#include "network/packet.h"
 #include "spec/virtio_net.h"
 #include "virtio/queue.h"
 
 namespace alcove::devices::net {
 
-// The most that a frame can have: an IPv4 packet, and an Ethernet header.
-inline constexpr size_t kLargestFrame = 65535 + 14;
+// The most that a frame can have: an IPv4 packet, and an Ethernet header with VLAN tags.
+inline constexpr size_t kLargestFrame = network::largest_frame(65535);
 
 // A frame that the guest sends, copied from its memory and found to be well-formed (virtio 1.2, section
 // 5.1.6.2). Exists only while the buffer that it was read into does.
