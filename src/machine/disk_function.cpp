@@ -13,8 +13,6 @@ namespace alcove::machine {
 
 namespace {
 
-constexpr unsigned kMostDefaultQueues = 8;
-
 class BlockFunction final : public DiskFunction {
  public:
   BlockFunction(std::unique_ptr<storage::Disk> disk, const devices::block::BlockOptions& options,

@@ -17,6 +17,9 @@
 
 namespace alcove::machine {
 
+// More queues than that a disk or share gets only if it is told to.
+inline constexpr unsigned kMostDefaultQueues = 8;
+
 class DiskFunction {
  public:
   virtual ~DiskFunction() = default;  // Waits for what is in flight, and closes the image.

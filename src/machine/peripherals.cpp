@@ -23,8 +23,6 @@ namespace alcove::machine {
 
 namespace {
 
-constexpr unsigned kMostDefaultQueues = 8;
-
 std::string field_of_disk(size_t index) {
   return fmt::format("storage_devices[{}]", index);
 }

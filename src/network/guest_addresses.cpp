@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "network/dhcp_options.h"
 #include "spec/internet.h"
 
 namespace alcove::network {
@@ -29,16 +30,12 @@ uint8_t dhcp_message_type(Bytes message) {
   if (message.size() < wire::kDhcpOptions || load32(message, wire::kDhcpCookie) != wire::kDhcpCookieValue) {
     return 0;
   }
-  for (size_t at = wire::kDhcpOptions; at < message.size();) {
-    const uint8_t option = load8(message, at++);
-    if (option == wire::kDhcpOptionPad) continue;
-    if (option == wire::kDhcpOptionEnd || at == message.size()) break;
-    const size_t length = load8(message, at++);
-    if (length > message.size() - at) break;
-    if (option == wire::kDhcpOptionMessageType && length == 1) return load8(message, at);
-    at += length;
-  }
-  return 0;
+  uint8_t type = 0;
+  for_each_dhcp_option(message, [&](const DhcpOption& option) {
+    if (option.code == wire::kDhcpOptionMessageType && option.length == 1 && type == 0)
+      type = load8(message, option.at);
+  });
+  return type;
 }
 
 Bytes dhcp_message(const Packet& packet, uint16_t destination_port) {

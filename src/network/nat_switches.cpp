@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "network/dhcp_options.h"
 #include "network/name_service.h"
 #include "spec/internet.h"
 
@@ -92,19 +93,14 @@ bool NatSwitches::is_silent_about(uint8_t dhcp_option) const {
 // Options that are not to be there become padding.
 void NatSwitches::change_lease(Bytes frame, const Packet& packet, std::vector<std::byte>& changed) const {
   const Bytes message = packet.transport.subspan(wire::kUdpSize);
-  for (size_t at = wire::kDhcpOptions; at + 1 < message.size();) {
-    const uint8_t option = load8(message, at);
-    if (option == wire::kDhcpOptionEnd) return;
-    const size_t length = option == wire::kDhcpOptionPad ? 1 : size_t{2} + load8(message, at + 1);
-    if (length > message.size() - at) return;
-    if (is_silent_about(option)) {
-      if (changed.empty()) changed = copy(frame);
-      const auto datagram = std::span(changed).last(packet.transport.size());
-      std::ranges::fill(datagram.subspan(wire::kUdpSize + at, length), std::byte{wire::kDhcpOptionPad});
-      store16(datagram, wire::kUdpChecksum, 0);  // None.
-    }
-    at += length;
-  }
+  for_each_dhcp_option(message, [&](const DhcpOption& option) {
+    if (!is_silent_about(option.code)) return;
+    if (changed.empty()) changed = copy(frame);
+    const auto datagram = std::span(changed).last(packet.transport.size());
+    std::ranges::fill(datagram.subspan(wire::kUdpSize + option.at - 2, 2 + option.length),
+                      std::byte{wire::kDhcpOptionPad});
+    store16(datagram, wire::kUdpChecksum, 0);  // None.
+  });
 }
 
 // A router for a time of 0 is none, and so is a name server.

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "network/datagram_port.h"
+#include "network/dhcp_options.h"
 #include "network/name_service.h"
 #include "network/shared_addresses.h"
 #include "spec/internet.h"
@@ -31,15 +32,9 @@ std::vector<std::byte> without_other_address(Bytes frame, uint32_t address) {
   // libslirp takes the last of the options, a long one, too, and the client's own address where there is
   // none.
   if (load32(message, wire::kDhcpClientAddress) != 0) judge(wire::kDhcpClientAddress);
-  for (size_t at = wire::kDhcpOptions; at < message.size();) {
-    const uint8_t option = load8(message, at++);
-    if (option == wire::kDhcpOptionPad) continue;
-    if (option == wire::kDhcpOptionEnd || at == message.size()) break;
-    const size_t length = load8(message, at++);
-    if (length > message.size() - at) break;
-    if (option == wire::kDhcpOptionRequestedAddress && length >= 4) judge(at);
-    at += length;
-  }
+  for_each_dhcp_option(message, [&](const DhcpOption& option) {
+    if (option.code == wire::kDhcpOptionRequestedAddress && option.length >= 4) judge(option.at);
+  });
   return changed;
 }
 
