@@ -19,7 +19,7 @@ class FramePort {
   virtual int descriptor() const = 0;
   virtual uint16_t mtu() const = 0;
 
-  // At most mtu() and an Ethernet header, or what can be cut into segments of that size, see Network.
+  // At most largest_frame(frame, mtu()), or what can be cut into segments of that size, see Network.
   virtual Outcome send(Bytes frame, size_t segment_size) = 0;
   // `frame` is at least an Ethernet header and valid until the next call.
   virtual Outcome receive(Bytes& frame) = 0;

@@ -18,6 +18,7 @@ namespace {
 
 constexpr size_t kLength = 4;
 constexpr size_t kLargestFrame = largest_frame(65535);
+constexpr size_t kLargestSent = 65535;  // passt ends the connection at more.
 constexpr size_t kBuffer = 4 * (kLength + kLargestFrame);
 
 }  // namespace
@@ -32,7 +33,7 @@ FramePort::Outcome StreamPort::failed(int error) {
 
 FramePort::Outcome StreamPort::send(Bytes frame, size_t) {
   if (const Outcome flushed = flush(); flushed != Outcome::done) return flushed;
-  if (frame.size() > kLargestFrame) return Outcome::lost;
+  if (frame.size() > kLargestSent) return Outcome::lost;
   std::array<std::byte, kLength> length{};
   store16(length, 0, static_cast<uint16_t>(frame.size() >> 16));
   store16(length, 2, static_cast<uint16_t>(frame.size() & 0xffff));

@@ -40,7 +40,10 @@ uint16_t mtu_of(const char* interface) {
 }  // namespace
 
 TapPort::TapPort(UniqueFd tap, uint16_t mtu, size_t header_size)
-    : tap_(std::move(tap)), mtu_(mtu), header_size_(header_size), buffer_(header_size + largest_frame(mtu)) {}
+    : tap_(std::move(tap)),
+      mtu_(mtu),
+      header_size_(header_size),
+      buffer_(header_size + largest_frame(mtu) + 1) {}
 
 Result<std::unique_ptr<TapPort>> TapPort::create(UniqueFd tap, const std::string& where) {
   const auto failed = [&](std::string_view doing) {
@@ -109,6 +112,7 @@ FramePort::Outcome TapPort::receive(Bytes& frame) {
   if (size < 0) return close(std::strerror(errno));
   if (static_cast<size_t>(size) < header_size_ + kEthernetSize) return Outcome::lost;
   frame = Bytes(buffer_).first(static_cast<size_t>(size)).subspan(header_size_);
+  if (frame.size() > largest_frame(frame, mtu_)) return Outcome::lost;  // Maybe cut to the buffer, too.
   return Outcome::done;
 }
 
