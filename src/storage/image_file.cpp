@@ -196,12 +196,7 @@ IoResult ImageFile::write_bounced(uint64_t offset, std::span<const iovec> buffer
 
 IoResult ImageFile::flush() {
   if (options_.read_only || !is_synchronized()) return {};
-  const uint64_t before = failures_;
-  (void)synchronize(options_.synchronization == DiskImageSynchronizationMode::full);
-  const uint64_t after = failures_;
-  if (before == after && after == told_failures_) return {};
-  told_failures_ = after;
-  return std::unexpected(last_failure_.load());
+  return synchronize(options_.synchronization == DiskImageSynchronizationMode::full);
 }
 
 IoResult ImageFile::barrier() {
@@ -209,13 +204,17 @@ IoResult ImageFile::barrier() {
   return synchronize(false);
 }
 
-// The kernel tells a failure once to each open file, whichever thread asks next.
+// The kernel tells of data that it could not write once, to whichever thread asks next, and no longer tries.
 IoResult ImageFile::synchronize(bool with_metadata) {
-  if ((with_metadata ? fsync(fd_.get()) : fdatasync(fd_.get())) == 0) return {};
-  const int error = errno;
-  last_failure_ = error;
-  ++failures_;
-  return std::unexpected(error);
+  if (failure_ == 0) {
+    int result;
+    do {
+      result = with_metadata ? fsync(fd_.get()) : fdatasync(fd_.get());
+    } while (result != 0 && errno == EINTR);
+    if (result != 0) failure_ = errno;
+  }
+  if (const int error = failure_; error != 0) return std::unexpected(error);
+  return {};
 }
 
 IoResult ImageFile::discard(uint64_t offset, uint64_t size) {

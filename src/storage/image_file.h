@@ -44,8 +44,8 @@ class ImageFile {
   bool try_read(uint64_t offset, std::span<const iovec> buffers);
   // Extends the file where it lies beyond its end.
   IoResult write(uint64_t offset, std::span<const iovec> buffers);
-  // What the synchronization mode makes of a guest's flush. Fails, too, if a barrier has failed since the
-  // last one, or another thread's flush meanwhile.
+  // What the synchronization mode makes of a guest's flush. Once it or a barrier has failed, both fail for
+  // good: what was written before may be lost, and nobody can tell what.
   IoResult flush();
   // What was written before is on the medium before what is written after, unless nothing is synchronized.
   IoResult barrier();
@@ -80,9 +80,7 @@ class ImageFile {
   std::atomic<bool> can_punch_ = true;
   std::atomic<bool> can_zero_ = true;
   std::atomic<bool> can_try_ = true;
-  std::atomic<uint64_t> failures_ = 0;       // Of synchronize().
-  std::atomic<uint64_t> told_failures_ = 0;  // By a flush().
-  std::atomic<int> last_failure_ = 0;
+  std::atomic<int> failure_ = 0;  // Of synchronize(): an errno value.
 };
 
 }  // namespace alcove::storage

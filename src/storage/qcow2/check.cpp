@@ -164,13 +164,19 @@ IoResult Checker::count_entries(uint64_t table, uint64_t guest_cluster, bool is_
     const auto entry = parse_entry((*entries)[i], header_);
     const uint64_t guest = (guest_cluster + i) << header_.cluster_bits;
     if (!entry) {
-      error(fmt::format("the entry for {:#x} of the disk is none that can be ({:#x})", guest, (*entries)[i]));
+      unreadable(
+          fmt::format("the entry for {:#x} of the disk is none that can be ({:#x})", guest, (*entries)[i]));
       continue;
     }
     if (entry->host == 0) continue;
     if (!is_within(entry->host)) {
-      error(fmt::format("{:#x} of the disk lies at {:#x}, beyond the file's end", guest, entry->host));
-      continue;
+      std::string message =
+          fmt::format("{:#x} of the disk lies at {:#x}, beyond the file's end", guest, entry->host);
+      if (entry->host >> header_.cluster_bits >= kMostClusters) {
+        unreadable(std::move(message));
+        continue;
+      }
+      error(std::move(message));
     }
     const uint64_t size = entry->kind == ClusterKind::compressed ? entry->size : header_.cluster_size();
     if (metadata_.overlap(entry->host >> header_.cluster_bits, 1))

@@ -170,7 +170,8 @@ Result<> Image::resize(uint64_t size, bool may_shrink, const std::string& where)
       return failed(done.error());
     }
   }
-  IoResult done = file_->barrier();
+  IoResult done = mapping_->settle();  // The zeroes.
+  if (done) done = file_->barrier();
   if (done) done = write_number(kSize, size);
   if (done) done = file_->barrier();
   if (!done) return failed(done.error());

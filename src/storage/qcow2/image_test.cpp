@@ -211,8 +211,9 @@ TEST_F(Qcow2Image, ABackingDiskShowsThroughUntilItIsWrittenOver) {
 
 // The new place holds a copy of what is around the write, and of that the medium knows nothing yet.
 TEST_F(Qcow2Image, WhatWasThereIsFoundInItsOldPlaceUntilAFlush) {
-  const Bytes base = random_bytes(1 << 20, 1);
+  Bytes base = random_bytes((1 << 20) + 4096, 1);
   save("base.img", base);
+  base.resize(1 << 20);
   ImageFiles::create(path, {.size = 1 << 20});
   auto image = ImageFiles::open(path, raw("base.img"), {});
   const Bytes data = random_bytes(512, 2);
@@ -226,6 +227,10 @@ TEST_F(Qcow2Image, WhatWasThereIsFoundInItsOldPlaceUntilAFlush) {
   Bytes expected = base;
   std::ranges::copy(data, expected.begin() + 66048);
   EXPECT_EQ(on_medium(), expected);
+  // A disk that grew never shows what the base has behind its old end.
+  ASSERT_TRUE(image->resize((1 << 20) + 512, false, "path"));
+  ASSERT_TRUE(image->resize((1 << 20) + 4096, false, "path"));
+  EXPECT_EQ(read(*ImageFiles::open(path, raw("base.img"), kReadOnly), 1 << 20, 4096), Bytes(4096));
   // What is changed at last is there when the image is closed.
   ASSERT_TRUE(write(*image, 0, data));
   image.reset();

@@ -298,12 +298,13 @@ IoResult Mapping::settle() {
   return settle_all();
 }
 
-// The caller holds change_.
+// The caller holds change_. Those that can't be written are kept.
 IoResult Mapping::settle_all() {
   if (unsettled_.empty()) return {};
-  if (IoResult done = file_.barrier(); !done) return done;
-  while (!unsettled_.empty()) {
-    const uint64_t number = *unsettled_.begin();
+  IoResult all = file_.barrier();
+  if (!all) return all;
+  for (auto next = unsettled_.begin(); next != unsettled_.end();) {
+    const uint64_t number = *next;
     std::vector<uint64_t> entries;
     uint64_t first = number * slice_entries_, table = 0;
     {
@@ -314,13 +315,17 @@ IoResult Mapping::settle_all() {
       entries.assign(slice.entries.begin() + static_cast<ptrdiff_t>(slice.unsettled),
                      slice.entries.begin() + static_cast<ptrdiff_t>(slice.settled_from));
     }
-    if (IoResult done = write_entries(table, first, entries); !done) return done;
+    if (IoResult done = write_entries(table, first, entries); !done) {
+      if (all) all = done;
+      ++next;
+      continue;
+    }
     const std::unique_lock lock(mutex_);
     L2Slice& slice = *cache_.find(number);
     slice.unsettled = slice.settled_from = 0;
-    unsettled_.erase(unsettled_.begin());
+    next = unsettled_.erase(next);
   }
-  return {};
+  return all;
 }
 
 }  // namespace alcove::storage::qcow2

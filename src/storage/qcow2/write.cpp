@@ -189,9 +189,8 @@ void Image::collect(const std::vector<Freed>& unused, bool are_tables_safe) {
 IoResult Image::flush() {
   if (is_read_only()) return {};
   const std::vector<Freed> unused = operations_.take_unused();
-  const IoResult settled = mapping_->settle();
-  IoResult done = file_->flush();
-  if (!settled) done = settled;
+  IoResult done = mapping_->settle();
+  if (done) done = file_->flush();
   if (!done) return done;
   collect(unused, true);
   return {};
