@@ -54,6 +54,11 @@ CacheLayer::CacheLayer(std::unique_ptr<ImageFile> file, std::unique_ptr<Disk> be
 Result<std::unique_ptr<CacheLayer>> CacheLayer::create(UniqueFd fd, std::unique_ptr<Disk> below,
                                                        std::optional<uint64_t> identity,
                                                        const std::string& where) {
+  if (below->size() > kMostSize) {
+    return fail(ErrorCode::not_supported, where,
+                fmt::format("the cache is of a disk of {} bytes, more than 64 TiB", below->size()),
+                "leave it out");
+  }
   auto file =
       ImageFile::create(std::move(fd), {.synchronization = DiskImageSynchronizationMode::fsync}, where);
   if (!file) return std::unexpected(std::move(file.error()));

@@ -23,6 +23,8 @@ namespace alcove::storage {
 class CacheLayer final : public Disk {
  public:
   static constexpr uint64_t kBlockSize = 64 << 10;
+  // Of the disk: its bits take 128 MiB of memory.
+  static constexpr uint64_t kMostSize = uint64_t{64} << 40;
 
   // `fd`: an empty file, or a cache's; any other is an error, and stays as it is. `identity` tells `below`
   // from what it was when its contents were others; where nothing does, the cache is begun anew.

@@ -23,7 +23,7 @@ constexpr uint64_t kBlock = CacheLayer::kBlockSize;
 class SlowDisk final : public Disk {
  public:
   explicit SlowDisk(Bytes bytes) : bytes_(std::move(bytes)) {}
-  uint64_t size() const override { return bytes_.size(); }
+  uint64_t size() const override { return claimed ? claimed : bytes_.size(); }
   bool is_read_only() const override { return true; }
   IoResult read(uint64_t offset, std::span<const iovec> buffers) override {
     if (fails) return std::unexpected(EIO);
@@ -41,6 +41,7 @@ class SlowDisk final : public Disk {
 
   std::atomic<uint64_t> count = 0;
   bool fails = false;
+  uint64_t claimed = 0;  // As its size; 0: what it has.
 
  private:
   const Bytes bytes_;
@@ -120,6 +121,18 @@ TEST_F(CacheLayerTest, IsBegunAnewOverWhatMayHaveChanged) {
   ASSERT_TRUE(cache);
   EXPECT_EQ(read(**cache, 0, kBlock), part(0, kBlock));
   EXPECT_EQ(below->count, kBlock);
+}
+
+TEST_F(CacheLayerTest, DisksTooLargeAreRefused) {
+  for (const uint64_t claimed : {CacheLayer::kMostSize + 512, uint64_t{1} << 61}) {
+    auto disk = std::make_unique<SlowDisk>(contents);
+    disk->claimed = claimed;
+    const auto cache = CacheLayer::create(UniqueFd(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666)),
+                                          std::move(disk), 7, "attachment");
+    ASSERT_FALSE(cache);
+    EXPECT_EQ(cache.error().code, ErrorCode::not_supported);
+    EXPECT_NE(cache.error().what.find("64 TiB"), std::string::npos);
+  }
 }
 
 TEST(Identity, IsThatOfFilesAndTheirTimesButNotOfDevices) {

@@ -11,7 +11,6 @@ using namespace spec::qcow2;
 namespace {
 
 constexpr uint64_t kMostDirectoryBytes = 64 << 20;
-constexpr uint64_t kMostTableEntries = 8 << 20;
 
 }  // namespace
 
@@ -26,7 +25,7 @@ std::expected<std::vector<FileRange>, int> bitmap_ranges(ImageFile& file, const 
   const iovec buffer{directory.data(), directory.size()};
   if (IoResult done = file.read(bitmaps.directory_offset, {&buffer, 1}); !done)
     return std::unexpected(done.error());
-  uint64_t at = 0;
+  uint64_t at = 0, all_entries = 0;
   for (uint32_t i = 0; i < bitmaps.count; ++i) {
     if (directory.size() - at < kBitmapEntrySize) return std::unexpected(EINVAL);
     const std::byte* entry = &directory[at];
@@ -35,15 +34,17 @@ std::expected<std::vector<FileRange>, int> bitmap_ranges(ImageFile& file, const 
     const uint64_t size = kBitmapEntrySize + uint64_t{load<uint32_t>(entry + kBitmapExtraSize)} +
                           load<uint16_t>(entry + kBitmapNameSize);
     at += (size + 7) & ~uint64_t{7};
-    if (at > directory.size() || entries > kMostTableEntries || offset > kOffsetMask)
-      return std::unexpected(EINVAL);
+    if (at > directory.size() || offset > kOffsetMask) return std::unexpected(EINVAL);
+    // Tables may be said to lie in each other, so the file is no bound.
+    all_entries += entries;
+    if (all_entries > kMostBitmapClusters) return std::unexpected(E2BIG);
     ranges.push_back({offset, entries * 8});
-    std::vector<std::byte> table(entries * 8);
-    const iovec table_buffer{table.data(), table.size()};
+    std::vector<uint64_t> table(entries);
+    const iovec table_buffer{table.data(), entries * 8};
     if (table.empty()) continue;
     if (IoResult done = file.read(offset, {&table_buffer, 1}); !done) return std::unexpected(done.error());
-    for (uint64_t j = 0; j < entries; ++j) {
-      const uint64_t cluster = load<uint64_t>(&table[j * 8]) & kOffsetMask;
+    for (const uint64_t number : table) {
+      const uint64_t cluster = swap_bytes(number) & kOffsetMask;
       if (cluster != 0) ranges.push_back({cluster, header.cluster_size()});
     }
   }

@@ -15,7 +15,8 @@ struct FileRange {
   uint64_t size = 0;  // Bytes.
 };
 
-// Nothing without the extension. EINVAL for a directory that can't be.
+// Nothing without the extension. EINVAL for a directory that can't be, E2BIG for more than
+// kMostBitmapClusters.
 std::expected<std::vector<FileRange>, int> bitmap_ranges(ImageFile& file, const Header& header);
 
 }  // namespace alcove::storage::qcow2

@@ -79,11 +79,13 @@ IoResult Checker::count_references() {
     unreadable("the table of snapshots can't be");
     snapshots = SnapshotTable{};
   }
+  if (snapshots->l1_bytes > kMostSnapshotL1Bytes) return std::unexpected(EOVERFLOW);
   if (done) done = add_metadata(header_.snapshots_offset, snapshots->bytes);
   for (const Snapshot& snapshot : snapshots->snapshots) {
     if (done) done = add_metadata(snapshot.l1_offset, uint64_t{snapshot.l1_size} * 8);
   }
   const auto bitmaps = bitmap_ranges(file_, header_);
+  if (!bitmaps && bitmaps.error() == E2BIG) return std::unexpected(E2BIG);
   if (!bitmaps) {
     unreadable("the directory of bitmaps can't be");
   } else {
@@ -256,6 +258,12 @@ Result<CheckReport> check(ImageFile& file, const Header& header, const CheckOpti
   switch (report.error()) {
     case ECANCELED:
       return fail(ErrorCode::operation_cancelled, where, "the check was cancelled");
+    case EOVERFLOW:
+      return fail(ErrorCode::not_supported, where, "has snapshots with L1 tables too large to be checked",
+                  "delete some with qemu-img snapshot -d");
+    case E2BIG:
+      return fail(ErrorCode::not_supported, where, "has dirty bitmaps with too many clusters to be checked",
+                  "remove some with qemu-img bitmap --remove");
     case EFBIG:
       return fail(ErrorCode::not_supported, where, "has too many clusters to be checked");
     default:

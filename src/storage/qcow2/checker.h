@@ -17,7 +17,8 @@ class Checker {
   Checker(ImageFile& file, const Header& header, const CheckOptions& options)
       : file_(file), header_(header), options_(options) {}
 
-  // Errno values: what the host says, ECANCELED, EFBIG for an image too large for this.
+  // Errno values: what the host says, ECANCELED; EFBIG, EOVERFLOW and E2BIG for an image, its snapshots and
+  // its bitmaps too large for this.
   std::expected<CheckReport, int> run();
 
  private:

@@ -18,6 +18,8 @@ inline constexpr uint64_t kMostL1Bytes = 32 << 20;
 inline constexpr uint64_t kMostRefcountTableBytes = 8 << 20;
 inline constexpr uint32_t kMostSnapshots = 65536;
 inline constexpr uint64_t kMostSnapshotTableBytes = 64 << 20;
+inline constexpr uint64_t kMostSnapshotL1Bytes = 1 << 30;  // Of all together.
+inline constexpr uint64_t kMostBitmapClusters = 1 << 20;   // Of all together.
 
 struct BitmapsExtension {
   uint32_t count = 0;

@@ -84,6 +84,12 @@ Result<> Image::open(const std::string& where) {
   add_table(header_.refcount_table_offset, header_.refcount_table_clusters * header_.cluster_size());
   auto snapshots = read_snapshots(*file_, header_);
   if (!snapshots) return unreadable(snapshots.error(), where);
+  if (snapshots->l1_bytes > kMostSnapshotL1Bytes) {
+    return fail(ErrorCode::not_supported, where,
+                fmt::format("has snapshots with L1 tables of {} bytes together, more than {}",
+                            snapshots->l1_bytes, kMostSnapshotL1Bytes),
+                "delete some with qemu-img snapshot -d");
+  }
   if (header_.snapshot_count > 0) add_table(header_.snapshots_offset, snapshots->bytes);
   for (const Snapshot& snapshot : snapshots->snapshots)
     add_table(snapshot.l1_offset, uint64_t{snapshot.l1_size} * 8);

@@ -38,6 +38,24 @@ struct Qcow2Image : ::testing::Test {
     ASSERT_EQ(pwrite(fd.get(), bytes, sizeof bytes, static_cast<off_t>(at)),
               static_cast<ssize_t>(sizeof bytes));
   }
+  // A table of `count` snapshots, each with an L1 table of `l1_size` entries at the same place.
+  void add_snapshots(uint32_t count, uint32_t l1_size) {
+    const uint64_t cluster_size = read_header(*ImageFiles::file(path), "path")->cluster_size();
+    const uint64_t table = uint64_t{1} << 30, l1 = table + (64 << 20);
+    for (uint32_t i = 0; i < count; ++i) {
+      poke<uint64_t>(table + i * kSnapshotHeaderSize + kSnapshotL1Offset, l1);
+      poke<uint32_t>(table + i * kSnapshotHeaderSize + kSnapshotL1Size, l1_size);
+    }
+    poke<uint64_t>(l1 + uint64_t{l1_size} * 8 + cluster_size, 0);
+    poke<uint32_t>(kSnapshotCount, count);
+    poke<uint64_t>(kSnapshotsOffset, table);
+  }
+  Error check_refusal() {
+    const auto file = ImageFiles::file(path);
+    const auto report = check(*file, *read_header(*file, "path"), {}, "path");
+    EXPECT_FALSE(report);
+    return report ? Error{} : report.error();
+  }
   Error refusal(const ImageFileOptions& options = kFast) {
     auto opened = Image::create(ImageFiles::file(path, options), nullptr, "path");
     EXPECT_FALSE(opened);
@@ -284,6 +302,58 @@ TEST_F(Qcow2Image, GrowsFarAndShrinksIfAllowed) {
   EXPECT_EQ(read(*image, 0, 24 << 20), random_bytes(24 << 20, 3));
   image.reset();
   expect_clean(path);
+}
+
+TEST_F(Qcow2Image, LargeOnesAreOpenedWithManySnapshots) {
+  constexpr uint64_t kSize = uint64_t{64} << 40;
+  ImageFiles::create(path, {.size = kSize});
+  {
+    auto image = ImageFiles::open(path);
+    ASSERT_TRUE(image);
+    const Bytes data = random_bytes(4096, 1);
+    ASSERT_TRUE(write(*image, kSize - data.size(), data));
+    EXPECT_EQ(read(*image, kSize - data.size(), data.size()), data);
+  }
+  expect_clean(path);
+  const uint32_t l1_size = read_header(*ImageFiles::file(path), "path")->l1_size;
+  add_snapshots(1000, l1_size);
+  EXPECT_TRUE(ImageFiles::open(path));
+}
+
+TEST_F(Qcow2Image, SnapshotsWhoseTablesAreTooLargeTogetherAreRefused) {
+  ImageFiles::create(path, {.size = 1 << 20, .cluster_size = 512});
+  add_snapshots(65, kMostL1Bytes / 8);
+  for (const Error& error : {refusal(), check_refusal()}) {
+    EXPECT_EQ(error.code, ErrorCode::not_supported);
+    EXPECT_NE(error.what.find("snapshots"), std::string::npos) << error.what;
+    EXPECT_FALSE(error.hint.empty());
+  }
+}
+
+TEST_F(Qcow2Image, BitmapsWithTooManyClustersAreNotChecked) {
+  ImageFiles::create(path, {.size = 1 << 20});
+  constexpr uint64_t kDirectory = 1 << 20, kTable = 2 << 20;
+  constexpr uint32_t kEntries = kMostBitmapClusters / 2;
+  const auto add_bitmaps = [&](uint32_t count) {
+    // The header extension that comes first takes the place of those that are there.
+    poke<uint32_t>(kOurHeaderSize, kExtensionBitmaps);
+    poke<uint32_t>(kOurHeaderSize + 4, kBitmapExtensionSize);
+    poke<uint32_t>(kOurHeaderSize + 8 + kBitmapCount, count);
+    poke<uint64_t>(kOurHeaderSize + 8 + kBitmapDirectorySize, count * kBitmapEntrySize);
+    poke<uint64_t>(kOurHeaderSize + 8 + kBitmapDirectoryOffset, kDirectory);
+    poke<uint32_t>(kOurHeaderSize + 8 + kBitmapExtensionSize, kExtensionEnd);
+    for (uint32_t i = 0; i < count; ++i) {
+      poke<uint64_t>(kDirectory + i * kBitmapEntrySize + kBitmapTableOffset, kTable);
+      poke<uint32_t>(kDirectory + i * kBitmapEntrySize + kBitmapTableSize, kEntries);
+    }
+    poke<uint64_t>(kTable + uint64_t{kEntries} * 8, 0);
+  };
+  add_bitmaps(2);
+  EXPECT_GT(checked(path).errors, 0u);  // They are not counted.
+  add_bitmaps(3);
+  const Error error = check_refusal();
+  EXPECT_EQ(error.code, ErrorCode::not_supported);
+  EXPECT_NE(error.what.find("bitmaps"), std::string::npos) << error.what;
 }
 
 TEST_F(Qcow2Image, WhatIsNotSupportedIsRefusedWithAReason) {

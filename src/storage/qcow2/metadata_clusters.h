@@ -3,8 +3,10 @@
 #pragma once
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <mutex>
+#include <numeric>
 #include <shared_mutex>
 #include <vector>
 
@@ -15,8 +17,10 @@ class MetadataClusters {
  public:
   void add(uint64_t first, uint64_t count = 1) {
     const std::unique_lock lock(mutex_);
-    for (uint64_t i = 0; i < count; ++i)
-      clusters_.insert(std::ranges::lower_bound(clusters_, first + i), first + i);
+    const auto begin = std::ranges::lower_bound(clusters_, first);
+    const auto place = clusters_.erase(begin, std::lower_bound(begin, clusters_.end(), first + count));
+    const auto filled = clusters_.insert(place, count, 0);
+    std::iota(filled, filled + static_cast<ptrdiff_t>(count), first);
   }
   // Many at once, in any order.
   void add(const std::vector<uint64_t>& more) {

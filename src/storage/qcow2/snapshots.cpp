@@ -45,6 +45,7 @@ std::expected<SnapshotTable, int> read_snapshots(ImageFile& file, const Header& 
     snapshot.name.assign(reinterpret_cast<const char*>(rest.data()) + extra + id, name);
     table.bytes += (sizeof fixed + rest.size() + 7) & ~uint64_t{7};
     if (table.bytes > kMostSnapshotTableBytes) return std::unexpected(EINVAL);
+    table.l1_bytes += uint64_t{snapshot.l1_size} * 8;
     table.snapshots.push_back(std::move(snapshot));
   }
   return table;

@@ -24,7 +24,8 @@ struct Snapshot {
 
 struct SnapshotTable {
   std::vector<Snapshot> snapshots;
-  uint64_t bytes = 0;  // Of the table in the file.
+  uint64_t bytes = 0;     // Of the table in the file.
+  uint64_t l1_bytes = 0;  // Of the L1 tables. They may be said to lie in each other, so the file is no bound.
 };
 
 // EINVAL for a table that can't be; EIO and others for what the host says.
