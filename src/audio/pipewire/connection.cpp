@@ -79,6 +79,7 @@ void PipeWireConnection::on_done(void* data, uint32_t id, int sequence) {
 void PipeWireConnection::on_error(void* data, uint32_t id, int, int result, const char* message) {
   auto* self = static_cast<PipeWireConnection*>(data);
   if (id != PW_ID_CORE) return;  // A stream's: it will see for itself.
+  self->is_lost_ |= result == -EPIPE;
   self->error_ = message ? message : std::strerror(-result);
   pw_thread_loop_signal(self->thread_, false);
 }

@@ -18,6 +18,8 @@ class PipeWireConnection final : public PipeWire, public std::enable_shared_from
   std::unique_ptr<Input> make_input() override;
 
   const std::string& name() const { return name_; }
+  // The server is gone, for good. Under a Lock.
+  bool is_lost() const { return is_lost_; }
   pw_core* core() { return core_; }  // Under a Lock, as all of PipeWire's calls that do not say otherwise.
   pw_loop* loop() { return pw_thread_loop_get_loop(thread_); }
 
@@ -46,6 +48,7 @@ class PipeWireConnection final : public PipeWire, public std::enable_shared_from
   // Under a Lock.
   int awaited_ = 0;
   bool is_greeted_ = false;
+  bool is_lost_ = false;
   std::string error_;
 };
 

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <malloc.h>
 #include <signal.h>
 #include <spawn.h>
 #include <sys/socket.h>
@@ -262,7 +263,16 @@ TEST(PipeWireServer, ItsEndIsNobodysElse) {
   input->read(silence);
   EXPECT_EQ(silence, Bytes(400));
   output->release();
-  output->prepare({.sample_rate = 44100});  // Whatever comes of it.
+  EXPECT_TRUE(output->prepare({.sample_rate = 44100})) << "unheard";
+  // Nothing is made for each of them that nobody takes away.
+  const auto in_use = [] { return mallinfo2().uordblks; };
+  const size_t before = in_use();
+  for (uint32_t turn = 0; turn < 4000; ++turn) {
+    EXPECT_TRUE(output->prepare({.sample_rate = turn % 2 ? 44100u : 48000u}));
+    output->start();
+    EXPECT_FALSE(output->ready());
+  }
+  EXPECT_LT(in_use(), before + (1 << 20));
 }
 
 TEST(PipeWireServer, WhatIsNoneIsRefused) {

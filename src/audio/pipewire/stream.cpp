@@ -79,6 +79,12 @@ bool PipeWireStream::open(const Format& format, milliseconds ring) {
   delay_ = 0;
   const bool is_output = direction_ == PW_DIRECTION_OUTPUT;
   const PipeWireConnection::Lock lock(*connection_);
+  // Nothing is heard, then. The library would never let go of a stream that it made for a server that is
+  // gone.
+  if (connection_->is_lost()) {
+    is_broken_ = true;
+    return true;
+  }
   pw_properties* properties = pw_properties_new(
       PW_KEY_MEDIA_TYPE, "Audio", PW_KEY_MEDIA_CATEGORY, is_output ? "Playback" : "Capture", PW_KEY_NODE_NAME,
       is_output ? "alcove.output" : "alcove.input", PW_KEY_NODE_DESCRIPTION, connection_->name().c_str(),
