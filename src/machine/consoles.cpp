@@ -12,6 +12,14 @@ serial::Attachment take_attachment(Descriptors& descriptors, const std::string& 
   return {.reading = descriptors.take(field + ".reading"), .writing = descriptors.take(field + ".writing")};
 }
 
+// Guests wait with locks held for a console to take what they print. Programs that write to other ports just
+// wait.
+serial::PortOptions options_of(const VirtioConsolePortConfiguration& port) {
+  serial::PortOptions options;
+  if (!port.is_console) options.patience.reset();
+  return options;
+}
+
 }  // namespace
 
 Result<std::unique_ptr<virtio::Device>> Consoles::make_device(
@@ -31,7 +39,7 @@ Result<std::unique_ptr<virtio::Device>> Consoles::make_device(
       return fail(ErrorCode::invalid_virtual_machine_configuration, port_field + ".number", "is too large");
     auto log = LogRing::create();
     if (!log) return std::unexpected(std::move(log.error()));
-    auto line = std::make_unique<serial::Port>(loop, *std::move(log));
+    auto line = std::make_unique<serial::Port>(loop, *std::move(log), options_of(port));
     line->attach(take_attachment(descriptors, port_field + ".attachment"));
     indices[port.number] = ports.size();
     count = std::max(count, port.number + 1);

@@ -278,8 +278,8 @@ void Port::tell_writable() {
 }
 
 void Port::arm_patience() {
-  if (patience_timer_) return;
-  patience_timer_ = loop_.call_at(exec::Clock::now() + options_.patience, [this] {
+  if (patience_timer_ || !options_.patience) return;
+  patience_timer_ = loop_.call_at(exec::Clock::now() + *options_.patience, [this] {
     patience_timer_.reset();
     {
       std::lock_guard lock(mutex_);

@@ -39,8 +39,8 @@ struct Attachment {
 struct PortOptions {
   size_t queue_size = 64 * 1024;
   // How long a writing end that takes nothing may hold the guest up. After that, output is dropped and
-  // counted until it takes bytes again.
-  std::chrono::milliseconds patience{500};
+  // counted until it takes bytes again. Nothing: for ever.
+  std::optional<std::chrono::milliseconds> patience{500};
 };
 
 // All members may be called from any thread. The loop must run for as long as the port lives.

@@ -153,6 +153,33 @@ TEST(Port, HoldsTheGuestUpOnlyForAWhileAndCountsWhatIsLost) {
   port.set_listener(nullptr);
 }
 
+TEST(Port, WaitsForEverWithoutLosingAnything) {
+  exec::LoopThread thread("serial");
+  Pipe out;
+  ASSERT_GT(fcntl(out.write.get(), F_SETPIPE_SZ, 4096), 0);
+  Guest guest;
+  Port port(thread.loop(), LogRing::create().value(), {.queue_size = 8192, .patience = {}});
+  port.set_listener(&guest);
+  port.attach({.reading = {}, .writing = std::move(out.write)});
+  std::string text;
+  for (int line = 0; line < 10'000; ++line) text += std::to_string(line) + "\n";
+  std::string_view left = text;
+  std::string got;
+  const auto offer = [&] { left.remove_prefix(port.write(bytes(std::string(left)))); };
+  offer();
+  while (!left.empty()) {
+    // Longer than other ports wait.
+    if (got.empty()) std::this_thread::sleep_for(PortOptions().patience.value() + 100ms);
+    got += read_all(out.read.get(), 4096);
+    EXPECT_TRUE(guest.wait_writable());
+    offer();
+  }
+  got += read_all(out.read.get(), text.size() - got.size());
+  EXPECT_EQ(got, text);
+  EXPECT_EQ(port.dropped(), 0u);
+  port.set_listener(nullptr);
+}
+
 TEST(Port, LivesOnWhenTheReaderIsGone) {
   exec::LoopThread thread("serial");
   Pipe out;
