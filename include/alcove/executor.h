@@ -5,7 +5,9 @@
 
 namespace alcove {
 
-// Runs tasks one after another, in the order posted: an adapter for a program's own loop, for instance.
+// Runs tasks one after another, in the order posted: an adapter for a program's own loop, for instance. Of
+// what a guest makes happen no more than a few thousand tasks wait here: while the executor is behind, a
+// machine's process waits to be heard.
 class SerialExecutor {
  public:
   virtual ~SerialExecutor() = default;

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <csignal>
 #include <list>
 #include <memory>
@@ -35,9 +36,8 @@ class Supervisor {
       : listener_(std::move(listener)),
         running_(running),
         console_(console),
-        events_(running.machine().observe(observe_events([this](nlohmann::json event) {
-          running_.post([this, event = std::move(event)] { tell(event); });
-        }))) {}
+        events_(running.machine().observe(
+            observe_events([this](nlohmann::json event) { queue_event(std::move(event)); }))) {}
 
   // Starts the machine and serves until it has ended. `started` is called with how that went.
   void serve(int signals, RunningMachine::Done started);
@@ -62,6 +62,7 @@ class Supervisor {
   void shut_down(const Client& client, const nlohmann::json& request);
   void connect(const Client& client, const nlohmann::json& request);
   void change_usb(Client& client, const nlohmann::json& request);
+  void queue_event(nlohmann::json event);  // On the machine's executor.
   void tell(const nlohmann::json& event);
   void change_storage(Client& client, const std::string& command, const nlohmann::json& request);
   void attach_storage(Client& client, const nlohmann::json& request);
@@ -81,6 +82,8 @@ class Supervisor {
   std::vector<std::unique_ptr<WindowView>> windows_;
   uint64_t next_id_ = 0;
   bool asked_to_stop_ = false;
+  std::atomic<size_t> waiting_events_ = 0;
+  std::atomic<bool> events_are_lost_ = false;
   Observation events_;  // Ends first: nobody is told any more.
 };
 
@@ -314,12 +317,27 @@ void Supervisor::send_statistics(const Client& client) {
 }
 
 // Whoever does not read loses the connection: a stream with gaps would lie.
+// A guest may make them faster than they can be sent.
+void Supervisor::queue_event(nlohmann::json event) {
+  constexpr size_t kMostWaiting = 4096;
+  if (waiting_events_ >= kMostWaiting) {
+    events_are_lost_ = true;
+    return;
+  }
+  ++waiting_events_;
+  running_.post([this, event = std::move(event)] {
+    --waiting_events_;
+    tell(event);
+  });
+}
+
 void Supervisor::tell(const nlohmann::json& event) {
+  const bool is_lost = events_are_lost_.exchange(false);
   const std::string line = event.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
   for (Client& client : clients_) {
     if (!client.wants_events || client.gone) continue;
     const ssize_t sent = send(client.socket.get(), line.data(), line.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
-    client.gone = sent != static_cast<ssize_t>(line.size());
+    client.gone = is_lost || sent != static_cast<ssize_t>(line.size());
   }
 }
 

@@ -124,8 +124,8 @@ void VirtualMachine::Implementation::make_consoles(std::vector<std::vector<clien
       clipboard = std::make_unique<client::ClipboardProxy>(
           io_->loop(),
           ClipboardSharing{.to_guest = agent.clipboard_to_guest, .from_guest = agent.clipboard_from_guest},
-          [this] {
-            notify([this](const VirtualMachineObserver& observer) {
+          [this, due = std::make_shared<std::atomic<bool>>()] {
+            notify_once(due, [this](const VirtualMachineObserver& observer) {
               if (observer.clipboard_changed) observer.clipboard_changed(*clipboard);
             });
           });
@@ -152,9 +152,10 @@ void VirtualMachine::Implementation::make_displays(const client::GraphicsFiles& 
           });
       // The loop ends before the devices do.
       io_->loop().call([&, proxy = display.get()] {
-        io_->loop().watch(files->changed(), EPOLLIN, [this, proxy](uint32_t) {
+        const auto due = std::make_shared<std::atomic<bool>>();
+        io_->loop().watch(files->changed(), EPOLLIN, [this, proxy, due](uint32_t) {
           if (!proxy->changed()) return;
-          notify([proxy](const VirtualMachineObserver& observer) {
+          notify_once(due, [proxy](const VirtualMachineObserver& observer) {
             if (observer.display_did_end_reconfiguration) observer.display_did_end_reconfiguration(*proxy);
           });
         });
@@ -384,6 +385,7 @@ void VirtualMachine::Implementation::shut_down() {
     state_ = State::stopped;
     io_->loop().post([this, is_starting] {
       if (!process_) return;
+      process_->set_reading(true);
       process_->send({{"request", "stop"}, {"id", 0}});
       process_->end_within(is_starting ? kTimeToAbandonStart : kTimeToStop);
     });

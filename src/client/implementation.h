@@ -6,6 +6,7 @@
 
 #include <alcove/virtual_machine.h>
 
+#include <atomic>
 #include <condition_variable>
 #include <map>
 #include <memory>
@@ -116,6 +117,12 @@ class VirtualMachine::Implementation final : public client::DeviceRequests,
   // Calls function(observer) for each, later, on the executor.
   template <class Function>
   void notify(Function function);
+  // The same, unless `due` says that it is going to be called for the same thing anyway.
+  template <class Function>
+  void notify_once(const std::shared_ptr<std::atomic<bool>>& due, Function function);
+  // On the executor.
+  template <class Function>
+  void call_observers(const Function& function);
   void transition(State from, State through, State to, const char* name, Completion<> completion);
 
   // With mutex_ held; what they call back is posted.
@@ -134,6 +141,9 @@ class VirtualMachine::Implementation final : public client::DeviceRequests,
   Result<> spawn(const VirtualMachineConfiguration& configuration, uint64_t id);
   void process_gone();
   void flush_input();
+  // Posts what the machine's process said. As a guest has it say much, it is not listened to while the
+  // executor is behind. Nobody waits for it in vain: whatever it says is told on the executor.
+  void post_from_process(std::move_only_function<void()> task);
 
   // On the executor.
   void receive(const Json& message);
@@ -174,6 +184,10 @@ class VirtualMachine::Implementation final : public client::DeviceRequests,
   uint64_t run_number_ = 0;
   client::InputOutbox input_;  // Not empty: flush_input() is due.
 
+  std::atomic<size_t> posted_from_process_ = 0;  // And not run.
+  // A guest may say it again and again, without the process.
+  std::atomic<bool> readiness_is_due_ = false;
+
   // Of the input and output thread alone.
   std::unique_ptr<client::MachineProcess> process_;
   std::unique_ptr<client::SocketBridges> bridges_;
@@ -183,18 +197,31 @@ class VirtualMachine::Implementation final : public client::DeviceRequests,
 
 template <class Function>
 void VirtualMachine::Implementation::notify(Function function) {
-  post([self = shared_from_this(), function = std::move(function)] {
-    std::vector<std::shared_ptr<Observation::Record>> records;
-    {
-      const std::lock_guard lock(self->mutex_);
-      if (self->closed_) return;
-      std::erase_if(self->observers_, [](const auto& observer) { return observer.expired(); });
-      for (const auto& observer : self->observers_) records.push_back(observer.lock());
-    }
-    for (const auto& record : records) {
-      if (record) record->notify(function);
-    }
+  post([self = shared_from_this(), function = std::move(function)] { self->call_observers(function); });
+}
+
+template <class Function>
+void VirtualMachine::Implementation::notify_once(const std::shared_ptr<std::atomic<bool>>& due,
+                                                 Function function) {
+  if (due->exchange(true)) return;
+  post([self = shared_from_this(), due, function = std::move(function)] {
+    *due = false;
+    self->call_observers(function);
   });
+}
+
+template <class Function>
+void VirtualMachine::Implementation::call_observers(const Function& function) {
+  std::vector<std::shared_ptr<Observation::Record>> records;
+  {
+    const std::lock_guard lock(mutex_);
+    if (closed_) return;
+    std::erase_if(observers_, [](const auto& observer) { return observer.expired(); });
+    for (const auto& observer : observers_) records.push_back(observer.lock());
+  }
+  for (const auto& record : records) {
+    if (record) record->notify(function);
+  }
 }
 
 }  // namespace alcove

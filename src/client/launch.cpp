@@ -6,6 +6,12 @@
 #include "client/named_descriptors.h"
 
 namespace alcove {
+namespace {
+
+// Messages of the process that wait for the executor.
+constexpr size_t kMostPosted = 1024;
+
+}  // namespace
 
 void VirtualMachine::Implementation::launch(const VirtualMachineConfiguration& configuration, uint64_t id) {
   Result<> spawned;
@@ -51,7 +57,8 @@ Result<> VirtualMachine::Implementation::spawn(const VirtualMachineConfiguration
       io_->loop(), *program, configuration.label.value_or(""),
       [this](Json message) {
         if (bridges_->take(message) || notices_->take(message)) return;
-        post([self = shared_from_this(), message = std::move(message)] { self->receive(message); });
+        post_from_process(
+            [self = shared_from_this(), message = std::move(message)] { self->receive(message); });
       },
       [this](std::string how) {
         process_gone();
@@ -72,8 +79,13 @@ Result<> VirtualMachine::Implementation::spawn(const VirtualMachineConfiguration
     request["id"] = 0;
     process_->send(std::move(request), std::move(own));
   };
-  notices_ = std::make_unique<client::GuestNotices>(
-      io_->loop(), send, [this] { post([self = shared_from_this()] { self->guest_became_ready(); }); });
+  notices_ = std::make_unique<client::GuestNotices>(io_->loop(), send, [this] {
+    if (readiness_is_due_.exchange(true)) return;
+    post([self = shared_from_this()] {
+      self->readiness_is_due_ = false;
+      self->guest_became_ready();
+    });
+  });
   bridges_->start(send);
   return {};
 }
@@ -113,6 +125,25 @@ Result<> VirtualMachine::Implementation::open_networks(const VirtualMachineConfi
     if (!opened) return opened;
   }
   return {};
+}
+
+void VirtualMachine::Implementation::post_from_process(std::move_only_function<void()> task) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (closed_) return;  // Nothing of it counts any more, and its end must not wait for the executor.
+  }
+  if (++posted_from_process_ >= kMostPosted && process_) process_->set_reading(false);
+  post([self = shared_from_this(), task = std::move(task)]() mutable {
+    if (--self->posted_from_process_ == kMostPosted / 2) {
+      const std::lock_guard lock(self->mutex_);  // As long as it is not closed, there is the loop.
+      if (!self->closed_) {
+        self->io_->loop().post([implementation = self.get()] {
+          if (implementation->process_) implementation->process_->set_reading(true);
+        });
+      }
+    }
+    task();
+  });
 }
 
 void VirtualMachine::Implementation::process_gone() {

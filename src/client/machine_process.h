@@ -38,6 +38,8 @@ class MachineProcess {
 
   pid_t pid() const { return pid_; }
   void send(control::Json message, std::vector<UniqueFd> descriptors = {});
+  // See control::Channel.
+  void set_reading(bool reading) { channel_->set_reading(reading); }
   // Bytes that it has not read.
   size_t backlog() const { return channel_ ? channel_->backlog() : 0; }
   // Kills it unless it has ended by then.

@@ -3,6 +3,7 @@
 #include <signal.h>
 
 #include <atomic>
+#include <deque>
 #include <mutex>
 #include <thread>
 
@@ -394,15 +395,26 @@ class ManualExecutor final : public SerialExecutor {
     std::unique_lock lock(mutex_);
     if (tasks_.empty()) return false;
     auto task = std::move(tasks_.front());
-    tasks_.erase(tasks_.begin());
+    tasks_.pop_front();
     lock.unlock();
     task();
     return true;
   }
+  void run_until(const auto& condition) {
+    const auto deadline = std::chrono::steady_clock::now() + kPatience;
+    while (!condition()) {
+      ASSERT_LT(std::chrono::steady_clock::now(), deadline);
+      if (!run_one()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+  }
+  size_t size() {
+    const std::lock_guard lock(mutex_);
+    return tasks_.size();
+  }
 
  private:
   std::mutex mutex_;
-  std::vector<std::move_only_function<void()>> tasks_;
+  std::deque<std::move_only_function<void()>> tasks_;
 };
 
 TEST_F(StateMachine, CallersExecutorRunsEverything) {
@@ -431,6 +443,61 @@ TEST_F(StateMachine, CallersExecutorRunsEverything) {
   while (executor->run_one()) {
   }
   EXPECT_EQ(cancelled, 1);
+}
+
+// The guest makes more happen than the executor is told while it runs nothing.
+struct Flood : MachineTest {
+  void start_with(const std::string& words) {
+    machine = VirtualMachine::create(configuration(words),
+                                     {.executor = executor, .machine_program = ALCOVE_FAKE_VM})
+                  .value();
+    observation = machine->observe(
+        {.guest_did_stop = [this] { stopped = true; }, .guest_did_reboot = [this] { ++reboots; }});
+    bool started = false;
+    machine->start([&](const Result<>& result) { started = result.has_value(); });
+    executor->run_until([&] { return started; });
+    const auto deadline = std::chrono::steady_clock::now() + kPatience;
+    while (executor->size() < 1000 && std::chrono::steady_clock::now() < deadline)
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    std::this_thread::sleep_for(std::chrono::milliseconds(200));
+    EXPECT_GE(executor->size(), 1000u);
+    // A process that has died has left what its socket holds.
+    EXPECT_LE(executor->size(), 3000u);
+  }
+
+  const std::shared_ptr<ManualExecutor> executor = std::make_shared<ManualExecutor>();
+  std::unique_ptr<VirtualMachine> machine;
+  Observation observation;
+  bool stopped = false;
+  int reboots = 0;
+};
+
+TEST_F(Flood, WaitsForTheExecutor) {
+  start_with("chatter and_stop");
+  executor->run_until([&] { return machine->state() == State::stopped; });
+  while (executor->run_one()) {
+  }
+  EXPECT_TRUE(stopped);
+  EXPECT_GT(reboots, 3000) << "what was not told then is told now";
+}
+
+TEST_F(Flood, DoesNotHideTheMachinesEnd) {
+  start_with("chatter and_die");
+  executor->run_until([&] { return machine->state() == State::error; });
+  EXPECT_THAT(machine->error()->what, HasSubstr("these are my last words"));
+}
+
+TEST_F(Flood, HoldsNobodyUp) {
+  start_with("chatter");
+  bool paused = false;
+  machine->pause([&](const Result<>& result) { paused = result.has_value(); });
+  executor->run_until([&] { return paused; });
+  bool cancelled = false;
+  machine->resume([&](const Result<>& result) { cancelled = !result; });
+  machine.reset();
+  while (executor->run_one()) {
+  }
+  EXPECT_TRUE(cancelled);
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 namespace alcove::control {
 namespace {
@@ -60,13 +61,33 @@ void Channel::ready(uint32_t events) {
   const bool waiting = !outgoing_.empty();
   if (socket_ && waiting != watching_output_) {
     watching_output_ = waiting;
-    loop_.change(socket_.get(), waiting ? EPOLLIN | EPOLLOUT : EPOLLIN);
+    watch();
     if (!waiting && on_drained_) on_drained_();
     if (!*alive) return;
   }
   if ((events & (EPOLLIN | EPOLLHUP | EPOLLERR)) == 0 || !socket_) return;
-  if (!read_some()) return;
+  // epoll tells of it again and again, and what is left is no more than a socket holds.
+  if ((events & (EPOLLHUP | EPOLLERR)) != 0 && !std::exchange(hung_up_, true)) {
+    reading_ = true;
+    watch();
+  }
+  deliver();  // What came before reading was stopped.
+  if (!*alive || !socket_ || !reading_ || !read_some()) return;
   deliver();
+}
+
+void Channel::watch() {
+  loop_.change(socket_.get(), (reading_ ? EPOLLIN : 0) | (watching_output_ ? EPOLLOUT : 0));
+}
+
+void Channel::set_reading(bool reading) {
+  if (!socket_ || hung_up_ || reading == reading_) return;
+  reading_ = reading;
+  watch();
+  if (!reading) return;
+  loop_.post([this, alive = alive_] {
+    if (*alive) deliver();
+  });
 }
 
 // Tells whether to try again at once. An error of the socket is left for reading, which finds out the same.
@@ -135,7 +156,7 @@ bool Channel::read_some() {
 
 void Channel::deliver() {
   const auto alive = alive_;
-  while (*alive && socket_) {
+  while (*alive && socket_ && reading_) {
     auto text = reader_.next();
     if (!text) return close(text.error().what);
     if (!*text) return;

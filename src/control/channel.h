@@ -45,6 +45,9 @@ class Channel {
   size_t backlog() const { return backlog_; }
   // Called whenever the backlog has become empty.
   void on_drained(std::move_only_function<void()> callback) { on_drained_ = std::move(callback); }
+  // While it does not read, what the other side sends waits there. Once that is gone, what it left is read
+  // all the same.
+  void set_reading(bool reading);
   // Waits until everything is sent or `deadline` passed; for a process that is about to end.
   void flush(exec::Clock::time_point deadline);
 
@@ -54,6 +57,7 @@ class Channel {
     std::vector<UniqueFd> descriptors;
   };
   void ready(uint32_t events);
+  void watch();
   bool write_some();
   // Tells whether there may be more to read.
   bool read_some();
@@ -70,6 +74,8 @@ class Channel {
   std::deque<Outgoing> outgoing_;
   size_t backlog_ = 0;
   bool watching_output_ = false;
+  bool reading_ = true;
+  bool hung_up_ = false;                                        // The other side is gone.
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  // False once destroyed, also by a callback.
 };
 

@@ -131,6 +131,42 @@ TEST_F(ChannelTest, KeepsWhatIsNotRead) {
   for (int i = 0; i < 1000; ++i) EXPECT_EQ(messages[i]["number"], i);
 }
 
+TEST_F(ChannelTest, LeavesMessagesWhereTheyAreUntilItReads) {
+  auto left = open(std::move(left_socket));
+  auto right = open(std::move(right_socket));
+  right->set_reading(false);
+  wanted = 2;
+  left->send({{"text", "one"}});
+  left->send({{"text", "two"}});
+  loop.call_at(exec::Clock::now() + std::chrono::milliseconds(50), [&] {
+    EXPECT_TRUE(messages.empty());
+    right->set_reading(true);
+  });
+  run();
+  EXPECT_EQ(messages[1]["text"], "two");
+}
+
+TEST_F(ChannelTest, ReadsWhatIsLeftOfTheOtherSide) {
+  auto left = open(std::move(left_socket));
+  std::unique_ptr<Channel> right;
+  std::vector<std::string> texts;
+  right = std::make_unique<Channel>(
+      loop, std::move(right_socket),
+      [&](const Json& message, const std::vector<UniqueFd>&) {
+        texts.push_back(message["text"]);
+        if (texts.size() > 1) return;
+        right->set_reading(false);
+        loop.call_at(exec::Clock::now() + std::chrono::milliseconds(50), [&] {
+          EXPECT_EQ(texts.size(), 1u);
+          left.reset();
+        });
+      },
+      [this](const Error&) { loop.stop(); });
+  for (const char* text : {"one", "two", "three"}) left->send({{"text", text}});
+  run();
+  EXPECT_THAT(texts, ElementsAre("one", "two", "three"));
+}
+
 TEST_F(ChannelTest, FlushGivesUpInTime) {
   auto left = open(std::move(left_socket));
   for (int i = 0; i < 1000; ++i) left->send({{"text", std::string(4000, 'x')}});

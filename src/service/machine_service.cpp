@@ -13,8 +13,9 @@ namespace {
 
 // An application that does not read gets no more than this of what can be left out.
 constexpr size_t kLargestBacklog = 256 * 1024;
-// How long the last messages may take to be read before the process ends without.
-constexpr std::chrono::seconds kTimeToFlush{5};
+// How long the last messages may take to be read before the process ends without: an application reads
+// nothing while it has much to do that was told before.
+constexpr std::chrono::minutes kTimeToFlush{1};
 // In milliseconds: a day.
 constexpr uint64_t kLongestTimeout = 86400000;
 

@@ -3,6 +3,7 @@
 //
 //   fail_start  die_in_start  fail_pause  stop_in_pause  die_in_pause  error_in_pause  stop_on_request
 //   stop_soon  error_soon  reboot_soon  addresses_soon  hang_in_stop  hang_in_start  chatter
+//   and_stop and_die (after the chatter)
 //   ready_soon  connect_soon (to port 1024)  connect_twice (to 1024 and 1025; stops if the second is refused)
 //   lets_go_soon (of a disk that was attached, by itself)  keeps_disks (unless they are detached by force)
 //   waits_for_ever (before it lets go of a disk)
@@ -176,6 +177,8 @@ class FakeGuest final : public service::Guest {
     if (has("chatter")) {
       later([this] {
         for (int i = 0; i < 100000; ++i) observer_.on_reboot();
+        if (has("and_stop")) observer_.on_stopped();
+        if (has("and_die")) die();
       });
     }
     return {};
