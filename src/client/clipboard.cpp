@@ -73,21 +73,28 @@ void ClipboardProxy::arrange(std::vector<DisplaySize> displays) {
 
 Result<UniqueFd> ClipboardProxy::connect() {
   disconnect();
-  agent_.arrange({});  // Displays are as configured again.
   auto pair = control::socket_pair();
   if (!pair) {
     pair.error().where = "console_devices";
     return std::unexpected(std::move(pair.error()));
   }
   socket_ = std::move(pair->first);
+  agent_.open();
+  loop_.watch(socket_.get(), EPOLLIN, [this](uint32_t events) { ready(events); });
+  write_some();
   return std::move(pair->second);
 }
 
 void ClipboardProxy::disconnect() {
-  if (std::exchange(open_, false)) loop_.unwatch(socket_.get());
+  if (socket_) loop_.unwatch(socket_.get());
   socket_.reset();
   agent_.close();
   note_connection();
+}
+
+void ClipboardProxy::reset() {
+  disconnect();
+  agent_.arrange({});
 }
 
 void ClipboardProxy::note_connection() {
@@ -95,30 +102,9 @@ void ClipboardProxy::note_connection() {
   connected_ = agent_.is_connected();
 }
 
-void ClipboardProxy::set_open(bool open) {
-  loop_.post([this, open] { set_open_on_loop(open); });
-}
-
-void ClipboardProxy::set_open_on_loop(bool open) {
-  if (!socket_ || open == open_) return;
-  open_ = open;
-  if (open) {
-    agent_.open();
-    loop_.watch(socket_.get(), EPOLLIN, [this](uint32_t events) { ready(events); });
-    return write_some();
-  }
-  // What that agent has said to its end is nothing to the next one.
-  loop_.unwatch(socket_.get());
-  std::array<std::byte, 4096> rest;
-  while (::read(socket_.get(), rest.data(), rest.size()) > 0) {
-  }
-  agent_.close();
-  note_connection();
-}
-
 void ClipboardProxy::ready(uint32_t events) {
   if (events & (EPOLLIN | EPOLLHUP | EPOLLERR)) read_some();
-  if (open_) write_some();
+  write_some();
 }
 
 void ClipboardProxy::read_some() {
@@ -133,7 +119,7 @@ void ClipboardProxy::read_some() {
 }
 
 void ClipboardProxy::write_some() {
-  if (!open_) return;
+  if (!socket_) return;
   while (!agent_.pending().empty()) {
     const auto pending = agent_.pending();
     const ssize_t size = ::send(socket_.get(), pending.data(), pending.size(), MSG_NOSIGNAL);

@@ -27,17 +27,18 @@ class ClipboardProxy final : public Clipboard {
 
   // Any thread: the sizes that were asked of the displays, see SpiceAgent.
   void arrange(std::vector<DisplaySize> displays);
-  // On the loop: a machine's process starts. Gives the port's end of a new socket.
+  // The loop's thread only, up to the next remark. An agent has opened the port: gives that its end of a new
+  // socket, so that nothing is left of what was said to and by another.
   Result<UniqueFd> connect();
-  // Any thread: the guest's agent opened the port, or closed it, or is gone with its machine.
-  void set_open(bool open);
+  // The agent has closed the port.
+  void disconnect();
+  // A machine's process starts, with displays as configured.
+  void reset();
 
  private:
-  void set_open_on_loop(bool open);
   void ready(uint32_t events);
   void read_some();
   void write_some();
-  void disconnect();
   void note_connection();
 
   exec::EventLoop& loop_;
@@ -46,7 +47,6 @@ class ClipboardProxy final : public Clipboard {
   // The loop's thread only.
   agent::SpiceAgent agent_;
   UniqueFd socket_;
-  bool open_ = false;
 
   mutable std::mutex mutex_;  // Guards what follows.
   ClipboardContents contents_;

@@ -26,13 +26,10 @@ Bytes message(std::initializer_list<uint32_t> words, std::string_view text = {})
 
 class ClipboardProxyTest : public testing::Test {
  protected:
-  void plug_in() {
+  void open() {
     reader.reset();
     messages.clear();
     loop->loop().call([&] { guest = clipboard.connect().value(); });
-  }
-  void open() {
-    clipboard.set_open(true);
     say(wire::kAnnounceCapabilities, {0, 1u << wire::kClipboardByDemand | 1u << wire::kClipboardSelection});
     EXPECT_TRUE(hears(wire::kAnnounceCapabilities));
     EXPECT_TRUE(eventually([&] { return clipboard.is_connected(); }));
@@ -80,7 +77,6 @@ class ClipboardProxyTest : public testing::Test {
 };
 
 TEST_F(ClipboardProxyTest, SharesBothWays) {
-  plug_in();
   open();
   ASSERT_TRUE(clipboard.set_contents({.text = "host"}));
   ASSERT_TRUE(hears(wire::kClipboardGrab));
@@ -96,7 +92,6 @@ TEST_F(ClipboardProxyTest, SharesBothWays) {
 }
 
 TEST_F(ClipboardProxyTest, SendsMoreThanASocketTakesAtOnce) {
-  plug_in();
   open();
   std::vector<std::byte> picture(20 << 20, std::byte{7});
   ASSERT_TRUE(clipboard.set_contents({.png = picture}));
@@ -106,6 +101,22 @@ TEST_F(ClipboardProxyTest, SendsMoreThanASocketTakesAtOnce) {
   EXPECT_EQ(heard.size(), picture.size() + 8);
 }
 
+TEST_F(ClipboardProxyTest, AgentsThatEndInTheMiddleLeaveNothingToTheNext) {
+  open();
+  ASSERT_TRUE(clipboard.set_contents({.png = std::vector<std::byte>(20 << 20, std::byte{7})}));
+  ASSERT_TRUE(hears(wire::kClipboardGrab));
+  say(wire::kClipboardRequest, {0, wire::kPng});
+  say(wire::kClipboardGrab, {0, wire::kUtf8Text});
+  const Bytes half = agent::chunks_of(wire::kClipboard, message({0, wire::kUtf8Text}, "a long text"));
+  ASSERT_GT(::write(guest.get(), half.data(), half.size() - 5), 0);
+  const UniqueFd before = std::move(guest);
+  open();
+  say(wire::kClipboardGrab, {0, wire::kUtf8Text});
+  ASSERT_TRUE(hears(wire::kClipboardRequest));
+  say(wire::kClipboard, {0, wire::kUtf8Text}, "of the next");
+  EXPECT_TRUE(eventually([&] { return clipboard.contents().text == "of the next"; }));
+}
+
 TEST_F(ClipboardProxyTest, RefusesTooMuch) {
   const auto refused = clipboard.set_contents({.text = std::string(Clipboard::maximum_size() + 1, 'x')});
   ASSERT_FALSE(refused);
@@ -113,15 +124,13 @@ TEST_F(ClipboardProxyTest, RefusesTooMuch) {
 }
 
 TEST_F(ClipboardProxyTest, TakesTheNextAgentAndTheNextMachine) {
-  plug_in();
   open();
-  clipboard.set_open(false);
+  loop->loop().call([&] { clipboard.disconnect(); });
   EXPECT_TRUE(eventually([&] { return !clipboard.is_connected(); }));
   open();
   guest.reset();  // The machine is gone.
   EXPECT_TRUE(eventually([&] { return !clipboard.is_connected(); }));
   ASSERT_TRUE(clipboard.set_contents({.text = "kept"}));
-  plug_in();
   open();
   ASSERT_TRUE(hears(wire::kClipboardGrab));
 }

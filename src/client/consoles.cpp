@@ -15,9 +15,12 @@ bool ConsolePortProxy::is_open() const {
   return open_;
 }
 
-bool ConsolePortProxy::set_open(bool open) {
+std::vector<bool> ConsolePortProxy::set_open(bool open, uint64_t openings) {
   const std::lock_guard lock(mutex_);
-  return std::exchange(open_, open) != open;
+  const bool opened = std::exchange(openings_, openings) != openings;
+  if (std::exchange(open_, open) != open) return {open};
+  // What it did in between was not told by itself.
+  return opened ? std::vector{!open, open} : std::vector<bool>();
 }
 
 std::optional<ConsolePortAttachment> ConsolePortProxy::attachment() const {
@@ -34,6 +37,7 @@ std::string ConsolePortProxy::pseudo_terminal_path() const {
 void ConsolePortProxy::reset() {
   const std::lock_guard lock(mutex_);
   open_ = false;
+  openings_ = 0;
   attachment_ = configuration_.attachment;
   other_.reset();
 }

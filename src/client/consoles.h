@@ -39,8 +39,8 @@ class ConsolePortProxy final : public ConsolePort {
     return configuration_.attachment &&
            std::holds_alternative<SpiceAgentPortAttachment>(*configuration_.attachment);
   }
-  // Tells whether it was the other before.
-  bool set_open(bool open);
+  // The guest has opened it so often. Gives what it did, in this order: true where it opened it.
+  std::vector<bool> set_open(bool open, uint64_t openings);
   // Another machine process: as configured.
   void reset();
 
@@ -51,6 +51,7 @@ class ConsolePortProxy final : public ConsolePort {
   const LineFiles configured_;
   mutable std::mutex mutex_;  // Guards what follows.
   bool open_ = false;
+  uint64_t openings_ = 0;
   std::optional<ConsolePortAttachment> attachment_;
   std::shared_ptr<LineFiles> other_;  // Of an attachment that is not the configured.
 };

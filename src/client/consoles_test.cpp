@@ -62,6 +62,8 @@ TEST_F(ConsolesTest, PortsAreAttachedToOtherThings) {
   EXPECT_TRUE(port.is_open());
 
   ASSERT_TRUE(attach(port, PseudoTerminalSerialPortAttachment{}));
+  EXPECT_TRUE(eventually([&] { return opened == 2 && closed == 1; }));
+  EXPECT_TRUE(port.is_open());
   const UniqueFd terminal(::open(port.pseudo_terminal_path().c_str(), O_RDWR | O_NOCTTY | O_CLOEXEC));
   ASSERT_TRUE(terminal) << port.pseudo_terminal_path();
   char got[8] = {};
@@ -70,8 +72,8 @@ TEST_F(ConsolesTest, PortsAreAttachedToOtherThings) {
   ASSERT_TRUE(attach(port, std::nullopt));
   EXPECT_EQ(port.attachment(), std::nullopt);
   EXPECT_EQ(port.pseudo_terminal_path(), "");
-  EXPECT_TRUE(eventually([&] { return closed == 1; }));
-  EXPECT_EQ(opened, 1);
+  EXPECT_TRUE(eventually([&] { return closed == 2; }));
+  EXPECT_EQ(opened, 2) << "once more without having been told of the end";
 }
 
 TEST_F(ConsolesTest, ConfiguredAttachmentsComeBackWithTheNextStart) {

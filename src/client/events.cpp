@@ -122,16 +122,23 @@ void VirtualMachine::Implementation::console_port_changed(const Json& message) {
   client::ConsolePortProxy& port = *ports[index];
   const Json& told = control::member_of(message, "open");
   const bool open = told.is_boolean() && told.get<bool>();
-  if (!port.set_open(open)) return;
+  const uint64_t openings = control::number_of(message, "openings").value_or(0);
+  const std::vector<bool> changes = port.set_open(open, openings);
+  if (changes.empty()) return;
   if (port.is_spice_agent()) {
-    const std::lock_guard lock(mutex_);  // As long as it is not closed, there is the clipboard's loop.
+    const std::lock_guard lock(mutex_);  // As long as it is not closed, there is the loop.
     if (closed_) return;
-    clipboard->set_open(open);
+    io_->loop().post([this, device, index, open, openings] {
+      clipboard->disconnect();
+      if (open) serve_agent(device, index, openings);
+    });
   }
-  notify([&port, open](const VirtualMachineObserver& observer) {
-    const auto& call = open ? observer.console_port_did_open : observer.console_port_did_close;
-    if (call) call(port);
-  });
+  for (const bool opened : changes) {
+    notify([&port, opened](const VirtualMachineObserver& observer) {
+      const auto& call = opened ? observer.console_port_did_open : observer.console_port_did_close;
+      if (call) call(port);
+    });
+  }
 }
 
 void VirtualMachine::Implementation::storage_changed(const std::string& event, const Json& message) {

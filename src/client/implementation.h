@@ -140,6 +140,7 @@ class VirtualMachine::Implementation final : public client::DeviceRequests,
                          const std::filesystem::path& program, machine::Descriptors& descriptors);
   Result<> spawn(const VirtualMachineConfiguration& configuration, uint64_t id);
   void process_gone();
+  void serve_agent(uint64_t device, uint64_t port, uint64_t opening);
   void flush_input();
   // Posts what the machine's process said. As a guest has it say much, it is not listened to while the
   // executor is behind. Nobody waits for it in vain: whatever it says is told on the executor.

@@ -102,13 +102,7 @@ Result<> VirtualMachine::Implementation::open_consoles(const VirtualMachineConfi
               client::open_line(ports[port].attachment, proxy.configured_files(), where, descriptors);
           !opened)
         return opened;
-      if (!proxy.is_spice_agent()) continue;
-      auto socket = clipboard->connect();
-      if (!socket) return std::unexpected(std::move(socket.error()));
-      auto copy = client::duplicate(socket->get(), where);
-      if (!copy) return std::unexpected(std::move(copy.error()));
-      descriptors.add(where + ".reading", *std::move(socket));
-      descriptors.add(where + ".writing", *std::move(copy));
+      if (proxy.is_spice_agent()) clipboard->reset();
     }
   }
   return {};
@@ -125,6 +119,24 @@ Result<> VirtualMachine::Implementation::open_networks(const VirtualMachineConfi
     if (!opened) return opened;
   }
   return {};
+}
+
+// An agent for which there are no descriptors is not answered: nobody waits for that.
+void VirtualMachine::Implementation::serve_agent(uint64_t device, uint64_t port, uint64_t opening) {
+  if (!process_) return;
+  auto socket = clipboard->connect();
+  auto copy = socket ? client::duplicate(socket->get(), "attachment") : std::unexpected(socket.error());
+  if (!copy) return clipboard->disconnect();
+  machine::Descriptors attachment;
+  attachment.add("attachment.reading", *std::move(socket));
+  attachment.add("attachment.writing", *std::move(copy));
+  Json request = {{"request", "set_console_attachment"},
+                  {"id", 0},
+                  {"device", device},
+                  {"port", port},
+                  {"opening", opening}};
+  std::vector<UniqueFd> descriptors = client::add_descriptors(request, std::move(attachment).take_all());
+  process_->send(std::move(request), std::move(descriptors));
 }
 
 void VirtualMachine::Implementation::post_from_process(std::move_only_function<void()> task) {

@@ -44,14 +44,18 @@ Result<std::unique_ptr<virtio::Device>> Consoles::make_device(
     indices[port.number] = ports.size();
     count = std::max(count, port.number + 1);
     ports.push_back(
-        {.number = port.number, .port = line.get(), .name = port.name, .is_console = port.is_console});
+        {.number = port.number,
+         .port = line.get(),
+         .name = port.name,
+         .is_console = port.is_console,
+         .is_attached_per_opening =
+             port.attachment && std::holds_alternative<SpiceAgentPortAttachment>(*port.attachment)});
     device.ports.push_back({.number = port.number, .line = std::move(line)});
   }
   auto console = std::make_unique<devices::console::MultiportConsole>(
       std::move(ports), count,
-      [index, indices = std::move(indices), opened = std::move(opened)](unsigned number, bool open) {
-        opened(index, indices[number], open);
-      });
+      [index, indices = std::move(indices), opened = std::move(opened)](
+          unsigned number, uint64_t openings, bool open) { opened(index, indices[number], openings, open); });
   device.console = console.get();
   devices_.push_back(std::move(device));
   return console;
@@ -63,10 +67,16 @@ Result<Consoles::Device*> Consoles::find(size_t device, size_t port) {
               fmt::format("console_devices[{}].ports[{}]", device, port), "there is no such port");
 }
 
-Result<> Consoles::attach(size_t device, size_t port, Descriptors attachment) {
+Result<> Consoles::attach(size_t device, size_t port, Descriptors attachment,
+                          std::optional<uint64_t> opening) {
   auto found = find(device, port);
   if (!found) return std::unexpected(std::move(found.error()));
-  (*found)->ports[port].line->attach(take_attachment(attachment, "attachment"));
+  serial::Attachment attached = take_attachment(attachment, "attachment");
+  if (opening) {
+    (*found)->console->attach((*found)->ports[port].number, *opening, std::move(attached));
+  } else {
+    (*found)->ports[port].line->attach(std::move(attached));
+  }
   return {};
 }
 

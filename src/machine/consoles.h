@@ -5,6 +5,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "devices/console/multiport_console.h"
@@ -17,14 +18,16 @@ namespace alcove::machine {
 // Devices that make_device() made are not to live longer.
 class Consoles {
  public:
-  // The guest opened or closed the port, by index in the configuration; on the loop.
-  using Opened = std::function<void(size_t device, size_t port, bool open)>;
+  // The guest opened or closed the port, by index in the configuration, which it has opened so often; on the
+  // loop.
+  using Opened = std::function<void(size_t device, size_t port, uint64_t openings, bool open)>;
 
   // The next device; its ports attached to their descriptors.
   Result<std::unique_ptr<virtio::Device>> make_device(const VirtioConsoleDeviceConfiguration& configuration,
                                                       Descriptors& descriptors, exec::EventLoop& loop,
                                                       Opened opened);
-  Result<> attach(size_t device, size_t port, Descriptors attachment);
+  // With `opening`: for as long as the guest has the port open for that time; nothing, if that is over.
+  Result<> attach(size_t device, size_t port, Descriptors attachment, std::optional<uint64_t> opening = {});
   Result<> resize(size_t device, size_t port, uint16_t columns, uint16_t rows);
 
  private:

@@ -130,7 +130,7 @@ class Observer final : public MachineObserver {
   void on_addresses_changed(size_t) override {}
   void on_network_error(size_t, Error) override {}
   void on_socket_request(uint64_t, uint32_t, uint32_t) override {}
-  void on_console_port(size_t, size_t, bool) override {}
+  void on_console_port(size_t, size_t, uint64_t, bool) override {}
   void on_storage_detached(size_t number) override {
     last_detached = number;
     count(detached);

@@ -96,8 +96,9 @@ Result<> Machine::set_network_attachment(size_t device,
   return implementation_->peripherals().networks().attach(device, attachment, std::move(descriptors));
 }
 
-Result<> Machine::set_console_attachment(size_t device, size_t port, Descriptors attachment) {
-  return implementation_->peripherals().consoles().attach(device, port, std::move(attachment));
+Result<> Machine::set_console_attachment(size_t device, size_t port, Descriptors attachment,
+                                         std::optional<uint64_t> opening) {
+  return implementation_->peripherals().consoles().attach(device, port, std::move(attachment), opening);
 }
 
 Result<> Machine::resize_console(size_t device, size_t port, uint16_t columns, uint16_t rows) {

@@ -42,8 +42,9 @@ class MachineObserver {
   virtual void on_storage_detached(size_t /*storage_device*/) {}
   // The guest wants to connect to a port of the host; Machine::answer_socket() is to be called, some time.
   virtual void on_socket_request(uint64_t connection, uint32_t source_port, uint32_t port) = 0;
-  // The guest opened or closed a console device's port, both by index in the configuration.
-  virtual void on_console_port(size_t device, size_t port, bool open) = 0;
+  // The guest opened or closed a console device's port, both by index in the configuration. It has opened it
+  // so often.
+  virtual void on_console_port(size_t device, size_t port, uint64_t openings, bool open) = 0;
 };
 
 // Control of one running network device. Any thread.
@@ -128,8 +129,10 @@ class Machine {
   Result<> set_network_attachment(size_t device, const std::optional<NetworkDeviceAttachment>& attachment,
                                   Descriptors descriptors);
   // What a console device's port is attached to from now on, by index in the configuration; `attachment` as
-  // of create(), but for paths that begin with "attachment". Any thread.
-  Result<> set_console_attachment(size_t device, size_t port, Descriptors attachment);
+  // of create(), but for paths that begin with "attachment". A SPICE agent's port has none until `opening`
+  // says for which of the times that the guest opens it; nothing, if that is over. Any thread.
+  Result<> set_console_attachment(size_t device, size_t port, Descriptors attachment,
+                                  std::optional<uint64_t> opening);
   // The size of the terminal at such a port, if that is a console. Any thread.
   Result<> resize_console(size_t device, size_t port, uint16_t columns, uint16_t rows);
   // How many bytes the guest is to keep, of the first memory balloon; `not_supported` without one.

@@ -249,8 +249,8 @@ Result<> Peripherals::add_consoles(const DeviceContext& context) {
   for (size_t index = 0; index < configured.size(); ++index) {
     auto device = consoles_.make_device(
         std::get<VirtioConsoleDeviceConfiguration>(configured[index]), context.descriptors, context.loop,
-        [&observer = context.observer](size_t of_device, size_t port, bool open) {
-          observer.on_console_port(of_device, port, open);
+        [&observer = context.observer](size_t of_device, size_t port, uint64_t openings, bool open) {
+          observer.on_console_port(of_device, port, openings, open);
         });
     if (!device) return std::unexpected(std::move(device.error()));
     if (auto added = add(context, *std::move(device), fmt::format("console_devices[{}]", index)); !added)

@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 
 #include "machine/machine.h"
 
@@ -39,7 +40,8 @@ class Guest {
   virtual void connect_socket(uint32_t port, UniqueFd socket, std::chrono::milliseconds timeout,
                               Completion<uint32_t> completion) = 0;
   virtual void answer_socket(uint64_t connection, UniqueFd socket, Completion<> completion) = 0;
-  virtual Result<> set_console_attachment(size_t device, size_t port, machine::Descriptors attachment) = 0;
+  virtual Result<> set_console_attachment(size_t device, size_t port, machine::Descriptors attachment,
+                                          std::optional<uint64_t> opening) = 0;
   virtual Result<> resize_console(size_t device, size_t port, uint16_t columns, uint16_t rows) = 0;
   virtual Result<> set_balloon_target(uint64_t memory_size) = 0;
   virtual Result<> reconfigure_display(size_t device, size_t scanout,

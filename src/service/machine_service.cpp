@@ -107,13 +107,13 @@ void MachineService::on_socket_request(uint64_t connection, uint32_t source_port
   });
 }
 
-// A guest may open and close as often as it likes: what counts is the latest.
-void MachineService::on_console_port(size_t device, size_t port, bool open) {
+// A guest may open and close as often as it likes: what counts is the latest, and whether there was more.
+void MachineService::on_console_port(size_t device, size_t port, uint64_t openings, bool open) {
   bool first = false;
   {
     const std::lock_guard lock(console_ports_mutex_);
     first = console_ports_to_send_.empty();
-    console_ports_to_send_[{device, port}] = open;
+    console_ports_to_send_[{device, port}] = {openings, open};
   }
   if (first) loop_.post([this] { send_console_ports(); });
 }
@@ -121,9 +121,12 @@ void MachineService::on_console_port(size_t device, size_t port, bool open) {
 void MachineService::send_console_ports() {
   if (ended_ || !guest_ || channel_.backlog() >= kLargestBacklog) return;
   const std::lock_guard lock(console_ports_mutex_);
-  for (const auto& [place, open] : std::exchange(console_ports_to_send_, {}))
-    channel_.send(
-        {{"event", "console_port"}, {"device", place.first}, {"port", place.second}, {"open", open}});
+  for (const auto& [place, state] : std::exchange(console_ports_to_send_, {}))
+    channel_.send({{"event", "console_port"},
+                   {"device", place.first},
+                   {"port", place.second},
+                   {"openings", state.openings},
+                   {"open", state.open}});
 }
 
 void MachineService::on_storage_connected(size_t storage_device) {
@@ -307,7 +310,8 @@ void MachineService::set_console_attachment(uint64_t id, const Json& request,
   auto attachment = named_descriptors(request, std::move(descriptors));
   if (!device || !port || !attachment)
     return reply(id, Result<>(unknown("an attachment with too few or too many files")));
-  reply(id, guest_->set_console_attachment(*device, *port, *std::move(attachment)));
+  reply(id, guest_->set_console_attachment(*device, *port, *std::move(attachment),
+                                           control::number_of(request, "opening")));
 }
 
 void MachineService::set_network_attachment(uint64_t id, const Json& request,

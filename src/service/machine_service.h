@@ -39,7 +39,7 @@ class MachineService final : public machine::MachineObserver {
   void on_storage_error(size_t storage_device, Error error) override;
   void on_storage_detached(size_t storage_device) override;
   void on_socket_request(uint64_t connection, uint32_t source_port, uint32_t port) override;
-  void on_console_port(size_t device, size_t port, bool open) override;
+  void on_console_port(size_t device, size_t port, uint64_t openings, bool open) override;
 
   // On the loop's.
   void receive(const Json& request, std::vector<UniqueFd> descriptors);
@@ -79,9 +79,13 @@ class MachineService final : public machine::MachineObserver {
   size_t network_device_count_ = 0;
   std::vector<bool>
       addresses_to_send_;  // By network device: sent when the application keeps up with reading.
+  struct ConsolePortState {
+    uint64_t openings;
+    bool open;
+  };
   // By device and port: what became of it since the application was told.
   std::mutex console_ports_mutex_;
-  std::map<std::pair<size_t, size_t>, bool> console_ports_to_send_;
+  std::map<std::pair<size_t, size_t>, ConsolePortState> console_ports_to_send_;
   bool ended_ = false;
   int status_ = 0;
   std::unique_ptr<Guest> guest_;

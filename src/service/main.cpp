@@ -77,8 +77,9 @@ class MachineGuest final : public Guest {
   void answer_socket(uint64_t connection, UniqueFd socket, Completion<> completion) override {
     machine_->answer_socket(connection, std::move(socket), std::move(completion));
   }
-  Result<> set_console_attachment(size_t device, size_t port, machine::Descriptors attachment) override {
-    return machine_->set_console_attachment(device, port, std::move(attachment));
+  Result<> set_console_attachment(size_t device, size_t port, machine::Descriptors attachment,
+                                  std::optional<uint64_t> opening) override {
+    return machine_->set_console_attachment(device, port, std::move(attachment), opening);
   }
   Result<> resize_console(size_t device, size_t port, uint16_t columns, uint16_t rows) override {
     return machine_->resize_console(device, port, columns, rows);

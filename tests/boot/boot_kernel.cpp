@@ -32,7 +32,7 @@ class Observer final : public machine::MachineObserver {
   void on_reboot() override { fmt::print(stderr, "\nboot_kernel: the guest restarts\n"); }
   void on_addresses_changed(size_t) override {}
   void on_socket_request(uint64_t, uint32_t, uint32_t) override {}
-  void on_console_port(size_t, size_t, bool) override {}
+  void on_console_port(size_t, size_t, uint64_t, bool) override {}
   void on_network_error(size_t, Error error) override {
     fmt::print(stderr, "\nboot_kernel: {}\n", error.message());
   }

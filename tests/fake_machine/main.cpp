@@ -146,11 +146,7 @@ class FakeGuest final : public service::Guest {
   }
 
   Result<> start() override {
-    if (UniqueFd port = descriptors_.take("console_devices[0].ports[0].attachment.writing");
-        port && has("agent")) {
-      agent_ = std::make_unique<FakeAgent>(std::move(port));
-      observer_.on_console_port(0, 0, true);
-    }
+    if (has("agent")) observer_.on_console_port(0, 0, ++openings_, true);
     if (has("hang_in_start")) ::pause();
     if (has("die_in_start")) die();
     if (has("fail_start"))
@@ -280,12 +276,19 @@ class FakeGuest final : public service::Guest {
     completion({});
     if (!socket && connection == 2) observer_.on_stopped();
   }
-  // A console's port is open once something was attached to it: then that gets "hello".
-  Result<> set_console_attachment(size_t device, size_t port, machine::Descriptors attachment) override {
+  // A console's port is opened whenever something is attached to it: then that gets "hello".
+  Result<> set_console_attachment(size_t device, size_t port, machine::Descriptors attachment,
+                                  std::optional<uint64_t> opening) override {
     if (device != 0) return fail(ErrorCode::not_supported, "", "there is one device");
+    if (opening) {
+      if (*opening != openings_) return {};
+      agent_ = std::make_unique<FakeAgent>(attachment.take("attachment.writing"));
+      return {};
+    }
     const UniqueFd out = attachment.take("attachment.writing");
     if (out && ::write(out.get(), "hello", 5) < 0) std::abort();
-    observer_.on_console_port(device, port, static_cast<bool>(out));
+    openings_ += static_cast<bool>(out);
+    observer_.on_console_port(device, port, openings_, static_cast<bool>(out));
     return {};
   }
   Result<> resize_console(size_t, size_t, uint16_t columns, uint16_t) override {
@@ -345,6 +348,7 @@ class FakeGuest final : public service::Guest {
   FakeStorage storage_;
   std::set<UUID> usb_;
   std::unique_ptr<FakeAgent> agent_;
+  uint64_t openings_ = 0;
   uint64_t target_ = 0;
   uint64_t input_events_ = 0, pressed_ = 0, released_ = 0;
   std::thread worker_;

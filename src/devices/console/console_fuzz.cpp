@@ -44,6 +44,7 @@ void run(serial::Port& port, memory::GuestMemory& memory, std::span<const uint8_
     if (console.receive(input) > input.size()) __builtin_trap();
     if (turn == 1) console.pause();
     if (turn == 2) console.resume();
+    if (turn == 3) console.drop_output();
   }
   console.stop();
 }

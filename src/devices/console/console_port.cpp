@@ -51,6 +51,27 @@ void ConsolePort::take_input(bool wanted) {
   if (wanted && running_) port_.ready();
 }
 
+void ConsolePort::hold_output(bool held) {
+  holds_output_ = held;
+  transmit();
+}
+
+void ConsolePort::drop_output() {
+  if (!running_ || !queues_.transmit) return;
+  // No more than there can be at once: the driver may go on.
+  for (unsigned chains = 0; chains <= queues_.transmit->size(); ++chains) {
+    if (!sending_) {
+      auto chain = queues_.transmit->pop();
+      if (!chain) return fail();
+      if (!*chain) break;
+      sending_ = std::move(**chain);
+    }
+    queues_.transmit->push(*sending_, 0);
+    sending_.reset();
+  }
+  queues_.transmit->notify();
+}
+
 void ConsolePort::fail() {
   virtio::Interrupts* interrupts = queues_.interrupts;
   stop();
@@ -94,7 +115,7 @@ bool ConsolePort::send_current(size_t& budget) {
 }
 
 void ConsolePort::transmit() {
-  if (!running_ || !queues_.transmit) return;
+  if (!running_ || !queues_.transmit || holds_output_) return;
   size_t budget = kTurn;
   queues_.transmit->set_wants_notifications(false);
   while (budget > 0) {

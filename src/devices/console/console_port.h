@@ -26,6 +26,10 @@ class ConsolePort final : public serial::Listener {
   void resume();
   // Whether input is for anybody now: what comes while it is not waits.
   void take_input(bool wanted);
+  // Whether output waits in the driver's queue.
+  void hold_output(bool held);
+  // Drops what the driver has put out so far.
+  void drop_output();
   serial::Port& port() { return port_; }
 
   size_t receive(std::span<const std::byte> input) override;
@@ -40,6 +44,7 @@ class ConsolePort final : public serial::Listener {
   Queues queues_;
   bool running_ = false;
   bool takes_input_ = true;
+  bool holds_output_ = false;
   std::optional<virtio::Chain> sending_;
   size_t sent_ = 0;
 };

@@ -33,6 +33,7 @@ MultiportConsole::MultiportConsole(std::vector<MultiportConsolePort> ports, unsi
   for (MultiportConsolePort& port : ports) {
     ports_.push_back(std::make_unique<Port>(std::move(port)));
     ports_.back()->line.take_input(false);
+    ports_.back()->line.hold_output(ports_.back()->about.is_attached_per_opening);
     ports_.back()->about.port->set_listener(&ports_.back()->line);
   }
 }
@@ -56,6 +57,15 @@ void MultiportConsole::resize(unsigned number, uint16_t columns, uint16_t rows) 
     port->rows = rows;
     if (port->ready) port->pending.set(kSize);
     tell();
+  });
+}
+
+void MultiportConsole::attach(unsigned number, uint64_t opening, serial::Attachment attachment) {
+  loop().call([&] {
+    Port* port = find(number);
+    if (!port || !port->open || port->openings != opening) return;
+    port->about.port->attach(std::move(attachment));
+    port->line.hold_output(false);
   });
 }
 
@@ -124,7 +134,14 @@ void MultiportConsole::resume() {
 
 void MultiportConsole::set_open(Port& port, bool open) {
   port.line.take_input(open);
-  if (std::exchange(port.open, open) != open && opened_) opened_(port.about.number, open);
+  if (std::exchange(port.open, open) == open) return;
+  port.openings += open;
+  if (!open && port.about.is_attached_per_opening) {
+    port.line.hold_output(true);
+    port.line.drop_output();
+    port.about.port->attach({});
+  }
+  if (opened_) opened_(port.about.number, port.openings, open);
 }
 
 void MultiportConsole::watch() {
@@ -161,8 +178,9 @@ void MultiportConsole::take_messages() {
     if (!*chain) break;
     wire::ControlMessage message;
     const bool whole = (*chain)->read(0, std::as_writable_bytes(std::span(&message, 1))) == sizeof message;
-    control_transmit_->push(**chain, 0);
     if (whole) take(message);
+    // Now: a driver waits until it is closed before it opens again.
+    control_transmit_->push(**chain, 0);
   }
   control_transmit_->notify();
   tell();

@@ -18,6 +18,9 @@ struct MultiportConsolePort {
   serial::Port* port;  // Outlives the device. All ports of a device have one loop.
   std::string name;    // May be empty.
   bool is_console = false;
+  // What the guest's program says to the port waits for attach(), and is dropped, as what it has not read is,
+  // when it closes the port: the next one begins anew.
+  bool is_attached_per_opening = false;
 };
 
 inline constexpr unsigned kMostPorts = 31;  // What Linux's driver takes as well.
@@ -26,8 +29,8 @@ inline constexpr unsigned kMostPorts = 31;  // What Linux's driver takes as well
 // has not opened gets no input: that waits.
 class MultiportConsole final : public virtio::Device {
  public:
-  // The guest opened or closed the port with that number; on the loop.
-  using Opened = std::function<void(unsigned number, bool open)>;
+  // The guest opened or closed the port with that number, which it has opened so often; on the loop.
+  using Opened = std::function<void(unsigned number, uint64_t openings, bool open)>;
 
   // `maximum` is at least one above the highest number; there is at least one port.
   MultiportConsole(std::vector<MultiportConsolePort> ports, unsigned maximum, Opened opened);
@@ -35,6 +38,9 @@ class MultiportConsole final : public virtio::Device {
 
   // The size of the terminal that shows the port's console. Any thread.
   void resize(unsigned number, uint16_t columns, uint16_t rows);
+
+  // For a port that is attached per opening: nothing, unless the guest has it open for that time. Any thread.
+  void attach(unsigned number, uint64_t opening, serial::Attachment attachment);
 
   uint16_t device_id() const override;
   uint64_t features() const override { return spec::virtio_console::kFeatureMultiplePorts; }
@@ -56,6 +62,7 @@ class MultiportConsole final : public virtio::Device {
     std::bitset<kMessages> pending;
     bool ready = false;  // The driver has it.
     bool open = false;
+    uint64_t openings = 0;
     uint16_t columns = 0, rows = 0;
   };
 

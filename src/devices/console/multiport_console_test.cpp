@@ -21,7 +21,9 @@ class MultiportConsoleTest : public testing::Test {
  protected:
   void SetUp() override {
     console.emplace(std::vector<MultiportConsolePort>{{0, &first, "", true}, {3, &second, "org.example.0"}},
-                    5, [this](unsigned number, bool open) { opened.emplace_back(number, open); });
+                    5, [this](unsigned number, uint64_t openings, bool open) {
+                      opened.emplace_back(number, openings, open);
+                    });
     guest.activate(*console, console->features());
   }
   void say(ControlMessage message) {
@@ -62,7 +64,7 @@ class MultiportConsoleTest : public testing::Test {
   exec::LoopThread thread{"serial"};
   serial::Port first{thread.loop(), LogRing::create().value()};
   serial::Port second{thread.loop(), LogRing::create().value()};
-  std::vector<std::pair<unsigned, bool>> opened;
+  std::vector<std::tuple<unsigned, uint64_t, bool>> opened;
   std::optional<MultiportConsole> console;
   FakeGuest guest;
 };
@@ -144,9 +146,73 @@ TEST_F(MultiportConsoleTest, SaysWhatTheGuestOpensAndCloses) {
   say({.port = 3, .event = wire::kPortOpen, .value = 1});
   say({.port = 3, .event = wire::kPortOpen, .value = 0});
   say({.port = 0, .event = wire::kPortOpen, .value = 1});
+  say({.port = 3, .event = wire::kPortOpen, .value = 1});
   guest.reset();
-  using List = std::vector<std::pair<unsigned, bool>>;
-  EXPECT_EQ(opened, (List{{3, true}, {3, false}, {0, true}, {0, false}}));
+  using List = std::vector<std::tuple<unsigned, uint64_t, bool>>;
+  EXPECT_EQ(opened,
+            (List{{3, 1, true}, {3, 1, false}, {0, 1, true}, {3, 2, true}, {0, 1, false}, {3, 2, false}}));
+}
+
+// Port 3 is attached per opening.
+struct AttachedPerOpening : MultiportConsoleTest {
+  void SetUp() override {
+    console.emplace(
+        std::vector<MultiportConsolePort>{
+            {0, &first, "", true},
+            {.number = 3, .port = &second, .name = "agent", .is_attached_per_opening = true}},
+        5, [](unsigned, uint64_t, bool) {});
+    guest.activate(*console, console->features());
+    introduce();
+  }
+  void set_open(bool open) { say({.port = 3, .event = wire::kPortOpen, .value = open}); }
+  // The host's end.
+  UniqueFd attach_for(uint64_t opening) {
+    int ends[2];
+    EXPECT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+    console->attach(3, opening, serial::Attachment::duplex(UniqueFd(ends[1])));
+    return UniqueFd(ends[0]);
+  }
+  void put_out(std::string_view text) {
+    guest.queue(transmit).add({.readable = {bytes_of(text)}});
+    guest.queue(transmit).notify();
+  }
+  static std::string read_some(const UniqueFd& host) {
+    char text[64];
+    const ssize_t size = read(host.get(), text, sizeof text);
+    return {text, static_cast<size_t>(std::max<ssize_t>(size, 0))};
+  }
+  static constexpr unsigned transmit = wire::receive_queue(3) + 1;
+};
+
+TEST_F(AttachedPerOpening, OutputWaitsForTheHost) {
+  set_open(true);
+  put_out("text");
+  EXPECT_FALSE(guest.queue(transmit).wait(50ms));
+  const UniqueFd host = attach_for(1);
+  EXPECT_TRUE(guest.queue(transmit).wait());
+  EXPECT_EQ(read_some(host), "text");
+}
+
+TEST_F(AttachedPerOpening, NothingIsLeftToTheNext) {
+  set_open(true);
+  const UniqueFd one = attach_for(1);
+  ASSERT_EQ(write(one.get(), "to the first", 12), 12);
+  set_open(false);
+  EXPECT_EQ(read_some(one), "") << "its end";
+  set_open(true);
+  put_out("of the second, whom nobody answered");
+  set_open(false);
+  EXPECT_TRUE(guest.queue(transmit).wait()) << "given back";
+  set_open(true);
+  EXPECT_EQ(read_some(attach_for(2)), "") << "too late";
+  const UniqueFd three = attach_for(3);
+  ASSERT_EQ(write(three.get(), "hello", 5), 5);
+  put_out("of the third");
+  EXPECT_TRUE(guest.queue(transmit).wait());
+  EXPECT_EQ(read_some(three), "of the third");
+  const auto got = guest.queue(transmit - 1).request({.writable = {64}});
+  ASSERT_TRUE(got);
+  EXPECT_EQ(got->length, 5u);
 }
 
 TEST_F(MultiportConsoleTest, ServesADriverThatKnowsOnePort) {
