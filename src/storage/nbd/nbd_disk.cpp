@@ -23,6 +23,9 @@ using std::chrono::milliseconds;
 constexpr uint64_t kMostData = 4 << 20;   // Of one request; servers take 32 MiB.
 constexpr uint64_t kMostRange = 1 << 30;  // Of one without data.
 constexpr size_t kMostRepetitions = 32;   // At once.
+// Of these: all have to be answered in the time for one, however slow the connection is.
+constexpr uint64_t kMostRepeatedData = 1 << 20;
+constexpr uint64_t kRangePerByte = 256;  // So much zeroed or discarded counts as a byte written.
 constexpr milliseconds kLongestPause{10000};
 constexpr milliseconds kTimeToEnd{5000};
 
@@ -216,15 +219,21 @@ IoResult NbdDisk::make_room() {
   return unflushed_bytes_ <= options_.most_unflushed ? IoResult() : flush();
 }
 
+uint64_t NbdDisk::Request::load() const {
+  return sizeof *this + (data.empty() ? size / kRangePerByte : data.size());
+}
+
 IoResult NbdDisk::perform_in_pieces(Kind kind, uint64_t offset, uint64_t size, bool may_unmap) {
   while (size > 0) {
     Request request{
         .kind = kind, .offset = offset, .size = std::min(size, kMostRange), .may_unmap = may_unmap};
-    if (IoResult done = perform(request); !done) return done;
+    IoResult done = perform(request);
+    if (done) done = make_room();
+    if (!done) return done;
     offset += request.size;
     size -= request.size;
   }
-  return make_room();
+  return {};
 }
 
 IoResult NbdDisk::discard(uint64_t offset, uint64_t size) {
@@ -270,18 +279,18 @@ void NbdDisk::answered(Request& request, int error) {
 void NbdDisk::keep(Request& request) {
   if (request.kind == Kind::flush) return forget(request.covered);
   if (request.kind == Kind::read || !has_cache_) return;
-  unflushed_bytes_ += sizeof request + request.data.size();
   unflushed_.push_back({.kind = request.kind,
                         .offset = request.offset,
                         .size = request.size,
                         .data = std::move(request.data),
                         .may_unmap = request.may_unmap,
                         .is_repetition = true});
+  unflushed_bytes_ += unflushed_.back().load();
 }
 
 void NbdDisk::forget(uint64_t covered) {
   for (; forgotten_ < covered; ++forgotten_) {
-    unflushed_bytes_ -= sizeof(Request) + unflushed_.front().data.size();
+    unflushed_bytes_ -= unflushed_.front().load();
     unflushed_.pop_front();
   }
 }
@@ -407,7 +416,10 @@ bool NbdDisk::take_back() {
 bool NbdDisk::repeat_unflushed() {
   for (Request& request : unflushed_) {
     request.failures = 0;
-    const bool must_wait = under_way_.size() >= kMostRepetitions || !failed_repetitions_.empty() ||
+    uint64_t load = request.load();
+    for (const Request* other : under_way_) load += other->load();
+    const bool must_wait = under_way_.size() >= kMostRepetitions || load > kMostRepeatedData ||
+                           !failed_repetitions_.empty() ||
                            std::ranges::any_of(under_way_, [&](const Request* other) {
                              return other->offset < request.offset + request.size &&
                                     request.offset < other->offset + other->size;

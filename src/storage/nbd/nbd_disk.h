@@ -37,7 +37,8 @@ struct NbdOptions {
   // Connections that fail one after another, or tries of one request, before the disk gives up.
   unsigned most_failures = 10;
   std::chrono::milliseconds first_pause{100};  // Between these; doubled each time, to 10 seconds at most.
-  uint64_t most_unflushed = 64 << 20;          // Bytes written; then the disk flushes by itself.
+  // Bytes written (a range without data counts as a few); then the disk flushes by itself.
+  uint64_t most_unflushed = 64 << 20;
   // Called by create() or by whoever makes a request: once for each connection, and when it gives up.
   std::function<void()> connected = {};
   std::function<void(const Error&)> failed = {};
@@ -67,6 +68,7 @@ class NbdDisk final : public Disk {
     uint64_t size = 0;
     std::vector<std::byte> data = {};  // Of reads and writes.
     bool may_unmap = false;
+    uint64_t load() const;  // What it is to keep or to make, in bytes of data.
     // The driver's.
     bool is_repetition = false;  // Of what was answered once.
     uint64_t covered = 0;        // By a flush: how many had been answered before it was begun.

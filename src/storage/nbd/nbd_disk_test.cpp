@@ -204,6 +204,58 @@ TEST_F(Nbd, FlushesByItselfBeforeItKeepsTooMuch) {
   EXPECT_EQ(contents_of(server.file("disk"), 1 << 20), Bytes(1 << 20, std::byte{1}));
 }
 
+TEST_F(Nbd, RangesWithoutDataCountTowardsWhatIsKept) {
+  serve_with_cache();
+  auto disk = NbdDisk::create({.url = server.url(), .most_unflushed = 32 << 10}, "attachment.url");
+  ASSERT_TRUE(disk) << disk.error().message();
+  ASSERT_TRUE(write(**disk, 0, Bytes(4096, std::byte{1})));
+  EXPECT_EQ(contents_of(server.file("disk"), 4096), Bytes(4096));
+  ASSERT_TRUE((*disk)->write_zeroes(1 << 20, 12 << 20, true));
+  EXPECT_EQ(contents_of(server.file("disk"), 4096), Bytes(4096, std::byte{1}));
+}
+
+// One after another, each in the time for one, all together not.
+TEST_F(Nbd, WhatIsWrittenAgainNeedNotAllBeWrittenInTheTimeForOne) {
+  serve_file();
+  std::atomic<int> failures = 0;
+  auto disk = NbdDisk::create({.url = server.url(),
+                               .timeout = 1s,
+                               .most_failures = 2,
+                               .first_pause = 1ms,
+                               .failed = [&](const Error&) { ++failures; }},
+                              "attachment.url");
+  ASSERT_TRUE(disk) << disk.error().message();
+  for (uint64_t i = 0; i < 12; ++i) {
+    ASSERT_TRUE(write(**disk, i << 20, Bytes(1 << 20, static_cast<std::byte>(i))));
+  }
+  server.kill();
+  server.arguments_ = {"--filter=noparallel", "--filter=delay",     "file",
+                       server.file("disk"),   "serialize=requests", "wdelay=150ms"};
+  server.start();
+  EXPECT_EQ(read(**disk, 11 << 20, 4096), Bytes(4096, std::byte{11}));
+  EXPECT_EQ(failures, 0);
+}
+
+TEST_F(Nbd, RangesAreZeroedAgainOneAfterAnother) {
+  server.arguments_ = {"null", "16G"};
+  server.start();
+  std::atomic<int> failures = 0;
+  auto disk = NbdDisk::create({.url = server.url(),
+                               .timeout = 1s,
+                               .most_failures = 2,
+                               .first_pause = 1ms,
+                               .failed = [&](const Error&) { ++failures; }},
+                              "attachment.url");
+  ASSERT_TRUE(disk) << disk.error().message();
+  ASSERT_TRUE((*disk)->write_zeroes(0, 12ULL << 30, true));
+  server.kill();
+  server.arguments_ = {"--filter=noparallel", "--filter=delay",  "null", "16G",
+                       "serialize=requests",  "delay-zero=150ms"};
+  server.start();
+  EXPECT_EQ(read(**disk, 0, 4096), Bytes(4096));
+  EXPECT_EQ(failures, 0);
+}
+
 TEST_F(Nbd, WithoutSynchronizationNothingIsKept) {
   serve_with_cache();
   auto disk = NbdDisk::create({.url = server.url(),
