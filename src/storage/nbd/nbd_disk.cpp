@@ -262,7 +262,10 @@ void NbdDisk::finish(Request& request, int error) {
 void NbdDisk::answered(Request& request, int error) {
   std::erase(under_way_, &request);
   if (request.is_repetition) {
-    if (error == 0) return;
+    if (error == 0) {
+      ++repeated_;
+      return;
+    }
     // On this connection: on another one all that was written on this would have to be again.
     if (is_final(error) || ++request.failures >= options_.most_failures) has_failed_ = true;
     failed_repetitions_.push_back(&request);
@@ -447,6 +450,7 @@ bool NbdDisk::reconnect() {
   if (!take_back()) return false;
   milliseconds time = options_.first_pause;
   Error last;
+  size_t furthest = 0;
   for (unsigned failures = 0; failures < options_.most_failures; ++failures) {
     if (failures > 0 && !pause(time)) break;
     if (failures > 0) time = std::min(time * 2, kLongestPause);
@@ -463,12 +467,19 @@ bool NbdDisk::reconnect() {
     }
     handle_ = *std::move(handle);
     has_failed_ = false;
+    repeated_ = 0;
     if (!repeat_unflushed()) {
       handle_.reset();
       under_way_.clear();
       failed_repetitions_.clear();
       last = {ErrorCode::network_error, where_,
               fmt::format("what was written to {} can't be written there again", options_.url), ""};
+      // Whoever gets further each time gets there.
+      if (repeated_ > furthest) {
+        furthest = repeated_;
+        failures = 0;
+        time = options_.first_pause;
+      }
       continue;
     }
     if (options_.connected) options_.connected();

@@ -131,6 +131,7 @@ class NbdDisk final : public Disk {
   // What changed the disk since the last flush, in the order of the answers.
   std::deque<Request> unflushed_;
   uint64_t forgotten_ = 0;  // How many were before these.
+  size_t repeated_ = 0;     // On this connection.
   std::vector<Request*> failed_repetitions_;
 
   std::atomic<uint64_t> unflushed_bytes_ = 0;

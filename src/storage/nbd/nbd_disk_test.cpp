@@ -10,6 +10,7 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <random>
 #include <thread>
 #include <vector>
@@ -77,6 +78,10 @@ Bytes contents_of(const std::string& path, size_t size) {
   return data;
 }
 
+constexpr const char* kWrite =
+    "dd status=none of=cache conv=notrunc iflag=fullblock oflag=seek_bytes seek=$4 bs=$3 count=1";
+constexpr const char* kRefuse = "echo ENOSPC full >&2; exit 1";
+
 struct Nbd : ::testing::Test {
   Server server{{}};
   void SetUp() override {
@@ -94,6 +99,24 @@ struct Nbd : ::testing::Test {
     serve_file();
     server.kill();
     server.arguments_ = {"--filter=cache", "file", server.file("disk"), "cache=writeback"};
+    server.start();
+  }
+  // 64 KiB, with files for the server's cache and its medium.
+  void serve_scripts(std::map<std::string, std::string> scripts) {
+    scripts.insert({{"get_size", "echo 65536"},
+                    {"can_write", "exit 0"},
+                    {"can_flush", "exit 0"},
+                    {"pread", "dd status=none if=cache iflag=skip_bytes,count_bytes skip=$4 count=$3"},
+                    {"pwrite", kWrite},
+                    {"flush", "cp cache medium"}});
+    server.arguments_ = {"eval"};
+    for (const auto& [method, script] : scripts) {
+      server.arguments_.push_back(method + "=cd " + server.file("") + "; " + script);
+    }
+    for (const char* name : {"cache", "medium"}) {
+      const UniqueFd file(open(server.file(name).c_str(), O_CREAT | O_RDWR | O_CLOEXEC, 0666));
+      ASSERT_EQ(ftruncate(file.get(), 64 << 10), 0);
+    }
     server.start();
   }
 };
@@ -253,6 +276,26 @@ TEST_F(Nbd, RangesAreZeroedAgainOneAfterAnother) {
                        "serialize=requests",  "delay-zero=150ms"};
   server.start();
   EXPECT_EQ(read(**disk, 0, 4096), Bytes(4096));
+  EXPECT_EQ(failures, 0);
+}
+
+TEST_F(Nbd, ConnectionsThatGetFurtherEachTimeAreNotFailuresInARow) {
+  serve_scripts({});
+  std::atomic<int> failures = 0;
+  auto disk = NbdDisk::create({.url = server.url(),
+                               .most_failures = 2,
+                               .first_pause = 1ms,
+                               .failed = [&](const Error&) { ++failures; }},
+                              "attachment.url");
+  ASSERT_TRUE(disk) << disk.error().message();
+  for (uint64_t i = 0; i < 5; ++i) {
+    ASSERT_TRUE(write(**disk, i * 4096, Bytes(4096, static_cast<std::byte>(i + 1))));
+  }
+  server.kill();
+  // Each connection takes one write more than the one before.
+  serve_scripts({{"open", "echo >>opened; cp opened left$$; echo left$$"},
+                 {"pwrite", std::string("[ -s $2 ] || { ") + kRefuse + "; }; truncate -s -1 $2; " + kWrite}});
+  EXPECT_EQ(read(**disk, 4 * 4096, 4096), Bytes(4096, std::byte{5}));
   EXPECT_EQ(failures, 0);
 }
 
