@@ -29,7 +29,8 @@ constexpr uint64_t kRangePerByte = 256;  // So much zeroed or discarded counts a
 constexpr milliseconds kLongestPause{10000};
 constexpr milliseconds kTimeToEnd{5000};
 
-// What the guest has to know, and what no other connection changes.
+// What the guest has to know, and what no other connection changes. Not of a flush: a server may drop what it
+// could not flush, and the next one would succeed without it. All has to be written again before.
 bool is_final(int error) {
   return error == ENOSPC || error == EPERM || error == EINVAL || error == EOPNOTSUPP || error == EOVERFLOW;
 }
@@ -208,6 +209,7 @@ IoResult NbdDisk::write(uint64_t offset, std::span<const iovec> buffers) {
 
 IoResult NbdDisk::flush() {
   if (!has_cache_) return {};
+  const std::lock_guard lock(flush_mutex_);
   Request request{.kind = Kind::flush};
   return perform(request);
 }
@@ -215,8 +217,10 @@ IoResult NbdDisk::flush() {
 // Whoever finds too much flushes, and others that do wait: so it does not become much more.
 IoResult NbdDisk::make_room() {
   if (unflushed_bytes_ <= options_.most_unflushed) return {};
-  const std::lock_guard lock(room_mutex_);
-  return unflushed_bytes_ <= options_.most_unflushed ? IoResult() : flush();
+  const std::lock_guard lock(flush_mutex_);
+  if (unflushed_bytes_ <= options_.most_unflushed) return {};
+  Request request{.kind = Kind::flush};
+  return perform(request);
 }
 
 uint64_t NbdDisk::Request::load() const {
@@ -272,7 +276,7 @@ void NbdDisk::answered(Request& request, int error) {
     return;
   }
   if (error == 0) keep(request);
-  if (error == 0 || is_final(error)) return finish(request, error);
+  if (error == 0 || (request.kind != Kind::flush && is_final(error))) return finish(request, error);
   ++request.failures;
   has_failed_ = true;
   const std::lock_guard lock(mutex_);

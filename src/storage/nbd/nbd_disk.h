@@ -135,7 +135,7 @@ class NbdDisk final : public Disk {
   std::vector<Request*> failed_repetitions_;
 
   std::atomic<uint64_t> unflushed_bytes_ = 0;
-  std::mutex room_mutex_;  // One makes room.
+  std::mutex flush_mutex_;  // One flushes: of several at once a server may tell only one that it failed.
 
   std::mutex mutex_;  // Guards what follows.
   std::condition_variable changed_;

@@ -299,6 +299,53 @@ TEST_F(Nbd, ConnectionsThatGetFurtherEachTimeAreNotFailuresInARow) {
   EXPECT_EQ(failures, 0);
 }
 
+// As Linux does: what can't be written to the medium is dropped, only one of those that wait for it hears of
+// that, and the next time there is nothing to write.
+constexpr const char* kFlushThatFailsOnce =
+    "if [ -e failed ]; then cp cache medium; exit; fi;"
+    "mkdir flushing 2>/dev/null || exit 0;"
+    "sleep 0.3; cp medium cache; touch failed; echo ENOSPC full >&2; exit 1";
+
+TEST_F(Nbd, WhatAFlushThatFailsLosesIsWrittenAgain) {
+  serve_scripts({{"flush", kFlushThatFailsOnce}});
+  auto disk = NbdDisk::create({.url = server.url(), .first_pause = 1ms}, "attachment.url");
+  ASSERT_TRUE(disk) << disk.error().message();
+  ASSERT_TRUE(write(**disk, 4096, Bytes(4096, std::byte{1})));
+  if (!(*disk)->flush()) {
+    EXPECT_FALSE((*disk)->flush()) << "without what the first one lost";
+    return;
+  }
+  EXPECT_EQ(contents_of(server.file("medium"), 8192)[4096], std::byte{1});
+}
+
+TEST_F(Nbd, AFlushDoesNotSucceedBesideOneThatFails) {
+  serve_scripts({{"thread_model", "echo parallel"}, {"flush", kFlushThatFailsOnce}});
+  auto disk = NbdDisk::create({.url = server.url(), .first_pause = 1ms}, "attachment.url");
+  ASSERT_TRUE(disk) << disk.error().message();
+  ASSERT_TRUE(write(**disk, 4096, Bytes(4096, std::byte{1})));
+  std::jthread other([&] { EXPECT_TRUE((*disk)->flush()); });
+  EXPECT_TRUE((*disk)->flush());
+  other.join();
+  EXPECT_EQ(contents_of(server.file("medium"), 8192)[4096], std::byte{1});
+}
+
+TEST_F(Nbd, AServerThatCanNeverFlushIsGivenUp) {
+  serve_scripts({{"flush", kRefuse}});
+  std::atomic<int> failures = 0;
+  auto disk = NbdDisk::create({.url = server.url(),
+                               .most_failures = 3,
+                               .first_pause = 1ms,
+                               .failed = [&](const Error&) { ++failures; }},
+                              "attachment.url");
+  ASSERT_TRUE(disk) << disk.error().message();
+  ASSERT_TRUE(write(**disk, 4096, Bytes(4096, std::byte{1})));
+  EXPECT_FALSE((*disk)->flush());
+  EXPECT_EQ(failures, 1);
+  server.kill();
+  serve_scripts({});
+  EXPECT_FALSE((*disk)->flush()) << "what the first one covered is lost";
+}
+
 TEST_F(Nbd, WithoutSynchronizationNothingIsKept) {
   serve_with_cache();
   auto disk = NbdDisk::create({.url = server.url(),
