@@ -8,8 +8,8 @@
 namespace alcove {
 
 // File descriptors of the caller's: a pipe, a socket, a terminal. They stay the caller's;
-// VirtualMachine::create() duplicates them. -1 means none; both may be the same. Their flags (O_NONBLOCK…)
-// are left as they are.
+// VirtualMachine::create() duplicates them. -1 means none; both may be the same. Their flags are left as they
+// are, but that a pseudo terminal's master gets O_NONBLOCK.
 struct FileHandleSerialPortAttachment {
   int reading = -1;  // What can be read here becomes the guest's input.
   int writing = -1;  // The guest's output is written here.

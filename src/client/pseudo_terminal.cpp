@@ -19,7 +19,7 @@ Result<PseudoTerminal> PseudoTerminal::open() {
   };
   PseudoTerminal terminal;
   std::array<char, 64> name{};
-  terminal.machine_side.reset(::posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC));
+  terminal.machine_side.reset(::posix_openpt(O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC));
   const int descriptor = terminal.machine_side.get();
   if (descriptor < 0 || ::grantpt(descriptor) != 0 || ::unlockpt(descriptor) != 0 ||
       ::ptsname_r(descriptor, name.data(), name.size()) != 0 ||

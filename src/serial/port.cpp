@@ -66,6 +66,12 @@ UniqueFd reopen(int fd) {
       open(fmt::format("/proc/self/fd/{}", fd).c_str(), access | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
 }
 
+// Nobody has its other end open. What its buffer has room for is kept for whoever comes.
+bool is_left_pty(int fd) {
+  pollfd probe{.fd = fd, .events = 0, .revents = 0};
+  return is_pty_master(fd) && poll(&probe, 1, 0) == 1 && (probe.revents & POLLHUP);
+}
+
 bool is_ready(int fd, short events) {
   pollfd probe{.fd = fd, .events = events, .revents = 0};
   return poll(&probe, 1, 0) == 1;
@@ -128,7 +134,13 @@ void Port::open(End& end, UniqueFd fd) {
   end.socket = S_ISSOCK(status.st_mode);
   end.pollable = can_poll(end.fd.get());
   end.may_block = end.pollable && !end.socket && !(fcntl(end.fd.get(), F_GETFL) & O_NONBLOCK);
-  if (!end.may_block || is_pty_master(end.fd.get())) return;
+  if (!end.may_block) return;
+  if (is_pty_master(end.fd.get())) {
+    // It can't be opened again, and waits even where poll() tells of room.
+    fcntl(end.fd.get(), F_SETFL, fcntl(end.fd.get(), F_GETFL) | O_NONBLOCK);
+    end.may_block = false;
+    return;
+  }
   if (UniqueFd own = reopen(end.fd.get()); own) {
     end.fd = std::move(own);
     end.may_block = false;
@@ -166,13 +178,9 @@ void Port::retry_later(End& end) {
   if (end.retry) return;
   end.retry = loop_.call_at(exec::Clock::now() + kRetry, [this, &end] {
     end.retry.reset();
-    pollfd probe{.fd = end.fd.get(), .events = 0, .revents = 0};
-    if (poll(&probe, 1, 0) == 1 && (probe.revents & POLLHUP)) return retry_later(end);
-    if (&end == &input_) {
-      pump_input();
-    } else {
-      flush();
-    }
+    if (&end == &output_) return flush();
+    if (is_left_pty(end.fd.get())) return retry_later(end);
+    pump_input();
   });
 }
 
@@ -239,16 +247,18 @@ void Port::flush() {
       return tell_writable();
     }
     const ssize_t written = write_to(output_, std::span(chunk).first(size));
-    if (written < 0 && errno == EINTR) continue;
-    if (written < 0 && errno == EAGAIN) {
+    const int error = written < 0 ? errno : 0;
+    if (error == EINTR) continue;
+    const bool has_left = error == EAGAIN && is_left_pty(output_.fd.get());
+    if (error == EAGAIN && !has_left) {
       arm_patience();
       watch(output_, EPOLLOUT);
       return tell_writable();
     }
     // A full disk or a pty without its other end may take bytes again later; anything else is closed for
     // good.
-    const bool lost = written < 0 && (errno == ENOSPC || errno == EDQUOT || errno == EFBIG || errno == EIO);
-    if (written < 0 && !lost) return stop_writing(), tell_writable();
+    const bool lost = has_left || error == ENOSPC || error == EDQUOT || error == EFBIG || error == EIO;
+    if (error != 0 && !lost) return stop_writing(), tell_writable();
     disarm_patience();
     std::lock_guard lock(mutex_);
     if (lost) dropped_ += size;

@@ -217,16 +217,41 @@ TEST(Port, ReadsWhatCannotBePolled) {
   port.set_listener(nullptr);
 }
 
-TEST(Port, ServesAPtyThatIsOpenedAndClosedAgain) {
-  UniqueFd master(posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC));
-  if (!master) GTEST_SKIP() << "no pseudo-terminals: " << std::strerror(errno);
-  ASSERT_EQ(grantpt(master.get()), 0);
-  ASSERT_EQ(unlockpt(master.get()), 0);
-  const std::string path = ptsname(master.get());
-  termios mode{};
-  ASSERT_EQ(tcgetattr(master.get(), &mode), 0);
-  cfmakeraw(&mode);
-  ASSERT_EQ(tcsetattr(master.get(), TCSANOW, &mode), 0);
+struct PortOfAPty : ::testing::Test {
+  UniqueFd master{posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC)};
+  std::string path;
+  void SetUp() override {
+    if (!master) GTEST_SKIP() << "no pseudo-terminals: " << std::strerror(errno);
+    ASSERT_EQ(grantpt(master.get()), 0);
+    ASSERT_EQ(unlockpt(master.get()), 0);
+    path = ptsname(master.get());
+    termios mode{};
+    ASSERT_EQ(tcgetattr(master.get(), &mode), 0);
+    cfmakeraw(&mode);
+    ASSERT_EQ(tcsetattr(master.get(), TCSANOW, &mode), 0);
+  }
+};
+
+// Neither the port, nor the thread that it shares with others: the descriptor blocks.
+TEST_F(PortOfAPty, DoesNotWaitForAReaderThatHasLeft) {
+  exec::LoopThread thread("serial");
+  Guest guest;
+  Port port(thread.loop(), LogRing::create().value(), {.queue_size = 4096, .patience = {}});
+  port.set_listener(&guest);
+  port.attach(Attachment::duplex(std::move(master)));
+  UniqueFd terminal(open(path.c_str(), O_RDWR | O_NOCTTY));
+  ASSERT_TRUE(terminal);
+  const std::string text(1000, 'x');
+  const auto is_full = [&] { return port.write(bytes(text)) == 0; };
+  for (int quiet = 0; quiet < 20; std::this_thread::sleep_for(5ms)) quiet = is_full() ? quiet + 1 : 0;
+  terminal.reset();
+  const auto deadline = std::chrono::steady_clock::now() + 5s;
+  while (is_full() && std::chrono::steady_clock::now() < deadline) std::this_thread::sleep_for(5ms);
+  EXPECT_FALSE(is_full());
+  port.set_listener(nullptr);
+}
+
+TEST_F(PortOfAPty, IsServedThoughItIsOpenedAndClosedAgain) {
   exec::LoopThread thread("serial");
   Guest guest;
   Port port(thread.loop(), LogRing::create().value());
