@@ -23,6 +23,11 @@ std::vector<bool> ConsolePortProxy::set_open(bool open, uint64_t openings) {
   return opened ? std::vector{!open, open} : std::vector<bool>();
 }
 
+bool ConsolePortProxy::is_open_as(uint64_t opening) const {
+  const std::lock_guard lock(mutex_);
+  return open_ && openings_ == opening;
+}
+
 std::optional<ConsolePortAttachment> ConsolePortProxy::attachment() const {
   const std::lock_guard lock(mutex_);
   return attachment_;

@@ -41,6 +41,8 @@ class ConsolePortProxy final : public ConsolePort {
   }
   // The guest has opened it so often. Gives what it did, in this order: true where it opened it.
   std::vector<bool> set_open(bool open, uint64_t openings);
+  // Whether this opening is the latest that is known of, and not closed. Any thread.
+  bool is_open_as(uint64_t opening) const;
   // Another machine process: as configured.
   void reset();
 

@@ -143,7 +143,8 @@ class VirtualMachine::Implementation final : public client::DeviceRequests,
   void serve_agent(uint64_t device, uint64_t port, uint64_t opening);
   void flush_input();
   // Posts what the machine's process said. As a guest has it say much, it is not listened to while the
-  // executor is behind. Nobody waits for it in vain: whatever it says is told on the executor.
+  // executor is behind: bridges of sockets and readiness wait as long, too. Nobody on the executor waits for
+  // a reply in vain, as all are told there.
   void post_from_process(std::move_only_function<void()> task);
 
   // On the executor.

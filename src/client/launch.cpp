@@ -57,6 +57,8 @@ Result<> VirtualMachine::Implementation::spawn(const VirtualMachineConfiguration
       io_->loop(), *program, configuration.label.value_or(""),
       [this](Json message) {
         if (bridges_->take(message) || notices_->take(message)) return;
+        // Readiness of before is told before it.
+        if (control::text_of(message, "event") == "rebooted") readiness_is_due_ = false;
         post_from_process(
             [self = shared_from_this(), message = std::move(message)] { self->receive(message); });
       },
@@ -123,7 +125,8 @@ Result<> VirtualMachine::Implementation::open_networks(const VirtualMachineConfi
 
 // An agent for which there are no descriptors is not answered: nobody waits for that.
 void VirtualMachine::Implementation::serve_agent(uint64_t device, uint64_t port, uint64_t opening) {
-  if (!process_) return;
+  // A guest may have opened it often while nobody looked.
+  if (!process_ || !consoles[device]->proxies()[port]->is_open_as(opening)) return;
   auto socket = clipboard->connect();
   auto copy = socket ? client::duplicate(socket->get(), "attachment") : std::unexpected(socket.error());
   if (!copy) return clipboard->disconnect();

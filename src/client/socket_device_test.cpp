@@ -184,6 +184,19 @@ TEST_F(SocketDeviceTest, KnowsWhenTheGuestIsUp) {
   EXPECT_FALSE(machine->guest_is_ready());
 }
 
+TEST_F(SocketDeviceTest, KnowsThatAGuestIsUpAgainThatRebootedMeanwhile) {
+  auto machine = create(with_sockets("ready_twice"));
+  std::promise<void> rebooted;
+  const auto observation = machine->observe({.guest_did_reboot = [&] { rebooted.set_value(); }});
+  // Nothing is told while this takes.
+  machine->start([](const Result<>&) { std::this_thread::sleep_for(std::chrono::milliseconds(500)); });
+  ASSERT_EQ(rebooted.get_future().wait_for(kPatience), std::future_status::ready);
+  const auto deadline = std::chrono::steady_clock::now() + kPatience;
+  while (!machine->guest_is_ready() && std::chrono::steady_clock::now() < deadline)
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  EXPECT_TRUE(machine->guest_is_ready());
+}
+
 TEST_F(SocketDeviceTest, LeavesNoDescriptorBehind) {
   auto machine = running(with_sockets());
   const auto count = [] { return std::distance(std::filesystem::directory_iterator("/proc/self/fd"), {}); };

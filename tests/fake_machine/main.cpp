@@ -4,11 +4,10 @@
 //   fail_start  die_in_start  fail_pause  stop_in_pause  die_in_pause  error_in_pause  stop_on_request
 //   stop_soon  error_soon  reboot_soon  addresses_soon  hang_in_stop  hang_in_start  chatter
 //   and_stop and_die (after the chatter)
-//   ready_soon  connect_soon (to port 1024)  connect_twice (to 1024 and 1025; stops if the second is refused)
-//   lets_go_soon (of a disk that was attached, by itself)  keeps_disks (unless they are detached by force)
-//   waits_for_ever (before it lets go of a disk)
-//   fail_network (what is attached by a descriptor at run time)  agent (serves the first port of the first
-//   console device)
+//   ready_soon  ready_twice (and a reboot in between)  connect_soon (to port 1024)  connect_twice (to 1024
+//   and 1025; stops if the second is refused) lets_go_soon (of a disk that was attached, by itself)
+//   keeps_disks (unless they are detached by force) waits_for_ever (before it lets go of a disk) fail_network
+//   (what is attached by a descriptor at run time)  agent (serves the first port of the first console device)
 #include <fmt/format.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -22,6 +21,7 @@
 #include <mutex>
 #include <set>
 #include <thread>
+#include <vector>
 
 #include "agent.h"
 #include "config/guest_readiness.h"
@@ -163,7 +163,8 @@ class FakeGuest final : public service::Guest {
     if (has("reboot_soon")) later([this] { observer_.on_reboot(); });
     if (has("addresses_soon")) later([this] { observer_.on_addresses_changed(0); });
     if (has("connect_soon")) later([this] { observer_.on_socket_request(1, 5000, 1024); });
-    if (has("ready_soon")) later([this] { observer_.on_socket_request(3, 5000, config::kReadinessPort); });
+    if (has("ready_soon") || has("ready_twice"))
+      later([this] { observer_.on_socket_request(3, 5000, config::kReadinessPort); });
     if (has("connect_twice")) {
       later([this] {
         observer_.on_socket_request(1, 5000, 1024);
@@ -229,7 +230,8 @@ class FakeGuest final : public service::Guest {
   }
   void stop() override {
     if (has("hang_in_stop")) ::pause();
-    if (worker_.joinable()) worker_.join();
+    for (std::thread& worker : workers_) worker.join();
+    workers_.clear();
   }
   std::string_view hypervisor() const override { return "fake"; }
   machine::NetworkControl& network(size_t index) override { return networks_.at(index); }
@@ -270,11 +272,17 @@ class FakeGuest final : public service::Guest {
   }
   void answer_socket(uint64_t connection, UniqueFd socket, Completion<> completion) override {
     const std::string text =
-        connection == 3 ? "STATUS=up\nREADY=1\n" : fmt::format("connection {}", connection);
+        connection >= 3 ? "STATUS=up\nREADY=1\n" : fmt::format("connection {}", connection);
     // Whoever accepted may have closed already.
     if (socket) (void)!::send(socket.get(), text.data(), text.size(), MSG_NOSIGNAL);
     completion({});
     if (!socket && connection == 2) observer_.on_stopped();
+    if (connection == 3 && has("ready_twice")) {
+      later([this] {
+        observer_.on_reboot();
+        observer_.on_socket_request(4, 5000, config::kReadinessPort);
+      });
+    }
   }
   // A console's port is opened whenever something is attached to it: then that gets "hello".
   Result<> set_console_attachment(size_t device, size_t port, machine::Descriptors attachment,
@@ -334,7 +342,7 @@ class FakeGuest final : public service::Guest {
   }
   template <class Function>
   void later(Function function) {
-    worker_ = std::thread([function = std::move(function)] {
+    workers_.emplace_back([function = std::move(function)] {
       ::usleep(20000);
       function();
     });
@@ -351,7 +359,7 @@ class FakeGuest final : public service::Guest {
   uint64_t openings_ = 0;
   uint64_t target_ = 0;
   uint64_t input_events_ = 0, pressed_ = 0, released_ = 0;
-  std::thread worker_;
+  std::vector<std::thread> workers_;
 };
 
 }  // namespace
