@@ -316,7 +316,6 @@ void Supervisor::send_statistics(const Client& client) {
   });
 }
 
-// Whoever does not read loses the connection: a stream with gaps would lie.
 // A guest may make them faster than they can be sent.
 void Supervisor::queue_event(nlohmann::json event) {
   constexpr size_t kMostWaiting = 4096;
@@ -331,6 +330,7 @@ void Supervisor::queue_event(nlohmann::json event) {
   });
 }
 
+// Whoever does not read loses the connection: a stream with gaps would lie.
 void Supervisor::tell(const nlohmann::json& event) {
   const bool is_lost = events_are_lost_.exchange(false);
   const std::string line = event.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";

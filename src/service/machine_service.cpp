@@ -48,6 +48,7 @@ MachineService::MachineService(UniqueFd socket, GuestFactory factory)
           // The application is gone, and with it whoever wants this machine.
           [this](const Error&) { end(std::nullopt, 0); }) {
   channel_.on_drained([this] {
+    send_reboot();
     send_addresses();
     send_console_ports();
   });
@@ -74,9 +75,16 @@ void MachineService::on_error(Error error) {
 
 void MachineService::on_reboot() {
   loop_.post([this] {
-    // A guest that does nothing but reboot can't fill our memory.
-    if (!ended_ && channel_.backlog() < kLargestBacklog) channel_.send({{"event", "rebooted"}});
+    reboot_to_send_ = true;
+    send_reboot();
   });
+}
+
+// A guest that does nothing but reboot can't fill our memory.
+void MachineService::send_reboot() {
+  if (!reboot_to_send_ || ended_ || channel_.backlog() >= kLargestBacklog) return;
+  reboot_to_send_ = false;
+  channel_.send({{"event", "rebooted"}});
 }
 
 void MachineService::on_addresses_changed(size_t network_device) {
@@ -87,9 +95,10 @@ void MachineService::on_addresses_changed(size_t network_device) {
   });
 }
 
+// No guest brings this or what happens to disks about: it is told however far the application is behind.
 void MachineService::on_network_error(size_t network_device, Error error) {
   loop_.post([this, network_device, error = std::move(error)] {
-    if (ended_ || channel_.backlog() >= kLargestBacklog) return;
+    if (ended_) return;
     channel_.send(
         {{"event", "network_error"}, {"device", network_device}, {"error", control::to_json(error)}});
   });
@@ -131,20 +140,19 @@ void MachineService::send_console_ports() {
 
 void MachineService::on_storage_connected(size_t storage_device) {
   loop_.post([this, storage_device] {
-    if (ended_ || channel_.backlog() >= kLargestBacklog) return;
+    if (ended_) return;
     channel_.send({{"event", "storage_connected"}, {"device", storage_device}});
   });
 }
 
 void MachineService::on_storage_error(size_t storage_device, Error error) {
   loop_.post([this, storage_device, error = std::move(error)] {
-    if (ended_ || channel_.backlog() >= kLargestBacklog) return;
+    if (ended_) return;
     channel_.send(
         {{"event", "storage_error"}, {"device", storage_device}, {"error", control::to_json(error)}});
   });
 }
 
-// However far the application is behind: it counts on it.
 void MachineService::on_storage_detached(size_t storage_device) {
   loop_.post([this, storage_device] {
     if (!ended_) channel_.send({{"event", "storage_detached"}, {"device", storage_device}});

@@ -67,6 +67,7 @@ class MachineService final : public machine::MachineObserver {
   void serve_storage(const std::string& name, uint64_t id, const Json& request);
   void reply(uint64_t id, Result<> result);
   void answer(uint64_t id, Json message);
+  void send_reboot();
   void send_addresses();
   void send_console_ports();
   // Ends the machine, sends the last message, and leaves run().
@@ -77,6 +78,7 @@ class MachineService final : public machine::MachineObserver {
   GuestFactory factory_;
   control::Channel channel_;
   size_t network_device_count_ = 0;
+  bool reboot_to_send_ = false;
   std::vector<bool>
       addresses_to_send_;  // By network device: sent when the application keeps up with reading.
   struct ConsolePortState {
