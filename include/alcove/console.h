@@ -37,7 +37,7 @@ struct VirtioConsolePortConfiguration {
   std::string name;
   bool is_console = false;  // One to log in at: /dev/hvc0… in Linux guests.
   // None: what the guest writes is dropped. Else it waits, and the guest's program with it, until it is
-  // taken; but a console's is dropped after half a second, as kernels do nothing else while they print. What
+  // taken; but a console's, and port 0's, is dropped after half a second: kernels do nothing meanwhile. What
   // is written to a disk that is full, or to a pseudo terminal that nobody has open, may be lost, too.
   std::optional<ConsolePortAttachment> attachment;
 

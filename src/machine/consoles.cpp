@@ -16,7 +16,8 @@ serial::Attachment take_attachment(Descriptors& descriptors, const std::string& 
 // wait.
 serial::PortOptions options_of(const VirtioConsolePortConfiguration& port) {
   serial::PortOptions options;
-  if (!port.is_console) options.patience.reset();
+  // What drivers that know no ports have is the one of number 0, whatever it says of itself.
+  if (!port.is_console && port.number != 0) options.patience.reset();
   return options;
 }
 
