@@ -68,8 +68,8 @@ struct FileHandleNetworkDeviceAttachment {
   // duplicates it. Its flags (O_NONBLOCK…) are left as they are. What the other end does not read in time is
   // kept, up to 2 MiB, then lost: give it a large SO_SNDBUF and SO_RCVBUF.
   int file_handle = -1;
-  // The largest IP packet, in bytes: 1500 to 65535. Frames are 14 bytes longer, and 4 more for each of two VLAN
-  // tags; those that are more so are lost.
+  // The largest IP packet, in bytes: 1500 to 65535. Frames are 14 bytes longer, and 4 more for each of two
+  // VLAN tags; those that are more so are lost.
   uint32_t maximum_transmission_unit = 1500;
 
   bool operator==(const FileHandleNetworkDeviceAttachment&) const = default;

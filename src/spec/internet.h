@@ -15,7 +15,8 @@ inline constexpr size_t kEthernetType = 12;
 inline constexpr uint16_t kTypeIpv4 = 0x0800;
 inline constexpr uint16_t kTypeArp = 0x0806;
 inline constexpr uint16_t kTypeIpv6 = 0x86dd;
-// IEEE 802.1Q: tags before the type, which no MTU counts; the outer one of two (802.1ad) has a type of its own.
+// IEEE 802.1Q: tags before the type, which no MTU counts; the outer one of two (802.1ad) has a type of its
+// own.
 inline constexpr uint16_t kTypeVlan = 0x8100;
 inline constexpr uint16_t kTypeServiceVlan = 0x88a8;
 inline constexpr size_t kVlanTagSize = 4;
