@@ -19,7 +19,7 @@ Result<PseudoTerminal> PseudoTerminal::open() {
   };
   PseudoTerminal terminal;
   std::array<char, 64> name{};
-  terminal.machine_side.reset(::posix_openpt(O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC));
+  terminal.machine_side.reset(::posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC));
   const int descriptor = terminal.machine_side.get();
   if (descriptor < 0 || ::grantpt(descriptor) != 0 || ::unlockpt(descriptor) != 0 ||
       ::ptsname_r(descriptor, name.data(), name.size()) != 0 ||
@@ -27,11 +27,11 @@ Result<PseudoTerminal> PseudoTerminal::open() {
     return failed();
   }
   terminal.path = name.data();
-  terminal.terminal_side.reset(::open(name.data(), O_RDWR | O_NOCTTY | O_CLOEXEC));
+  // Of the terminal side, which keeps them as long as there is this one.
   termios settings{};
-  if (!terminal.terminal_side || ::tcgetattr(terminal.terminal_side.get(), &settings) != 0) return failed();
+  if (::tcgetattr(descriptor, &settings) != 0) return failed();
   ::cfmakeraw(&settings);
-  if (::tcsetattr(terminal.terminal_side.get(), TCSANOW, &settings) != 0) return failed();
+  if (::tcsetattr(descriptor, TCSANOW, &settings) != 0) return failed();
   return terminal;
 }
 

@@ -8,12 +8,11 @@
 
 namespace alcove::client {
 
-// A pseudo terminal in raw mode. The object keeps the terminal side open, too: else the machine would see the
-// end of file whenever nobody uses it.
+// A pseudo terminal in raw mode. Nobody has the terminal side open but its users, so that the machine sees
+// whether there are any: what is written without them, and has no room, does not wait.
 struct PseudoTerminal {
   UniqueFd machine_side;  // O_NONBLOCK: output that nobody reads must not stop the guest.
-  UniqueFd terminal_side;
-  std::string path;  // Of the terminal side.
+  std::string path;       // Of the terminal side.
 
   static Result<PseudoTerminal> open();
 };
