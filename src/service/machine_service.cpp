@@ -48,7 +48,6 @@ MachineService::MachineService(UniqueFd socket, GuestFactory factory)
           // The application is gone, and with it whoever wants this machine.
           [this](const Error&) { end(std::nullopt, 0); }) {
   channel_.on_drained([this] {
-    send_reboot();
     send_addresses();
     send_console_ports();
   });
@@ -107,7 +106,8 @@ void MachineService::on_network_error(size_t network_device, Error error) {
 void MachineService::on_socket_request(uint64_t connection, uint32_t source_port, uint32_t port) {
   loop_.post([this, connection, source_port, port] {
     if (ended_ || !guest_) return;
-    if (channel_.backlog() >= kLargestBacklog)
+    send_reboot();  // What comes of the guest since is told after it.
+    if (reboot_to_send_ || channel_.backlog() >= kLargestBacklog)
       return guest_->answer_socket(connection, {}, [](const Result<>&) {});
     channel_.send({{"event", "socket_request"},
                    {"connection", connection},
@@ -128,7 +128,8 @@ void MachineService::on_console_port(size_t device, size_t port, uint64_t openin
 }
 
 void MachineService::send_console_ports() {
-  if (ended_ || !guest_ || channel_.backlog() >= kLargestBacklog) return;
+  send_reboot();
+  if (reboot_to_send_ || ended_ || !guest_ || channel_.backlog() >= kLargestBacklog) return;
   const std::lock_guard lock(console_ports_mutex_);
   for (const auto& [place, state] : std::exchange(console_ports_to_send_, {}))
     channel_.send({{"event", "console_port"},
@@ -160,7 +161,8 @@ void MachineService::on_storage_detached(size_t storage_device) {
 }
 
 void MachineService::send_addresses() {
-  if (ended_ || !guest_ || channel_.backlog() >= kLargestBacklog) return;
+  send_reboot();
+  if (reboot_to_send_ || ended_ || !guest_ || channel_.backlog() >= kLargestBacklog) return;
   for (size_t device = 0; device < addresses_to_send_.size(); ++device) {
     if (!addresses_to_send_[device]) continue;
     addresses_to_send_[device] = false;
