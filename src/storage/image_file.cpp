@@ -196,12 +196,13 @@ IoResult ImageFile::write_bounced(uint64_t offset, std::span<const iovec> buffer
 
 IoResult ImageFile::flush() {
   if (options_.read_only || !is_synchronized()) return {};
-  return synchronize(options_.synchronization == DiskImageSynchronizationMode::full);
+  return flushes_.share(
+      [this] { return synchronize(options_.synchronization == DiskImageSynchronizationMode::full); });
 }
 
 IoResult ImageFile::barrier() {
   if (!is_synchronized()) return {};
-  return synchronize(false);
+  return flushes_.take([this] { return synchronize(false); });
 }
 
 // The kernel tells of data that it could not write once, to whichever thread asks next, and no longer tries.

@@ -11,6 +11,7 @@
 #include <shared_mutex>
 
 #include "storage/disk.h"
+#include "storage/flush_turns.h"
 #include "support/unique_fd.h"
 
 namespace alcove::storage {
@@ -80,6 +81,7 @@ class ImageFile {
   std::atomic<bool> can_punch_ = true;
   std::atomic<bool> can_zero_ = true;
   std::atomic<bool> can_try_ = true;
+  FlushTurns flushes_;
   std::atomic<int> failure_ = 0;  // Of synchronize(): an errno value.
 };
 

@@ -209,18 +209,20 @@ IoResult NbdDisk::write(uint64_t offset, std::span<const iovec> buffers) {
 
 IoResult NbdDisk::flush() {
   if (!has_cache_) return {};
-  const std::lock_guard lock(flush_mutex_);
-  Request request{.kind = Kind::flush};
-  return perform(request);
+  return flushes_.share([this] {
+    Request request{.kind = Kind::flush};
+    return perform(request);
+  });
 }
 
 // Whoever finds too much flushes, and others that do wait: so it does not become much more.
 IoResult NbdDisk::make_room() {
   if (unflushed_bytes_ <= options_.most_unflushed) return {};
-  const std::lock_guard lock(flush_mutex_);
-  if (unflushed_bytes_ <= options_.most_unflushed) return {};
-  Request request{.kind = Kind::flush};
-  return perform(request);
+  return flushes_.take([this]() -> IoResult {
+    if (unflushed_bytes_ <= options_.most_unflushed) return {};
+    Request request{.kind = Kind::flush};
+    return perform(request);
+  });
 }
 
 uint64_t NbdDisk::Request::load() const {
@@ -455,8 +457,21 @@ bool NbdDisk::reconnect() {
   milliseconds time = options_.first_pause;
   Error last;
   size_t furthest = 0;
+  // A server whose connections are right, and which fails the same request again, gets time, too.
+  unsigned repeated_failures = 0;
+  {
+    const std::lock_guard lock(mutex_);
+    for (const Request* request : waiting_)
+      repeated_failures = std::max(repeated_failures, request->failures);
+  }
+  const auto rest =
+      repeated_failures < 2
+          ? milliseconds(0)
+          : std::min<milliseconds>(options_.first_pause * (1 << std::min(repeated_failures - 2, 10u)),
+                                   kLongestPause);
   for (unsigned failures = 0; failures < options_.most_failures; ++failures) {
-    if (failures > 0 && !pause(time)) break;
+    const milliseconds wait = failures > 0 ? time : rest;
+    if (wait.count() > 0 && !pause(wait)) break;
     if (failures > 0) time = std::min(time * 2, kLongestPause);
     auto handle = connect();
     if (!handle) {
@@ -465,7 +480,8 @@ bool NbdDisk::reconnect() {
     }
     // The disk may not become another one.
     if (nbd_get_size(handle->get()) != static_cast<int64_t>(size_) ||
-        (!is_read_only_ && nbd_is_read_only(handle->get()) > 0)) {
+        (!is_read_only_ && nbd_is_read_only(handle->get()) > 0) ||
+        (has_cache_ && nbd_can_flush(handle->get()) <= 0)) {
       give_up({ErrorCode::network_error, where_, fmt::format("{} is another disk now", options_.url), ""});
       return false;
     }

@@ -23,6 +23,7 @@
 #include <vector>
 
 #include "storage/disk.h"
+#include "storage/flush_turns.h"
 #include "support/unique_fd.h"
 
 struct nbd_handle;
@@ -135,7 +136,7 @@ class NbdDisk final : public Disk {
   std::vector<Request*> failed_repetitions_;
 
   std::atomic<uint64_t> unflushed_bytes_ = 0;
-  std::mutex flush_mutex_;  // One flushes: of several at once a server may tell only one that it failed.
+  FlushTurns flushes_;
 
   std::mutex mutex_;  // Guards what follows.
   std::condition_variable changed_;
