@@ -87,6 +87,17 @@ struct Nbd : ::testing::Test {
   void SetUp() override {
     if (!Server::exists()) GTEST_SKIP() << "there is no nbdkit (package nbdkit)";
   }
+  // Counts how often the disk has given up.
+  Result<std::unique_ptr<NbdDisk>> connect_counting(std::atomic<int>& failures,
+                                                    std::chrono::milliseconds timeout,
+                                                    unsigned most_failures) {
+    return NbdDisk::create({.url = server.url(),
+                            .timeout = timeout,
+                            .most_failures = most_failures,
+                            .first_pause = 1ms,
+                            .failed = [&](const Error&) { ++failures; }},
+                           "attachment.url");
+  }
   void serve_file(std::vector<std::string> more = {}) {
     const UniqueFd file(open(server.file("disk").c_str(), O_CREAT | O_RDWR | O_CLOEXEC, 0666));
     ASSERT_EQ(ftruncate(file.get(), 16 << 20), 0);
@@ -241,12 +252,7 @@ TEST_F(Nbd, RangesWithoutDataCountTowardsWhatIsKept) {
 TEST_F(Nbd, WhatIsWrittenAgainNeedNotAllBeWrittenInTheTimeForOne) {
   serve_file();
   std::atomic<int> failures = 0;
-  auto disk = NbdDisk::create({.url = server.url(),
-                               .timeout = 1s,
-                               .most_failures = 2,
-                               .first_pause = 1ms,
-                               .failed = [&](const Error&) { ++failures; }},
-                              "attachment.url");
+  auto disk = connect_counting(failures, 1s, 2);
   ASSERT_TRUE(disk) << disk.error().message();
   for (uint64_t i = 0; i < 12; ++i) {
     ASSERT_TRUE(write(**disk, i << 20, Bytes(1 << 20, static_cast<std::byte>(i))));
@@ -263,12 +269,7 @@ TEST_F(Nbd, RangesAreZeroedAgainOneAfterAnother) {
   server.arguments_ = {"null", "16G"};
   server.start();
   std::atomic<int> failures = 0;
-  auto disk = NbdDisk::create({.url = server.url(),
-                               .timeout = 1s,
-                               .most_failures = 2,
-                               .first_pause = 1ms,
-                               .failed = [&](const Error&) { ++failures; }},
-                              "attachment.url");
+  auto disk = connect_counting(failures, 1s, 2);
   ASSERT_TRUE(disk) << disk.error().message();
   ASSERT_TRUE((*disk)->write_zeroes(0, 12ULL << 30, true));
   server.kill();
@@ -423,12 +424,7 @@ TEST_F(Nbd, ARequestThatTakesTooLongIsMadeAgain) {
   server.arguments_ = {"--filter=delay", "file", server.file("disk"), "rdelay=500ms"};
   server.start();
   std::atomic<int> failures = 0;
-  auto disk = NbdDisk::create({.url = server.url(),
-                               .timeout = 150ms,
-                               .most_failures = 2,
-                               .first_pause = 1ms,
-                               .failed = [&](const Error&) { ++failures; }},
-                              "attachment.url");
+  auto disk = connect_counting(failures, 150ms, 2);
   ASSERT_TRUE(disk) << disk.error().message();
   Bytes data(4096);
   const iovec buffer{data.data(), data.size()};
