@@ -214,7 +214,7 @@ IoResult ImageFile::synchronize(bool with_metadata) {
     } while (result != 0 && errno == EINTR);
     if (result != 0) failure_ = errno;
   }
-  if (const int error = failure_; error != 0) return std::unexpected(error);
+  if (failure_ != 0) return std::unexpected(failure_);
   return {};
 }
 

@@ -82,7 +82,7 @@ class ImageFile {
   std::atomic<bool> can_zero_ = true;
   std::atomic<bool> can_try_ = true;
   FlushTurns flushes_;
-  std::atomic<int> failure_ = 0;  // Of synchronize(): an errno value.
+  int failure_ = 0;  // Of synchronize(), an errno value; within a turn of flushes_ alone.
 };
 
 }  // namespace alcove::storage
