@@ -79,6 +79,10 @@ class Engine {
   // jump left.
   void after_jump();
 
+  // Makes stores to these lines (PageState::lines()) take the slow path everywhere, until one has changed
+  // some; the generation from which the bytes, read afterwards, are known to be watched.
+  uint32_t watch(PageState& state, uint64_t physical_page, uint64_t lines);
+
   // Called with the store that wrote into the page: what follows in the running block is fetched anew.
   void abandon_block(const PageState& state);
   // What follows in the running block is looked at anew after the present instruction.

@@ -107,6 +107,26 @@ bool Engine::run_translated(Block& block) {
   return true;
 }
 
+uint32_t Engine::watch(PageState& state, uint64_t physical_page, uint64_t lines) {
+  const auto set_lines = [&](uint32_t more_bits) {
+    state.lock();
+    state.code_lines.fetch_or(lines, std::memory_order_seq_cst);
+    state.bits.fetch_or(more_bits, std::memory_order_seq_cst);
+    const bool is_protected = state.bits.load(std::memory_order_relaxed) & PageState::kProtected;
+    const uint32_t generation = state.code_generation.load(std::memory_order_relaxed);
+    state.unlock();
+    return std::pair(is_protected, generation);
+  };
+  auto [is_protected, generation] = set_lines(0);
+  if (!is_protected) {
+    shared_.world.exclusively(&member_, [&] {
+      for (Engine* engine : shared_.engines) engine->mmu().drop_write_tags(physical_page);
+      generation = set_lines(PageState::kProtected).second;
+    });
+  }
+  return generation;
+}
+
 void Engine::execute_one() {
   Cpu& cpu = cpu_;
   cpu.insn = nullptr;

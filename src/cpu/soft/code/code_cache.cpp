@@ -344,27 +344,6 @@ void CodeCache::decode_block(std::span<const uint8_t> bytes, Block& block) {
   }
 }
 
-uint32_t CodeCache::protect(PageState& state, uint64_t physical_page, uint64_t lines) {
-  const auto set_lines = [&](uint32_t more_bits) {
-    state.lock();
-    state.code_lines.fetch_or(lines, std::memory_order_seq_cst);
-    state.bits.fetch_or(more_bits, std::memory_order_seq_cst);
-    const bool is_protected = state.bits.load(std::memory_order_relaxed) & PageState::kProtected;
-    const uint32_t generation = state.code_generation.load(std::memory_order_relaxed);
-    state.unlock();
-    return std::pair(is_protected, generation);
-  };
-  auto [is_protected, generation] = set_lines(0);
-  if (!is_protected) {
-    Shared& shared = engine_.shared();
-    shared.world.exclusively(&engine_.member(), [&] {
-      for (Engine* engine : shared.engines) engine->mmu().drop_write_tags(physical_page);
-      generation = set_lines(PageState::kProtected).second;
-    });
-  }
-  return generation;
-}
-
 Block* CodeCache::build(Cpu& cpu, uint64_t linear, const FetchEntry& page) {
   const uint64_t offset = linear & ~kPageMask;
   const size_t available = std::min<size_t>(memory::kPageSize - offset, kSnapshotSize);
@@ -375,7 +354,7 @@ Block* CodeCache::build(Cpu& cpu, uint64_t linear, const FetchEntry& page) {
     std::memcpy(snapshot.data(), page.host + offset, available);
     decode_block({snapshot.data(), available}, block);
     if (block.count == 0) return build_crossing(cpu, linear);
-    block.generation = protect(*page.state, page.physical, PageState::lines(offset, block.length));
+    block.generation = engine_.watch(*page.state, page.physical, PageState::lines(offset, block.length));
     std::memcpy(watched.data(), page.host + offset, block.length);
   } while (std::memcmp(snapshot.data(), watched.data(), block.length) != 0);
 
@@ -404,9 +383,9 @@ Block* CodeCache::build_crossing(Cpu& cpu, uint64_t linear) {
   lone.block = {.physical = first.physical + offset, .state = first.state, .mode = mode_, .lone = true};
   lone.second_state = second.state;
   auto& bytes = lone.code;
-  lone.block.generation = protect(*first.state, first.physical, PageState::lines(offset, first_part));
+  lone.block.generation = engine_.watch(*first.state, first.physical, PageState::lines(offset, first_part));
   lone.second_generation =
-      protect(*second.state, second.physical, PageState::lines(0, kMaximumInsnLength - first_part));
+      engine_.watch(*second.state, second.physical, PageState::lines(0, kMaximumInsnLength - first_part));
   std::memcpy(bytes.data(), first.host + offset, first_part);
   std::memcpy(bytes.data() + first_part, second.host, kMaximumInsnLength - first_part);
   lone.instructions = {decode_one(bytes), end_of_block()};

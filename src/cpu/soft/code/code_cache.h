@@ -116,9 +116,6 @@ class CodeCache {
   void decode_block(std::span<const uint8_t> bytes, Block& block);
   Insn decode_one(std::span<const uint8_t> bytes) const;
   void apply_mode(Insn& insn) const;
-  // Makes stores to these lines take the slow path everywhere; the generation from which the bytes, read
-  // afterwards, are known to be watched.
-  uint32_t protect(PageState& state, uint64_t physical_page, uint64_t lines);
   void remember(Cpu& cpu, uint64_t linear, Block* block);
   void note_executed(uint64_t linear);
   Block* copy_to_kept(Block& block);
