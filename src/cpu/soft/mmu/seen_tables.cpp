@@ -93,6 +93,11 @@ bool SeenTables::note_code(const PagingMode& mode, uint64_t address, const PageS
   return note(mode, address, kNoExecute, is_its);
 }
 
+bool SeenTables::is_large(uint64_t address) const {
+  const auto it = regions_.find(address / kRegion);
+  return it != regions_.end() && !it->second.is_gone && !it->second.table;
+}
+
 void SeenTables::see(Region& region, const TablePath& path, uint64_t address) {
   const bool is_large = path.count < 4;
   has_huge_ |= path.count < 3;

@@ -30,6 +30,9 @@ class SeenTables {
   // The same of a page that code is run from.
   [[nodiscard]] bool note_code(const PagingMode& mode, uint64_t address, const PageState& state);
 
+  // Whether what was noted of the page last was that it is of a large one.
+  bool is_large(uint64_t address) const;
+
   struct Change {
     // Gone: the page is another one, or none. Read-only: stores may not pass any more, if they did. Not code:
     // nothing may lead into the page's code any more.

@@ -63,7 +63,10 @@ void Window::note(Note&& note) {
 
 void Window::show(const PagingMode& mode, const Page& page) {
   note([&] { return seen_.note(mode, page.address, page.host, page.writable); });
-  pages_.map(page);
+  // The processor's TLB may have as one page what the guest has split meanwhile.
+  Page now = page;
+  if (!seen_.is_large(page.address)) now.size = kPage;
+  pages_.map(now);
 }
 
 void Window::show(const PagingMode& mode, std::span<const Page> pages) {

@@ -186,6 +186,27 @@ TEST_F(WindowTest, AFlushTakesWhatTheTablesHaveNoMore) {
   EXPECT_TRUE(probe_.writes(at(kHigh)));
 }
 
+// A processor may have a large page in its TLB that the guest has split.
+TEST_F(WindowTest, LargePagesAreThoseOfTheTables) {
+  constexpr uint64_t kTables = 0x40'0000, kBits = 0x67, kPs = 0x80, kAt = kHigh & ~(Window::kLargeSize - 1);
+  const auto put = [&](uint64_t level, uint64_t value) {
+    const uint64_t entry = kTables + level * kPage + (kAt >> (39 - 9 * level) & 0x1ff) * 8;
+    engine_.write(entry, {reinterpret_cast<const uint8_t*>(&value), sizeof value});
+  };
+  for (uint64_t level = 0; level < 3; ++level) put(level, (kTables + (level + 1) * kPage) | kBits);
+  put(3, Window::kLargeSize | kBits);
+  const PagingMode mode{.cr0 = 0x8001'0000, .cr3 = kTables, .cr4 = 0x20, .efer = 0xd00};
+  const Window::Page large{
+      .address = kAt, .host = host(Window::kLargeSize), .writable = true, .size = Window::kLargeSize};
+  window_->show(mode, large);
+  EXPECT_TRUE(probe_.reads(at(kAt)));
+  EXPECT_FALSE(probe_.reads(at(kAt + kPage)));
+  window_->clear();
+  put(2, Window::kLargeSize | kBits | kPs);
+  window_->show(mode, large);
+  EXPECT_TRUE(probe_.writes(at(kAt + kPage)));
+}
+
 TEST_F(WindowTest, AddressSpacesEarnTheirs) {
   window_.reset();
   Windows windows(cpu_, memory_);
