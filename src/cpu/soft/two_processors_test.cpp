@@ -333,6 +333,80 @@ TEST(TwoProcessors, FlushedTranslationsAreNotUsed) {
   EXPECT_THAT(machine.run_to_end(), ElementsAre(25));
 }
 
+// A user's program runs in a window, when the other processor brings memory into use that a window can't
+// tell from what it shows.
+ALCOVE_GUEST(same_places, R"(
+  both_processors same_places
+  test %r15d, %r15d
+  jnz 2f
+  movl $5, 0x100008               # At 0x40000000,
+  movl $77, 0x120008              # and 16 TiB behind.
+  movq $0xb4007, 0xb3008
+  movq $0xb5007, 0xb4000
+  movq $0x120007, 0xb5000
+  rdtsc
+  mov %eax, %ebx
+1:
+  mov $0x830, %ecx                # Windows come when programs are interrupted,
+  mov $1, %edx
+  mov $0x4042, %eax
+  wrmsr
+  mov $20000, %ecx
+5:
+  pause
+  dec %ecx
+  jnz 5b
+  rdtsc
+  sub %ebx, %eax
+  cmp $1000000000, %eax           # after 250 million ticks.
+  jb 1b
+  movq $0xb3007, 0x8100
+  movl $1, 0x100000
+  jmp .
+2:
+  andb $0xfd, 0x103d              # The other processor has made the TSS busy.
+  mov $0x38, %eax
+  ltr %ax
+  pushq $0x2b
+  pushq $0
+  pushq $0x3202                   # With interrupts and ports
+  pushq $0x33
+  pushq $3f - same_places + 0x10000
+  iretq
+3:
+  mov $0x40000000, %esi
+  mov $0x40000000, %edi
+  mov $0x100040000000, %rdx
+4:
+  mov 8(%rsi), %eax
+  cmpl $0, (%rdi)
+  je 4b
+  out %eax, $0xe9
+  cmp %rdx, %rsi
+  mov %rdx, %rsi
+  jne 4b                          # Once more, there
+  done
+
+  .org same_places + 0x3000       # The interrupt
+  push %rax
+  push %rcx
+  push %rdx
+  xor %eax, %eax
+  xor %edx, %edx
+  mov $0x80b, %ecx
+  wrmsr
+  pop %rdx
+  pop %rcx
+  pop %rax
+  iretq
+)");
+
+TEST(TwoProcessors, MemoryElsewhereIsNotWhatAWindowShows) {
+  GuestMachine machine(2);
+  machine.start_long(same_places(), {{0x42, 0x3000}});
+  EXPECT_THAT(machine.run_to_end(), ElementsAre(5, 77));
+}
+
 // Locked instructions on operands that lie in two pages, against others that lie in either.
 ALCOVE_GUEST(locked_across, R"(
   both_processors locked_across

@@ -3,8 +3,10 @@
 #include <sys/mman.h>
 
 #include <atomic>
+#include <bitset>
 
 #include "cpu/soft/mmu/flat_map.h"
+#include "cpu/soft/mmu/table_entry.h"
 
 namespace alcove::cpu::soft {
 namespace {
@@ -52,6 +54,17 @@ Window::Window(uint64_t reserved, uint64_t base, PhysicalMemory& memory)
 Window::~Window() {
   munmap(reinterpret_cast<void*>(reserved_), kReserved);
   --windows;
+}
+
+bool Window::can_show(const uint64_t* first_table) {
+  constexpr uint64_t kPart = uint64_t{1} << 39;
+  std::bitset<kSize / kPart> used;
+  for (size_t i = 0; first_table && i < 256; ++i) {
+    if (!(__atomic_load_n(first_table + i, __ATOMIC_RELAXED) & table_entry::kPresent)) continue;
+    if (used.test(i % used.size())) return false;
+    used.set(i % used.size());
+  }
+  return used.count() <= kMostParts;
 }
 
 template <class Note>

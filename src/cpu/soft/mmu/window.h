@@ -9,9 +9,10 @@
 //
 // What a displacement can reach around the window is reserved and never mapped, so nothing but the guest's
 // pages is within the guest's reach, whatever addresses it forms. Two addresses that are equal modulo 16 TiB
-// share a place, which is the one's that was used last. An address without a page of its own finds its
-// alias's: a program that dereferences a wild pointer may so get at another of its own pages, where the
-// architecture has a fault.
+// share a place, and nothing tells them apart: an access to the one finds the other's page. So only address
+// spaces whose parts in use are apart have windows (can_show()), and whoever opens one has their first table
+// watched. An address in none of these parts finds its alias's page: a program that dereferences a wild
+// pointer may so get at another of its own pages, where the architecture has a fault.
 #pragma once
 
 #include <cstddef>
@@ -42,6 +43,13 @@ class Window {
   ~Window();
   Window(const Window&) = delete;
   Window& operator=(const Window&) = delete;
+
+  // Whether the lower half is one that a window shows as it is, by its first table (null without paging): of
+  // the 512 GiB that each entry stands for no two in use have the same places. And they are few: a program
+  // that maps memory anywhere, as V8's do, may use the next for the first time by code for a window, which
+  // nobody notices.
+  static bool can_show(const uint64_t* first_table);
+  static constexpr unsigned kMostParts = 8;
 
   uint64_t base() const { return base_; }
   JumpCache& jumps() { return jumps_; }

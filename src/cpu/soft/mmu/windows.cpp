@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "cpu/soft/mmu/table_entry.h"
+#include "cpu/soft/mmu/walk.h"
 
 namespace alcove::cpu::soft {
 namespace {
@@ -38,10 +39,16 @@ void Windows::select(const PagingMode& mode, uint64_t generation) {
   if (!current_) return;
   current_->last_used = ++uses_;
   if (current_->generation == generation) return;
+  // Nobody watches what was no table when the window was opened.
+  if (table_of(mode) != current_->table) return close();
   current_->generation = generation;
   const uint64_t begin = __rdtsc();
   current_->window->flush(mode);
   current_->misses += (__rdtsc() - begin) / kMissCost;
+}
+
+const PageState* Windows::table_of(const PagingMode& mode) const {
+  return first_table(memory_, mode) ? memory_.page(mode.cr3 & table_entry::kAddress).state : nullptr;
 }
 
 Windows::Candidate& Windows::candidate(uint64_t root) {
@@ -88,6 +95,7 @@ bool Windows::open(const PagingMode& mode, std::span<const Window::Page> pages) 
   if (!owned) return false;
   owned->window->clear();
   owned->root = root_;
+  owned->table = table_of(mode);
   owned->generation = generation_;
   owned->last_used = ++uses_;
   owned->ticks = owned->misses = 0;
@@ -101,10 +109,27 @@ bool Windows::missed() {
   Candidate& loser = candidate(root_);
   loser.ticks = 0;
   loser.threshold = std::min(2 * loser.threshold, kLargestThreshold);
-  current_->window->clear();
-  current_->root = kNobody;
-  current_ = nullptr;
+  close();
   return false;
+}
+
+void Windows::close(Owned& owned) {
+  owned.window->clear();
+  owned.root = kNobody;
+}
+
+void Windows::close() {
+  close(*current_);
+  current_ = nullptr;
+}
+
+bool Windows::table_changed(const PageState* page) {
+  const auto has_changed = [page](const Owned& owned) {
+    return owned.root != kNobody && (!page || owned.table == page);
+  };
+  for (const auto& owned : owned_)
+    if (owned.get() != current_ && has_changed(*owned)) close(*owned);
+  return current_ && has_changed(*current_);
 }
 
 void Windows::forbid_writes(const std::byte* host_page) {

@@ -31,10 +31,18 @@ class Windows {
   // User code has run for so many ticks of the TSC; true if the address space, which has no window, has now
   // earned one.
   bool ran(uint64_t ticks);
-  // Gives the address space one with these pages. False if there is none to give.
+  // Gives the address space, which can have one (Window::can_show()), one with these pages. False if there is
+  // none to give.
   bool open(const PagingMode& mode, std::span<const Window::Page> pages);
   // A page is missing in the current window; false if so many are that it does not pay: it is closed then.
   bool missed();
+  // The address space can't have one.
+  void refuse() { candidate(root_).ticks = 0; }
+  // Takes away the present one.
+  void close();
+  // A page of the guest's has changed, or any may have (null): closes those that are not the present address
+  // space's but have their first table there. True if the present one has it there.
+  bool table_changed(const PageState* page);
 
   void flush_page(const PagingMode& mode, uint64_t address) {
     if (current_) current_->window->flush_page(mode, address);
@@ -56,6 +64,7 @@ class Windows {
   struct Owned {
     unsigned number = 0;
     uint64_t root = kNobody;
+    const PageState* table = nullptr;  // The first one's page; null without paging.
     uint64_t generation = 0;
     uint64_t last_used = 0;
     uint64_t ticks = 0, misses = 0;  // Since it was opened.
@@ -71,6 +80,8 @@ class Windows {
 
   Candidate& candidate(uint64_t root);
   Owned* to_give();
+  const PageState* table_of(const PagingMode& mode) const;
+  static void close(Owned& owned);
 
   const CpuMemory& cpu_;
   PhysicalMemory& memory_;

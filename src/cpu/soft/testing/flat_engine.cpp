@@ -134,7 +134,11 @@ FlatEngine::Outcome FlatEngine::run_translated() {
   Cpu& cpu = engine_->cpu();
   while (!outcome.fault && !cpu.halted && !cpu.single_step) {
     const uint32_t attention = cpu.attention.exchange(0, std::memory_order_acq_rel);
-    if (attention & kCodeAttention) engine_->translator()->drop_changed();
+    if (attention & kCodeAttention) {
+      engine_->enter();
+      engine_->translator()->drop_changed();
+      engine_->leave();
+    }
     if (attention & kKickAttention) break;
     if (cpu.interrupt_shadow) {
       cpu.interrupt_shadow = false;

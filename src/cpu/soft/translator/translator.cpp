@@ -8,6 +8,7 @@
 
 #include "cpu/soft/engine.h"
 #include "cpu/soft/mmu/access.h"
+#include "cpu/soft/mmu/table_entry.h"
 #include "cpu/soft/translator/common_code.h"
 #include "cpu/soft/translator/fault_handler.h"
 #include "cpu/soft/translator/gs_base.h"
@@ -386,8 +387,29 @@ void Translator::account() {
   if (user_since_ == 0) return;
   const uint64_t ticks = __rdtsc() - std::exchange(user_since_, 0);
   Windows* const windows = map_->windows();
-  if (!windows || !windows->ran(ticks) || !map_->open_window(mode_of(engine_.cpu()))) return;
+  if (!windows || !windows->ran(ticks)) return;
+  if (!can_have_window()) return windows->refuse();
+  if (!map_->open_window(mode_of(engine_.cpu()))) return;
   if (log_) ++log_->counters.windows;
+  engine_.code().update_mode(engine_.cpu());
+}
+
+bool Translator::can_have_window() {
+  const PhysicalMemory& memory = engine_.mmu().memory();
+  const PagingMode mode = mode_of(engine_.cpu());
+  const uint64_t* const table = first_table(memory, mode);
+  if (!table) return true;
+  if (!Window::can_show(table)) return false;
+  const uint64_t physical = mode.cr3 & table_entry::kAddress;
+  engine_.watch(*memory.page(physical).state, physical, PageState::lines(0, memory::kPageSize / 2));
+  // It may have changed before.
+  return Window::can_show(table);
+}
+
+void Translator::look_at_windows(const PageState* page) {
+  Windows* const windows = map_->windows();
+  if (!windows || !windows->table_changed(page) || can_have_window()) return;
+  windows->close();
   engine_.code().update_mode(engine_.cpu());
 }
 
@@ -640,6 +662,8 @@ void Translator::drop_changed() {
     changed.swap(changed_);
     all_changed = std::exchange(all_changed_, false);
   }
+  if (all_changed) look_at_windows(nullptr);
+  for (const PageState* page : changed) look_at_windows(page);
   if (map_->upper_view() && !map_->upper_view()->pays()) return close_view();
   if (all_changed) return forget_all();
   for (const PageState* page : changed) {

@@ -142,6 +142,10 @@ class Translator {
   void see_level();
   // For the time that code of CPL 3 ran until now.
   void account();
+  // Whether the present address space can have a window. Its first table is watched from now on.
+  bool can_have_window();
+  // The guest has changed a page, or may have changed any (null).
+  void look_at_windows(const PageState* page);
   // After the host refused an access in a window: false if the address space has none any more.
   bool fill_window(uint64_t operand, size_t size, uint64_t stack);
   // The same of code of CPL 0, by the map and the UpperView. False if translations were forgotten for that.
