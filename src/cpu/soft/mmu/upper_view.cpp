@@ -10,6 +10,7 @@
 #include <span>
 
 #include "cpu/soft/mmu/physical.h"
+#include "cpu/soft/mmu/table_entry.h"
 
 namespace alcove::cpu::soft {
 namespace {
@@ -87,12 +88,35 @@ uint64_t UpperView::mask() const {
   return (kSize - 1) | ((uint64_t{1} << kSignBits[number_]) - 1) << 47;
 }
 
-bool UpperView::claim(uint64_t address) {
+bool UpperView::claim_part(uint64_t address) {
   uint8_t& claim = claims_[(address & (kSize - 1)) / kClaim];
   const auto who = static_cast<uint8_t>((address >> std::countr_zero(kSize) & 0x1f) + 1);
-  if (claim == 0) claim = who;
+  const bool is_new = claim == 0;
+  if (is_new) claim = who;
   collided_ |= claim != who;
-  return claim == who;
+  return is_new;
+}
+
+bool UpperView::claim(const PagingMode& mode, uint64_t address) {
+  if (claim_part(address)) claim_others(mode);
+  return !collided_;
+}
+
+void UpperView::claim_others(const PagingMode& mode) {
+  const uint64_t* const table = first_table(physical_, mode);
+  const auto for_each_used = [](const uint64_t* entries, size_t first, auto&& callback) {
+    for (size_t i = first; i < 512; ++i)
+      if (const uint64_t entry = __atomic_load_n(entries + i, __ATOMIC_RELAXED);
+          entry & table_entry::kPresent)
+        callback(i, entry);
+  };
+  if (!table) return;
+  for_each_used(table, 256, [&](uint64_t i, uint64_t entry) {
+    const std::byte* const next = physical_.page(entry & table_entry::kAddress).host;
+    if (!next) return;
+    for_each_used(reinterpret_cast<const uint64_t*>(next), 0,
+                  [&](uint64_t j, uint64_t) { claim_part(i << 39 | j << 30); });
+  });
 }
 
 bool UpperView::pays() {
@@ -150,7 +174,7 @@ std::byte* UpperView::show(const PagingMode& mode, uint64_t address, const std::
   if (std::byte* const there = find(page, host)) return there;
   const Cost cost(cost_);
   const auto path = find_path(physical_, mode, page);
-  if (!path || !claim(page)) return nullptr;
+  if (!path || !claim(mode, page)) return nullptr;
   const uint64_t physical = path->physical() + (page & (path->page_size() - 1));
   // The processor's own TLB may have what the tables had before.
   if (!physical_.is_ram(physical, kPage) || physical_.page(physical).host != host) return nullptr;

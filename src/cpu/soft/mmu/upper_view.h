@@ -7,7 +7,8 @@
 // half these are 0: what that leads to is reserved and never mapped, as is all else that PEXT can make but
 // the views themselves. An address of the upper half that has no page of its own finds the page of one that
 // is equal modulo 8 TiB, if there is any; so does one that is not canonical. A guest that uses two such
-// addresses, or any that are so equal as to their GiB, gets no view.
+// addresses, or any that are so equal as to their GiB, gets no view: what GiB its tables lead to is looked at
+// whenever it uses one for the first time.
 //
 // It is a TLB of its own. What the guest's instructions flush is compared with the guest's tables, as mapping
 // pages anew would cost much more: kernels flush all for some pages.
@@ -42,9 +43,9 @@ class UpperView {
   // For PEXT.
   uint64_t mask() const;
 
-  // The guest uses this address of the upper half. False if another one that it uses has the place: then the
-  // view is of no use any more.
-  bool claim(uint64_t address);
+  // The guest uses this address of the upper half. False if another one that it uses, or that its tables lead
+  // to, has the place: then the view is of no use any more.
+  bool claim(const PagingMode& mode, uint64_t address);
   // The host has refused an access that the guest may make.
   void refused() { cost_ += kSignalCost; }
   // False if what it takes is too much of the time, or claims collided.
@@ -94,6 +95,9 @@ class UpperView {
   };
 
   UpperView(unsigned number, const PhysicalMemory& physical, const memory::GuestMemory& memory);
+  // True if nobody had claimed the address's GiB before.
+  bool claim_part(uint64_t address);
+  void claim_others(const PagingMode& mode);
 
   Region& region_of(const TablePath& path, uint64_t address);
   void gather(const TablePath& path, const PagingMode& mode, uint64_t address);

@@ -222,11 +222,23 @@ TEST_F(UpperViewTest, TellsWhereAPageIsShown) {
 }
 
 TEST_F(UpperViewTest, AddressesThatAreEqualModuloItsSizeCollide) {
-  EXPECT_TRUE(view_->claim(kAddress));
-  EXPECT_TRUE(view_->claim(kAddress + kPage));
-  EXPECT_TRUE(view_->claim(kAddress + UpperView::kClaim));
+  EXPECT_TRUE(view_->claim(mode_, kAddress));
+  EXPECT_TRUE(view_->claim(mode_, kAddress + kPage));
+  EXPECT_TRUE(view_->claim(mode_, kAddress + UpperView::kClaim));
   EXPECT_TRUE(view_->pays());
-  EXPECT_FALSE(view_->claim(kAddress + UpperView::kSize));
+  EXPECT_FALSE(view_->claim(mode_, kAddress + UpperView::kSize));
+  EXPECT_FALSE(view_->pays());
+}
+
+// Reads of what is shown are not seen: the other address may be read for the first time by one.
+TEST_F(UpperViewTest, WhatTheTablesLeadToCollidesUnused) {
+  page_entry(kAddress) = kLarge | kBits;
+  constexpr uint64_t kOther = kAddress + UpperView::kSize, kOtherPdpt = 0x5000;
+  entry(kPml4, kOther >> 39) = kOtherPdpt | kP;
+  entry(kOtherPdpt, (kOther >> 30) + 1) = kPd | kP;
+  EXPECT_TRUE(view_->claim(mode_, kAddress));
+  EXPECT_TRUE(show(kAddress, kLarge));
+  EXPECT_FALSE(view_->claim(mode_, kAddress + UpperView::kClaim));
   EXPECT_FALSE(view_->pays());
 }
 
