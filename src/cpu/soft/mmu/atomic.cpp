@@ -36,10 +36,10 @@ void modify_host(std::byte* host, size_t size, bool locked, void* old, Exchange 
     }
   }
   std::array<std::byte, 64> value;
-  std::memcpy(value.data(), host, size);
+  copy_bytes(value.data(), host, size);
   std::memcpy(old, value.data(), size);
   exchange(value.data(), context);
-  std::memcpy(host, value.data(), size);
+  copy_bytes(host, value.data(), size);
 }
 
 }  // namespace alcove::cpu::soft

@@ -3,10 +3,34 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 
 #include "cpu/soft/mmu/slow_path.h"
 
 namespace alcove::cpu::soft {
+
+// Copies in one access where the size allows it: other processors see no half-written values.
+inline void copy_bytes(void* to, const void* from, size_t size) {
+  switch (size) {
+    case 1:
+      std::memcpy(to, from, 1);
+      break;
+    case 2:
+      std::memcpy(to, from, 2);
+      break;
+    case 4:
+      std::memcpy(to, from, 4);
+      break;
+    case 8:
+      std::memcpy(to, from, 8);
+      break;
+    case 16:
+      std::memcpy(to, from, 16);
+      break;
+    default:
+      std::memcpy(to, from, size);
+  }
+}
 
 // Whether the host's locked instructions can do it. Those that cross a cache line stop the whole host for a
 // while where it allows them at all, CMPXCHG16B wants its operand aligned.

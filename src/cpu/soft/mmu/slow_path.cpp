@@ -17,29 +17,6 @@ namespace {
 
 constexpr size_t kLargestAccess = 64;
 
-// Copies in one access where the size allows it: other processors see no half-written values.
-void copy_bytes(void* to, const void* from, size_t size) {
-  switch (size) {
-    case 1:
-      std::memcpy(to, from, 1);
-      break;
-    case 2:
-      std::memcpy(to, from, 2);
-      break;
-    case 4:
-      std::memcpy(to, from, 4);
-      break;
-    case 8:
-      std::memcpy(to, from, 8);
-      break;
-    case 16:
-      std::memcpy(to, from, 16);
-      break;
-    default:
-      std::memcpy(to, from, size);
-  }
-}
-
 // The one or two pages of an access.
 struct Parts {
   std::array<Mmu::Target, 2> targets;
