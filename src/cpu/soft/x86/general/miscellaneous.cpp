@@ -98,7 +98,7 @@ const Row kRows[] = {
     {"nop", "0F 1F /r", "Ev", always<execute_nothing>},
     {"lfence", "NP 0F AE /5 reg", "", always<execute_nothing>, 0, {}, "sse2"},
     {"mfence", "NP 0F AE /6 reg", "", always<execute_fence>, 0, {}, "sse2"},
-    {"sfence", "NP 0F AE /7 reg", "", always<execute_nothing>, 0, {}, "sse"},
+    {"sfence", "NP 0F AE /7 reg", "", always<execute_fence>, 0, {}, "sse"},
     // Other processors' changes of code are looked for before the next block.
     {"serialize", "NP 0F 01 E8", "", always<execute_fence>, kEndsBlock | kNoTest, {}, "serialize"},
     {"clflush", "NP 0F AE /7 mem", "Mb", always<execute_cache_flush>, 0, {}, "clflush"},
