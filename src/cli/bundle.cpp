@@ -4,7 +4,6 @@
 #include <fmt/format.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -15,6 +14,7 @@
 #include <thread>
 
 #include "cli/output.h"
+#include "support/unix_address.h"
 
 namespace alcove::cli {
 
@@ -35,14 +35,10 @@ std::unexpected<Error> bundle_error(const fs::path& path, std::string what, std:
 // descriptor.
 struct SocketAddress {
   explicit SocketAddress(const fs::path& folder)
-      : folder_fd(::open(folder.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC)) {
-    address.sun_family = AF_UNIX;
-    const std::string path = fmt::format("/proc/self/fd/{}/{}", folder_fd.get(), kSocket);
-    path.copy(address.sun_path, sizeof address.sun_path - 1);
-  }
-  const sockaddr* get() const { return reinterpret_cast<const sockaddr*>(&address); }
+      : folder_fd(::open(folder.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC)),
+        by_folder(*UnixAddress::of(fmt::format("/proc/self/fd/{}/{}", folder_fd.get(), kSocket))) {}
   UniqueFd folder_fd;
-  sockaddr_un address{};
+  UnixAddress by_folder;
 };
 
 }  // namespace
@@ -189,7 +185,7 @@ bool Bundle::wait_until_free(std::chrono::steady_clock::time_point deadline) con
 Result<UniqueFd> Bundle::connect() const {
   const SocketAddress address(path_);
   UniqueFd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  if (::connect(socket.get(), address.get(), sizeof address.address) == 0) return socket;
+  if (address.by_folder.connect(socket.get())) return socket;
   if (errno == EACCES) {
     return fail(ErrorCode::invalid_virtual_machine_state, name(), "the machine belongs to another user",
                 "do this as that user");
@@ -209,8 +205,7 @@ Result<UniqueFd> Bundle::listen() const {
   // The socket's file outlives a process that was killed.
   unlink((path_ / kSocket).c_str());
   const mode_t mask = umask(0077);
-  const bool bound =
-      bind(socket.get(), address.get(), sizeof address.address) == 0 && ::listen(socket.get(), 16) == 0;
+  const bool bound = address.by_folder.bind(socket.get()) && ::listen(socket.get(), 16) == 0;
   umask(mask);
   if (!bound)
     return bundle_error(path_, fmt::format("the control socket cannot be made: {}", strerror(errno)));

@@ -6,7 +6,6 @@
 #include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -19,6 +18,7 @@
 #include "client/background_process.h"
 #include "control/messages.h"
 #include "control/network_messages.h"
+#include "support/unix_address.h"
 
 namespace alcove {
 namespace client {
@@ -35,26 +35,15 @@ std::unexpected<Error> failed(std::string what, int error) {
   return fail(ErrorCode::network_error, "", fmt::format("{}: {}", what, std::strerror(error)));
 }
 
-std::optional<sockaddr_un> address_of(const fs::path& path) {
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  if (path.native().size() >= sizeof address.sun_path) return {};
-  std::ranges::copy(path.native(), address.sun_path);
-  return address;
-}
-
 UniqueFd new_socket() {
   return UniqueFd(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
 }
 
 // None where nobody listens.
 UniqueFd connect_to(const fs::path& path) {
-  const auto address = address_of(path);
+  const auto address = UnixAddress::of(path);
   UniqueFd socket = new_socket();
-  if (!address || !socket ||
-      ::connect(socket.get(), reinterpret_cast<const sockaddr*>(&*address), sizeof *address) != 0) {
-    return {};
-  }
+  if (!address || !socket || !address->connect(socket.get())) return {};
   return socket;
 }
 
@@ -78,14 +67,12 @@ std::optional<std::string> ask(int socket, const control::Json& request, bool ke
 // With the network's lock, which says that it has no process.
 Result<> start_process(const std::string& name, const fs::path& path, UniqueFd lock,
                        const fs::path& program) {
-  const auto address = address_of(path);
+  const auto address = UnixAddress::of(path);
   if (!address) return failed(path.string(), ENAMETOOLONG);
   UniqueFd listener = new_socket();
   ::unlink(path.c_str());
   constexpr int kBacklog = 64;
-  if (!listener ||
-      ::bind(listener.get(), reinterpret_cast<const sockaddr*>(&*address), sizeof *address) != 0 ||
-      ::listen(listener.get(), kBacklog) != 0) {
+  if (!listener || !address->bind(listener.get()) || ::listen(listener.get(), kBacklog) != 0) {
     return failed(fmt::format("can't listen on {}", path.string()), errno);
   }
   std::vector<UniqueFd> passed;

@@ -4,7 +4,6 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -12,6 +11,7 @@
 #include <cstring>
 
 #include "control/messages.h"
+#include "support/unix_address.h"
 
 namespace alcove::client {
 namespace {
@@ -20,24 +20,10 @@ constexpr uint64_t kTimeout = 10000;  // Milliseconds for the guest to answer.
 // Connections that one turn takes.
 constexpr unsigned kTurn = 64;
 
-Result<sockaddr_un> address_of(const std::filesystem::path& path, const std::string& where) {
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  const std::string text = path.string();
-  if (text.empty() || text.size() >= sizeof address.sun_path)
-    return fail(ErrorCode::invalid_virtual_machine_configuration, where, "is no path of a socket");
-  std::memcpy(address.sun_path, text.data(), text.size());
-  return address;
-}
-
-const sockaddr* generic(const sockaddr_un& address) {
-  return reinterpret_cast<const sockaddr*>(&address);
-}
-
 // Never waits. On failure errno tells why.
-UniqueFd connect_to(const sockaddr_un& address) {
+UniqueFd connect_to(const UnixAddress& address) {
   UniqueFd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  if (socket && ::connect(socket.get(), generic(address), sizeof address) != 0) {
+  if (socket && !address.connect(socket.get())) {
     const int error = errno;
     socket.reset();
     errno = error;
@@ -77,8 +63,9 @@ SocketBridges::~SocketBridges() {
 }
 
 Result<> SocketBridges::listen(const UNIXSocketBridge& bridge, const std::string& where) {
-  const auto address = address_of(bridge.path, where);
-  if (!address) return std::unexpected(address.error());
+  const auto address = UnixAddress::of(bridge.path);
+  if (!address)
+    return fail(ErrorCode::invalid_virtual_machine_configuration, where, "is no path of a socket");
   const auto refused = [&](std::string_view what, std::string hint) {
     return fail(ErrorCode::invalid_virtual_machine_configuration, where,
                 fmt::format("{} {}", bridge.path.string(), what), std::move(hint));
@@ -88,8 +75,8 @@ Result<> SocketBridges::listen(const UNIXSocketBridge& bridge, const std::string
                  .port = bridge.port};
   // The mode of what bind() makes, whatever the process's umask is.
   ::fchmod(made.socket.get(), 0600);
-  int bound = ::bind(made.socket.get(), generic(*address), sizeof *address);
-  if (bound != 0 && errno == EADDRINUSE) {
+  bool bound = address->bind(made.socket.get());
+  if (!bound && errno == EADDRINUSE) {
     struct stat status{};
     if (::lstat(bridge.path.c_str(), &status) != 0 || !S_ISSOCK(status.st_mode))
       return refused("exists and is no socket", "name a socket that is to be made");
@@ -97,10 +84,10 @@ Result<> SocketBridges::listen(const UNIXSocketBridge& bridge, const std::string
     if (connect_to(*address) || errno != ECONNREFUSED)
       return refused("is in use by another program", "choose another path");
     ::unlink(bridge.path.c_str());
-    bound = ::bind(made.socket.get(), generic(*address), sizeof *address);
+    bound = address->bind(made.socket.get());
   }
   struct stat status{};
-  if (bound != 0 || ::listen(made.socket.get(), SOMAXCONN) != 0 || ::stat(bridge.path.c_str(), &status) != 0)
+  if (!bound || ::listen(made.socket.get(), SOMAXCONN) != 0 || ::stat(bridge.path.c_str(), &status) != 0)
     return refused(fmt::format("can't be made: {}", std::strerror(errno)), "");
   made.device = status.st_dev;
   made.inode = status.st_ino;
@@ -146,7 +133,7 @@ bool SocketBridges::take(const config::Json& message) {
   const auto bridge = std::ranges::find_if(to_host_, [&](const auto& each) { return each.port == port; });
   if (bridge == to_host_.end()) return false;
   std::vector<UniqueFd> descriptors;
-  if (const auto address = address_of(bridge->path, "")) {
+  if (const auto address = UnixAddress::of(bridge->path)) {
     if (UniqueFd socket = connect_to(*address)) descriptors.push_back(std::move(socket));
   }
   send_({{"request", "answer_socket"}, {"connection", control::number_of(message, "connection").value_or(0)}},

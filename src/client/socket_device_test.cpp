@@ -2,12 +2,12 @@
 #include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 
 #include <thread>
 
 #include "client/test_machine.h"
 #include "support/unique_fd.h"
+#include "support/unix_address.h"
 
 namespace alcove::client {
 namespace {
@@ -33,23 +33,15 @@ class SocketDeviceTest : public MachineTest {
       text.append(buffer, static_cast<size_t>(count));
     return text;
   }
-  static sockaddr_un address_of(const std::filesystem::path& path) {
-    sockaddr_un address{};
-    address.sun_family = AF_UNIX;
-    path.string().copy(address.sun_path, sizeof address.sun_path - 1);
-    return address;
-  }
   static UniqueFd listen(const std::filesystem::path& path) {
     UniqueFd socket(::socket(AF_UNIX, SOCK_STREAM, 0));
-    const sockaddr_un address = address_of(path);
-    EXPECT_EQ(::bind(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
+    EXPECT_TRUE(UnixAddress::of(path)->bind(socket.get()));
     EXPECT_EQ(::listen(socket.get(), 5), 0);
     return socket;
   }
   static UniqueFd connect_to(const std::filesystem::path& path) {
     UniqueFd socket(::socket(AF_UNIX, SOCK_STREAM, 0));
-    const sockaddr_un address = address_of(path);
-    EXPECT_EQ(::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
+    EXPECT_TRUE(UnixAddress::of(path)->connect(socket.get()));
     return socket;
   }
   // Whether the fake guest, which was told to connect_twice, stopped because its second connection was

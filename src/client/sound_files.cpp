@@ -4,12 +4,12 @@
 #include <fmt/format.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 
 #include <cerrno>
 #include <cstring>
 
 #include "config/pipewire_socket.h"
+#include "support/unix_address.h"
 
 namespace alcove::client {
 
@@ -35,12 +35,10 @@ Result<UniqueFd> connect_to_pipewire(const std::string& where) {
                 fmt::format("PipeWire can't be reached at {}: {}", path.string(), why),
                 "start it (systemctl --user start pipewire), or use a file, or no sink or source");
   };
-  sockaddr_un address{.sun_family = AF_UNIX, .sun_path = {}};
-  if (path.native().size() >= sizeof address.sun_path) return refuse("the path is too long");
-  std::memcpy(address.sun_path, path.c_str(), path.native().size());
+  const auto address = UnixAddress::of(path);
+  if (!address) return refuse("the path is too long");
   UniqueFd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  if (!socket || ::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
-    return refuse(std::strerror(errno));
+  if (!socket || !address->connect(socket.get())) return refuse(std::strerror(errno));
   return socket;
 }
 

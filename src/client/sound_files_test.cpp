@@ -5,13 +5,13 @@
 #include <gtest/gtest.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
 
 #include "support/testing/temporary_folder.h"
+#include "support/unix_address.h"
 
 namespace alcove::client {
 namespace {
@@ -74,10 +74,8 @@ TEST_F(SoundFiles, AreRegularOnes) {
 }
 
 TEST_F(SoundFiles, OneConnectionServesADevice) {
-  sockaddr_un address{.sun_family = AF_UNIX, .sun_path = {}};
-  std::strncpy(address.sun_path, (folder / "pipewire-0").c_str(), sizeof address.sun_path - 1);
   const UniqueFd listener(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  ASSERT_EQ(::bind(listener.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
+  ASSERT_TRUE(UnixAddress::of(folder / "pipewire-0")->bind(listener.get()));
   auto result = open({output(HostAudioOutputStreamSink{})});
   ASSERT_FALSE(result);
   EXPECT_EQ(result.error().code, ErrorCode::not_supported);

@@ -3,8 +3,6 @@
 
 #include <gtest/gtest.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 
 #include <thread>
 
@@ -12,6 +10,7 @@
 #include "network/shared_addresses.h"
 #include "network/testing/frames.h"
 #include "support/testing/temporary_folder.h"
+#include "support/unix_address.h"
 
 namespace alcove::service {
 namespace {
@@ -24,10 +23,8 @@ constexpr Mac kMacA{2, 0, 0, 0, 0, 0xa}, kMacB{2, 0, 0, 0, 0, 0xb};
 class NetworkServiceTest : public testing::Test {
  protected:
   NetworkServiceTest() {
-    address.sun_family = AF_UNIX;
-    std::ranges::copy((temporary.path() / "lab.sock").native(), address.sun_path);
     UniqueFd listener(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
-    EXPECT_EQ(bind(listener.get(), reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+    EXPECT_TRUE(address.bind(listener.get()));
     EXPECT_EQ(listen(listener.get(), 8), 0);
     thread = std::thread([listener = std::move(listener)]() mutable {
       NetworkService("lab", std::move(listener), std::chrono::milliseconds(300)).run();
@@ -39,7 +36,7 @@ class NetworkServiceTest : public testing::Test {
     UniqueFd result(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
     const timeval limit{.tv_sec = 5};
     setsockopt(result.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
-    EXPECT_EQ(connect(result.get(), reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+    EXPECT_TRUE(address.connect(result.get()));
     return result;
   }
   static std::string receive(const UniqueFd& from) {
@@ -71,7 +68,8 @@ class NetworkServiceTest : public testing::Test {
   }
 
   const TemporaryFolder temporary;
-  sockaddr_un address{};
+  const std::filesystem::path path = temporary.path() / "lab.sock";
+  const UnixAddress address = *UnixAddress::of(path);
   std::thread thread;
 };
 
@@ -167,8 +165,7 @@ TEST_F(NetworkServiceTest, EndsOnceNobodyIsThere) {
     const UniqueFd gone = connected();
   }
   thread.join();
-  struct stat status{};
-  EXPECT_NE(stat(address.sun_path, &status), 0);
+  EXPECT_FALSE(std::filesystem::exists(path));
   thread = std::thread([] {});
 }
 

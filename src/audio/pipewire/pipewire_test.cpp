@@ -8,7 +8,6 @@
 #include <signal.h>
 #include <spawn.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -18,6 +17,7 @@
 #include <thread>
 
 #include "support/testing/temporary_folder.h"
+#include "support/unix_address.h"
 
 namespace alcove::audio {
 namespace {
@@ -115,10 +115,9 @@ class Server {
 
   bool is_there() const { return is_there_; }
   UniqueFd connect() const {
-    sockaddr_un address{.sun_family = AF_UNIX, .sun_path = {}};
-    std::strncpy(address.sun_path, socket_path().c_str(), sizeof address.sun_path - 1);
+    const auto address = UnixAddress::of(socket_path());
     UniqueFd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-    EXPECT_EQ(::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
+    EXPECT_TRUE(address && address->connect(socket.get()));
     return socket;
   }
   void end() {
