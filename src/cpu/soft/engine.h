@@ -82,6 +82,8 @@ class Engine {
   // Makes stores to these lines (PageState::lines()) take the slow path everywhere, until one has changed
   // some; the generation from which the bytes, read afterwards, are known to be watched.
   uint32_t watch(PageState& state, uint64_t physical_page, uint64_t lines);
+  // The same of a table in that page. A processor that has changed it goes on when all have looked at that.
+  void watch_table(uint64_t physical_page, uint64_t lines);
 
   // Called with the store that wrote into the page: what follows in the running block is fetched anew.
   void abandon_block(const PageState& state);

@@ -127,6 +127,13 @@ uint32_t Engine::watch(PageState& state, uint64_t physical_page, uint64_t lines)
   return generation;
 }
 
+void Engine::watch_table(uint64_t physical_page, uint64_t lines) {
+  PageState* const state = shared_.memory.page(physical_page).state;
+  if (!state) return;
+  state->bits.fetch_or(PageState::kTable);
+  watch(*state, physical_page, lines);
+}
+
 void Engine::execute_one() {
   Cpu& cpu = cpu_;
   cpu.insn = nullptr;

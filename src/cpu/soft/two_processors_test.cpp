@@ -344,22 +344,26 @@ ALCOVE_GUEST(same_places, R"(
   movq $0xb4007, 0xb3008
   movq $0xb5007, 0xb4000
   movq $0x120007, 0xb5000
-  rdtsc
-  mov %eax, %ebx
+  mov $500, %ebx                  # Windows come when programs are interrupted,
 1:
-  mov $0x830, %ecx                # Windows come when programs are interrupted,
+  mov $0x830, %ecx
   mov $1, %edx
   mov $0x4042, %eax
   wrmsr
-  mov $20000, %ecx
+6:
+  pause
+  cmp %ebx, interrupts - same_places + 0x10000
+  jne 6b
+  rdtsc
+  mov %eax, %ecx
 5:
   pause
-  dec %ecx
-  jnz 5b
   rdtsc
-  sub %ebx, %eax
-  cmp $1000000000, %eax           # after 250 million ticks.
-  jb 1b
+  sub %ecx, %eax
+  cmp $1000000, %eax              # after 250 million ticks of theirs.
+  jb 5b
+  dec %ebx
+  jnz 1b
   movq $0xb3007, 0x8100
   movl $1, 0x100000
   jmp .
@@ -387,10 +391,14 @@ ALCOVE_GUEST(same_places, R"(
   jne 4b                          # Once more, there
   done
 
+  .balign 64
+interrupts: .long 501
+
   .org same_places + 0x3000       # The interrupt
   push %rax
   push %rcx
   push %rdx
+  decl interrupts - same_places + 0x10000
   xor %eax, %eax
   xor %edx, %edx
   mov $0x80b, %ecx

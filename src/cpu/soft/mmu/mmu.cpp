@@ -43,7 +43,8 @@ Mmu::Target Mmu::data(Cpu& cpu, Privilege privilege, uint64_t address, bool writ
   if (!translation) raise_page_fault(cpu, address, translation.error());
 
   const unsigned half = address >> 63;
-  if (UpperView* const view = half == 1 ? upper_view() : nullptr; view && !view->claim(mode, address))
+  if (UpperView* const view = half == 1 ? upper_view() : nullptr;
+      view && (!view->claim(mode, address) || view->has_unwatched_tables()))
     cpu.attention.fetch_or(kCodeAttention, std::memory_order_relaxed);
   const PhysicalMemory::Page page = memory_.page(translation->physical);
   if (!page.host) return {.physical = translation->physical};

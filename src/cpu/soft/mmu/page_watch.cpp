@@ -16,7 +16,7 @@ bool is_watched(PageState& state) {
 void invalidate_code(PageState& state) {
   state.lock();
   const uint32_t generation = state.code_generation.fetch_add(1, std::memory_order_release);
-  state.bits.fetch_and(kQuietWrite - 1, std::memory_order_relaxed);
+  state.bits.fetch_and((kQuietWrite - 1) & ~PageState::kTable, std::memory_order_relaxed);
   if (generation >= kOftenRewritten && (state.bits.load(std::memory_order_relaxed) & PageState::kProtected))
     state.bits.fetch_or(kRewritten);
   else

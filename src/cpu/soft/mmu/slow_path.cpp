@@ -51,11 +51,16 @@ Parts translate(Cpu& cpu, Tlb& tlb, uint64_t address, size_t size, bool write) {
   return parts;
 }
 
-void written(Cpu& cpu, const Mmu::Target& target, size_t size) {
-  if (target.direct) return;
+// True if the world went on meanwhile.
+bool written(Cpu& cpu, const Mmu::Target& target, size_t size) {
+  if (target.direct) return false;
   Engine& engine = *cpu.engine;
-  if (engine.mmu().memory().after_write(*target.state, target.physical & ~kPageMask, size))
-    engine.abandon_block(*target.state);
+  const bool table = target.state->bits.load(std::memory_order_relaxed) & PageState::kTable;
+  if (!engine.mmu().memory().after_write(*target.state, target.physical & ~kPageMask, size)) return false;
+  engine.abandon_block(*target.state);
+  // All processors look what that means for them before the next block.
+  if (table) engine.shared().world.exclusively(&engine.member(), [] {});
+  return table;
 }
 
 }  // namespace
@@ -110,15 +115,16 @@ void load_with(Cpu& cpu, Tlb& tlb, uint64_t address, void* out, size_t size) {
 void store_with(Cpu& cpu, Tlb& tlb, uint64_t address, const void* in, size_t size) {
   const Parts parts = translate(cpu, tlb, address, size, true);
   const auto* from = static_cast<const std::byte*>(in);
+  bool went_on = false;
   for (size_t i = 0; i < 2 && parts.sizes[i] != 0; from += parts.sizes[i++]) {
     Mmu::Target target = parts.targets[i];
-    if (i == 1 && !parts.targets[0].host)
-      target.direct = false;  // The world went on while the device worked.
+    target.direct = target.direct && !went_on;
     if (target.host) {
       copy_bytes(target.host, from, parts.sizes[i]);
-      written(cpu, target, parts.sizes[i]);
+      went_on = written(cpu, target, parts.sizes[i]);
     } else {
       device_write(cpu, target.physical, from, parts.sizes[i]);
+      went_on = true;
     }
   }
 }
@@ -180,6 +186,7 @@ void modify_slow(Cpu& cpu, uint64_t address, size_t size, bool locked, void* old
       }
     }
   };
+  bool went_on = !target.host || (parts.sizes[1] != 0 && !parts.targets[1].host);
   devices(false);
   const auto in_memory = [&] {
     transfer(false);
@@ -190,13 +197,14 @@ void modify_slow(Cpu& cpu, uint64_t address, size_t size, bool locked, void* old
   if (locked) {
     Engine& engine = *cpu.engine;
     engine.shared().world.exclusively(&engine.member(), in_memory);
+    went_on = true;
   } else {
     in_memory();
   }
   for (size_t i = 0; i < 2 && parts.sizes[i] != 0; ++i) {
     Mmu::Target part = parts.targets[i];
-    part.direct = part.direct && !locked;  // The world went on meanwhile.
-    if (part.host) written(cpu, part, parts.sizes[i]);
+    part.direct = part.direct && !went_on;
+    if (part.host) went_on |= written(cpu, part, parts.sizes[i]);
   }
   devices(true);
 }

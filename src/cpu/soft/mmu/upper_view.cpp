@@ -98,25 +98,42 @@ bool UpperView::claim_part(uint64_t address) {
 }
 
 bool UpperView::claim(const PagingMode& mode, uint64_t address) {
-  if (claim_part(address)) claim_others(mode);
+  if (claim_part(address)) claim_used(mode);
   return !collided_;
 }
 
-void UpperView::claim_others(const PagingMode& mode) {
-  const uint64_t* const table = first_table(physical_, mode);
+void UpperView::claim_used(const PagingMode& mode) {
+  const uint64_t* const root = first_table(physical_, mode);
   const auto for_each_used = [](const uint64_t* entries, size_t first, auto&& callback) {
     for (size_t i = first; i < 512; ++i)
       if (const uint64_t entry = __atomic_load_n(entries + i, __ATOMIC_RELAXED);
           entry & table_entry::kPresent)
-        callback(i, entry);
+        callback(i, entry & table_entry::kAddress);
   };
-  if (!table) return;
-  for_each_used(table, 256, [&](uint64_t i, uint64_t entry) {
-    const std::byte* const next = physical_.page(entry & table_entry::kAddress).host;
-    if (!next) return;
-    for_each_used(reinterpret_cast<const uint64_t*>(next), 0,
-                  [&](uint64_t j, uint64_t) { claim_part(i << 39 | j << 30); });
+  if (!root) return;
+  for_each_used(root, 256, [&](uint64_t i, uint64_t address) {
+    const PhysicalMemory::Page page = physical_.page(address);
+    const auto* const table = reinterpret_cast<const uint64_t*>(page.host);
+    // Some kernels have their tables as memory, by an entry that leads to its own table: that is much, of
+    // which they use little.
+    if (!table || table == root) return;
+    has_unwatched_ |= tables_.try_emplace(page.state, Table{.address = address}).second;
+    collided_ |= tables_.size() > kMostTables;
+    for_each_used(table, 0, [&](uint64_t j, uint64_t) { claim_part(i << 39 | j << 30); });
   });
+}
+
+std::vector<uint64_t> UpperView::take_unwatched_tables() {
+  std::vector<uint64_t> taken;
+  for (auto& [state, table] : tables_)
+    if (!std::exchange(table.is_watched, true)) taken.push_back(table.address);
+  has_unwatched_ = false;
+  return taken;
+}
+
+void UpperView::table_changed(const PageState* page) {
+  has_unwatched_ |=
+      std::erase_if(tables_, [page](const auto& table) { return !page || table.first == page; }) > 0;
 }
 
 bool UpperView::pays() {
@@ -266,9 +283,14 @@ void UpperView::end_flush() {
 }
 
 void UpperView::flush(const PagingMode& mode) {
+  const uint64_t* const table = first_table(physical_, mode);
+  if (!table) {
+    // Another kernel may come, whose addresses are elsewhere.
+    claims_ = {};
+    tables_.clear();
+  }
   if (regions_.empty()) return;
   const Cost cost(cost_);
-  const uint64_t* const table = first_table(physical_, mode);
   if (!table || mode.efer != efer_) return clear();
   for (auto& [number, region] : regions_) check(region, table, true);
   end_flush();

@@ -7,8 +7,8 @@
 // half these are 0: what that leads to is reserved and never mapped, as is all else that PEXT can make but
 // the views themselves. An address of the upper half that has no page of its own finds the page of one that
 // is equal modulo 8 TiB, if there is any; so does one that is not canonical. A guest that uses two such
-// addresses, or any that are so equal as to their GiB, gets no view: what GiB its tables lead to is looked at
-// whenever it uses one for the first time.
+// addresses, or any that are so equal as to their GiB, gets no view: the tables that tell which GiB it has
+// are watched.
 //
 // It is a TLB of its own. What the guest's instructions flush is compared with the guest's tables, as mapping
 // pages anew would cost much more: kernels flush all for some pages.
@@ -46,6 +46,14 @@ class UpperView {
   // The guest uses this address of the upper half. False if another one that it uses, or that its tables lead
   // to, has the place: then the view is of no use any more.
   bool claim(const PagingMode& mode, uint64_t address);
+  // All that its tables lead to.
+  void claim_used(const PagingMode& mode);
+  // The tables that were looked at for that and are not watched, which whoever takes them does: their pages'
+  // physical addresses. Then claim_used() has to look again.
+  bool has_unwatched_tables() const { return has_unwatched_; }
+  std::vector<uint64_t> take_unwatched_tables();
+  // A page has changed, or any may have (null), and is not watched any more.
+  void table_changed(const PageState* page);
   // The host has refused an access that the guest may make.
   void refused() { cost_ += kSignalCost; }
   // False if what it takes is too much of the time, or claims collided.
@@ -97,7 +105,6 @@ class UpperView {
   UpperView(unsigned number, const PhysicalMemory& physical, const memory::GuestMemory& memory);
   // True if nobody had claimed the address's GiB before.
   bool claim_part(uint64_t address);
-  void claim_others(const PagingMode& mode);
 
   Region& region_of(const TablePath& path, uint64_t address);
   void gather(const TablePath& path, const PagingMode& mode, uint64_t address);
@@ -123,6 +130,14 @@ class UpperView {
   std::vector<uint64_t> gone_regions_, gone_pages_;
   // By GiB within the view: the bits above of the address that claims it, plus 1.
   std::array<uint8_t, kSize / kClaim> claims_{};
+  struct Table {
+    uint64_t address;
+    bool is_watched = false;
+  };
+  // Those that claims were read from. An address space has half as many.
+  static constexpr size_t kMostTables = 512;
+  std::unordered_map<const PageState*, Table> tables_;
+  bool has_unwatched_ = false;
   uint64_t times_shown_ = 0;
   bool collided_ = false, displaced_ = false;
   // In ticks of the host's TSC: what it takes, since when.

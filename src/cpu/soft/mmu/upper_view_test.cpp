@@ -242,6 +242,38 @@ TEST_F(UpperViewTest, WhatTheTablesLeadToCollidesUnused) {
   EXPECT_FALSE(view_->pays());
 }
 
+TEST_F(UpperViewTest, TellsWhichTablesItsClaimsAreFrom) {
+  EXPECT_FALSE(view_->has_unwatched_tables());
+  view_->claim(mode_, kAddress);
+  EXPECT_TRUE(view_->has_unwatched_tables());
+  EXPECT_EQ(view_->take_unwatched_tables(), std::vector{kPdpt});
+  view_->claim(mode_, kAddress + UpperView::kClaim);
+  view_->table_changed(physical().page(kPd).state);
+  EXPECT_FALSE(view_->has_unwatched_tables());
+  view_->table_changed(physical().page(kPdpt).state);
+  EXPECT_TRUE(view_->has_unwatched_tables());
+  EXPECT_TRUE(view_->take_unwatched_tables().empty()) << "it may be none any more";
+  view_->claim_used(mode_);
+  EXPECT_EQ(view_->take_unwatched_tables(), std::vector{kPdpt});
+}
+
+// Some kernels find their tables by such an entry.
+TEST_F(UpperViewTest, TablesThatLeadToThemselvesAreNoMemory) {
+  entry(kPml4, 0) = kPdpt | kBits;
+  entry(kPml4, (kAddress >> 39) + 16) = kPml4 | kBits;
+  EXPECT_TRUE(view_->claim(mode_, kAddress & ~(UpperView::kClaim - 1)));
+  EXPECT_EQ(view_->take_unwatched_tables(), std::vector{kPdpt});
+}
+
+TEST_F(UpperViewTest, AnotherKernelHasOtherAddresses) {
+  EXPECT_TRUE(view_->claim(mode_, kAddress));
+  view_->flush({});
+  EXPECT_TRUE(view_->claim(mode_, kAddress + UpperView::kClaim));
+  entry(kPml4, kAddress >> 39) = 0;
+  view_->flush({});
+  EXPECT_TRUE(view_->claim(mode_, kAddress + UpperView::kSize));
+}
+
 TEST_F(UpperViewTest, DoesNotPayForeverWhileTheHostRefuses) {
   bool pays = true;
   for (unsigned i = 0; i < 1'000'000 && pays; ++i) {

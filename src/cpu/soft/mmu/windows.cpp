@@ -40,7 +40,7 @@ void Windows::select(const PagingMode& mode, uint64_t generation) {
   current_->last_used = ++uses_;
   if (current_->generation == generation) return;
   // Nobody watches what was no table when the window was opened.
-  if (table_of(mode) != current_->table) return close();
+  if (table_of(mode) != current_->table) return close(*current_);
   current_->generation = generation;
   const uint64_t begin = __rdtsc();
   current_->window->flush(mode);
@@ -101,6 +101,8 @@ bool Windows::open(const PagingMode& mode, std::span<const Window::Page> pages) 
   owned->ticks = owned->misses = 0;
   current_ = owned;
   owned->window->show(mode, pages);
+  // The processor's TLB may have what the tables have no more.
+  if (owned->table) owned->window->flush(mode);
   return true;
 }
 
@@ -109,27 +111,21 @@ bool Windows::missed() {
   Candidate& loser = candidate(root_);
   loser.ticks = 0;
   loser.threshold = std::min(2 * loser.threshold, kLargestThreshold);
-  close();
+  close(*current_);
   return false;
 }
 
 void Windows::close(Owned& owned) {
   owned.window->clear();
   owned.root = kNobody;
-}
-
-void Windows::close() {
-  close(*current_);
-  current_ = nullptr;
+  if (current_ == &owned) current_ = nullptr;
 }
 
 bool Windows::table_changed(const PageState* page) {
-  const auto has_changed = [page](const Owned& owned) {
-    return owned.root != kNobody && (!page || owned.table == page);
-  };
+  const Owned* const before = current_;
   for (const auto& owned : owned_)
-    if (owned.get() != current_ && has_changed(*owned)) close(*owned);
-  return current_ && has_changed(*current_);
+    if (owned->root != kNobody && (!page || owned->table == page)) close(*owned);
+  return current_ != before;
 }
 
 void Windows::forbid_writes(const std::byte* host_page) {

@@ -38,10 +38,8 @@ class Windows {
   bool missed();
   // The address space can't have one.
   void refuse() { candidate(root_).ticks = 0; }
-  // Takes away the present one.
-  void close();
-  // A page of the guest's has changed, or any may have (null): closes those that are not the present address
-  // space's but have their first table there. True if the present one has it there.
+  // A page of the guest's has changed, or any may have (null): takes away those that have their first table
+  // there. True if the present one is among them.
   bool table_changed(const PageState* page);
 
   void flush_page(const PagingMode& mode, uint64_t address) {
@@ -81,7 +79,7 @@ class Windows {
   Candidate& candidate(uint64_t root);
   Owned* to_give();
   const PageState* table_of(const PagingMode& mode) const;
-  static void close(Owned& owned);
+  void close(Owned& owned);
 
   const CpuMemory& cpu_;
   PhysicalMemory& memory_;

@@ -401,16 +401,26 @@ bool Translator::can_have_window() {
   if (!table) return true;
   if (!Window::can_show(table)) return false;
   const uint64_t physical = mode.cr3 & table_entry::kAddress;
-  engine_.watch(*memory.page(physical).state, physical, PageState::lines(0, memory::kPageSize / 2));
+  engine_.watch_table(physical, PageState::lines(0, memory::kPageSize / 2));
   // It may have changed before.
   return Window::can_show(table);
 }
 
-void Translator::look_at_windows(const PageState* page) {
+void Translator::look_at_tables(const PageState* page) {
   Windows* const windows = map_->windows();
-  if (!windows || !windows->table_changed(page) || can_have_window()) return;
-  windows->close();
-  engine_.code().update_mode(engine_.cpu());
+  if (windows && windows->table_changed(page)) engine_.code().update_mode(engine_.cpu());
+  if (UpperView* const view = map_->upper_view()) view->table_changed(page);
+}
+
+void Translator::watch_view_tables() {
+  UpperView* const view = map_->upper_view();
+  if (!view || !view->has_unwatched_tables()) return;
+  const PagingMode mode = mode_of(engine_.cpu());
+  view->claim_used(mode);
+  for (const uint64_t table : view->take_unwatched_tables())
+    engine_.watch_table(table, PageState::lines(0, memory::kPageSize));
+  // They may have changed before.
+  view->claim_used(mode);
 }
 
 void Translator::call_handler(const Insn& insn) {
@@ -662,8 +672,9 @@ void Translator::drop_changed() {
     changed.swap(changed_);
     all_changed = std::exchange(all_changed_, false);
   }
-  if (all_changed) look_at_windows(nullptr);
-  for (const PageState* page : changed) look_at_windows(page);
+  if (all_changed) look_at_tables(nullptr);
+  for (const PageState* page : changed) look_at_tables(page);
+  watch_view_tables();
   if (map_->upper_view() && !map_->upper_view()->pays()) return close_view();
   if (all_changed) return forget_all();
   for (const PageState* page : changed) {

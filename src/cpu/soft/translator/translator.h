@@ -144,8 +144,10 @@ class Translator {
   void account();
   // Whether the present address space can have a window. Its first table is watched from now on.
   bool can_have_window();
-  // The guest has changed a page, or may have changed any (null).
-  void look_at_windows(const PageState* page);
+  // The guest has changed a page, or may have changed any (null): whether windows and the view can stay.
+  void look_at_tables(const PageState* page);
+  // Those that the view's claims are from.
+  void watch_view_tables();
   // After the host refused an access in a window: false if the address space has none any more.
   bool fill_window(uint64_t operand, size_t size, uint64_t stack);
   // The same of code of CPL 0, by the map and the UpperView. False if translations were forgotten for that.

@@ -1,4 +1,4 @@
-// User code by windows, in address spaces that a window can show and in others.
+// What windows and the view of the kernel's memory can't tell apart.
 #include <gtest/gtest.h>
 
 #include <cstring>
@@ -125,6 +125,31 @@ TEST_F(WindowParts, OfAnotherAddressSpaceTakeItsWindowAway) {
   switch_address_space(cpu, false);
   EXPECT_FALSE(has_window());
   expect_apart(kPart, 33 * kPart);
+}
+
+// It is used for the first time by a read, of what seems to be shown.
+TEST_F(WindowParts, OfTheKernelAreSeenInItsTables) {
+  constexpr uint64_t kUpper = 0xffff'8000'0000'0000, kOther = kUpper + UpperView::kSize;
+  const auto frame = [](unsigned number) { return kFrames + number * 0x1000; };
+  engine.write(frame(0), std::vector<uint8_t>{0x48, 0x8b, 0x33, kEnd});  // mov rsi, [rbx]
+  put64(frame(1), 1);
+  put64(frame(2), 2);
+  use_part(256, frame(0));
+  put64(kTables + 0x6000 + 8, frame(1) | kBits);
+  use_part(272, 0);
+  const uint64_t part = kTables + 0x7000;
+  put64(part, 0);
+  put64(part + 0x2000 + 8, frame(2) | kBits);
+  flush_tlb(cpu, true);
+  const auto read = [&](uint64_t address) {
+    cpu.gpr[rbx] = address;
+    run(0, kUpper);
+    return cpu.gpr[rsi];
+  };
+  for (int i = 0; i < 4; ++i) EXPECT_EQ(read(kUpper + 0x1000), 1u);
+  put64(part, (part + 0x1000) | kBits);
+  EXPECT_EQ(read(kOther + 0x1000), 2u);
+  EXPECT_EQ(read(kUpper + 0x1000), 1u);
 }
 
 }  // namespace
