@@ -130,8 +130,8 @@ uint32_t Engine::watch(PageState& state, uint64_t physical_page, uint64_t lines)
 void Engine::watch_table(uint64_t physical_page, uint64_t lines) {
   PageState* const state = shared_.memory.page(physical_page).state;
   if (!state) return;
-  state->bits.fetch_or(PageState::kTable);
   watch(*state, physical_page, lines);
+  state->bits.fetch_or(PageState::kTable);
 }
 
 void Engine::execute_one() {
