@@ -99,12 +99,10 @@ bool Engine::run_translated(Block& block) {
       return false;
     }
     if (!translator_->fits()) return false;
-    translator_->run(*translated);
-    return true;
+    return translator_->run(*translated);
   }
   if (!translator_->fits()) return false;
-  translator_->run(block);
-  return true;
+  return translator_->run(block);
 }
 
 uint32_t Engine::watch(PageState& state, uint64_t physical_page, uint64_t lines) {

@@ -51,6 +51,9 @@ template <class T>
   }
 }
 
+// Checks that a later load will not fault; the page is in the TLB then, if memory is there.
+void probe_read(Cpu& cpu, uint64_t address, size_t size);
+
 // Checks that a later store of `size` bytes at `address` will not fault (page permissions, A and D bits).
 void probe_write(Cpu& cpu, uint64_t address, size_t size);
 

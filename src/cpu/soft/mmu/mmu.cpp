@@ -220,6 +220,8 @@ void Mmu::flush_pcid(Cpu& cpu, unsigned pcid) {
 void Mmu::switch_address_space(Cpu& cpu, bool keep) {
   // Entries of the upper half know no PCID, so those that are not global do not survive a switch.
   forget_upper_non_global(cpu);
+  if (UpperView* const view = upper_view(); view && !view->see_root(mode_of(cpu)))
+    cpu.attention.fetch_or(kCodeAttention, std::memory_order_relaxed);
   if (!(cpu.cr4 & kCr4Pcide)) {
     if (flat_) flat_->forget(cpu.tlb_generation[0]);
     new_lower_generation(cpu);

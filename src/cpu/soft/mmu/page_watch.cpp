@@ -3,7 +3,9 @@
 namespace alcove::cpu::soft {
 
 bool is_watched(PageState& state) {
-  const auto look = [&state] { return state.code_lines.load() != 0 || (state.bits.load() & kRewritten); };
+  const auto look = [&state] {
+    return state.code_lines.load() != 0 || (state.bits.load() & (kRewritten | PageState::kTable));
+  };
   if (look()) return true;
   if (state.code_generation.load() < kOftenRewritten) return false;
   // The two that were looked at may not have been so at the same time.
@@ -16,7 +18,7 @@ bool is_watched(PageState& state) {
 void invalidate_code(PageState& state) {
   state.lock();
   const uint32_t generation = state.code_generation.fetch_add(1, std::memory_order_release);
-  state.bits.fetch_and((kQuietWrite - 1) & ~PageState::kTable, std::memory_order_relaxed);
+  state.bits.fetch_and(kQuietWrite - 1, std::memory_order_relaxed);
   if (generation >= kOftenRewritten && (state.bits.load(std::memory_order_relaxed) & PageState::kProtected))
     state.bits.fetch_or(kRewritten);
   else

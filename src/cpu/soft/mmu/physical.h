@@ -28,7 +28,8 @@ struct PageState {
   static constexpr uint32_t kLocked = 1u << 0;     // Guards changes of code_lines and code_generation.
   static constexpr uint32_t kProtected = 1u << 1;  // No TLB has a write tag for the page any more.
   static constexpr uint32_t kDirty = 1u << 2;      // Written since the dirty log was last read.
-  // Of the lines some are a table's that shows processors what their views can show. Until the code changes.
+  // Of the lines some are a table's that tells processors what their views can show. A processor that has
+  // stored to the page goes on when all have looked at that.
   static constexpr uint32_t kTable = 1u << 4;
 
   // Bits of code_lines for the bytes [offset, offset + size) of the page.

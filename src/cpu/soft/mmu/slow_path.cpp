@@ -55,12 +55,15 @@ Parts translate(Cpu& cpu, Tlb& tlb, uint64_t address, size_t size, bool write) {
 bool written(Cpu& cpu, const Mmu::Target& target, size_t size) {
   if (target.direct) return false;
   Engine& engine = *cpu.engine;
-  const bool table = target.state->bits.load(std::memory_order_relaxed) & PageState::kTable;
-  if (!engine.mmu().memory().after_write(*target.state, target.physical & ~kPageMask, size)) return false;
-  engine.abandon_block(*target.state);
-  // All processors look what that means for them before the next block.
-  if (table) engine.shared().world.exclusively(&engine.member(), [] {});
-  return table;
+  PageState& state = *target.state;
+  if (engine.mmu().memory().after_write(state, target.physical & ~kPageMask, size))
+    engine.abandon_block(state);
+  if (!(state.bits.load(std::memory_order_relaxed) & PageState::kTable)) return false;
+  // All processors look before their next translated block. Some may watch it again.
+  engine.shared().world.exclusively(&engine.member(), [&state] {
+    if (state.code_lines.load() == 0) state.bits.fetch_and(~PageState::kTable);
+  });
+  return true;
 }
 
 }  // namespace
@@ -145,6 +148,10 @@ bool store_to_ram(Cpu& cpu, uint64_t address, size_t size, Fill fill, const void
   fill(target.host, context);
   written(cpu, target, size);
   return true;
+}
+
+void probe_read(Cpu& cpu, uint64_t address, size_t size) {
+  translate(cpu, *cpu.tlb, address, size, false);
 }
 
 void probe_write(Cpu& cpu, uint64_t address, size_t size) {

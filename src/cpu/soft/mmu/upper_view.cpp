@@ -7,6 +7,7 @@
 #include <array>
 #include <atomic>
 #include <bit>
+#include <cstring>
 #include <span>
 
 #include "cpu/soft/mmu/physical.h"
@@ -15,14 +16,13 @@
 namespace alcove::cpu::soft {
 namespace {
 
-// By the view's number: how many of the bits from 47 on PEXT takes. All of them are 1 in the upper half.
-constexpr std::array<unsigned, 2> kSignBits = {1, 2};
+constexpr unsigned kViews = 2;
 constexpr uint64_t origin(unsigned number) {
-  return ((uint64_t{1} << kSignBits[number]) - 1) * UpperView::kSize;
+  return UpperView::kSize << number;
 }
-// All that PEXT can make, and what displacements reach from there. Hosts keep the first 64 KiB empty.
+// All that addresses can lead to, and what displacements reach from there. Hosts keep the first 64 KiB empty.
 constexpr uint64_t kBegin = 1 << 16;
-constexpr uint64_t kEnd = (UpperView::kSize << kSignBits.back()) + UpperView::kReach + memory::kPageSize;
+constexpr uint64_t kEnd = origin(kViews - 1) + UpperView::kSize + UpperView::kReach + memory::kPageSize;
 
 bool reserve() {
   constexpr int kNew = 0x100000;  // MAP_FIXED_NOREPLACE
@@ -70,7 +70,7 @@ std::unique_ptr<UpperView> UpperView::create(const PhysicalMemory& physical,
                                              const memory::GuestMemory& memory) {
   static const bool reserved = reserve();
   if (!reserved) return nullptr;
-  for (unsigned number = 0; number < kSignBits.size(); ++number)
+  for (unsigned number = 0; number < kViews; ++number)
     if (!(taken.fetch_or(1u << number) & 1u << number))
       return std::unique_ptr<UpperView>(new UpperView(number, physical, memory));
   return nullptr;
@@ -85,7 +85,11 @@ UpperView::~UpperView() {
 }
 
 uint64_t UpperView::mask() const {
-  return (kSize - 1) | ((uint64_t{1} << kSignBits[number_]) - 1) << 47;
+  return (kSize - 1) | uint64_t{1} << 63;
+}
+
+uint64_t UpperView::place_mask() const {
+  return number_ == 0 ? 0 : (kSize - 1) | origin(number_);
 }
 
 bool UpperView::claim_part(uint64_t address) {
@@ -104,6 +108,7 @@ bool UpperView::claim(const PagingMode& mode, uint64_t address) {
 
 void UpperView::claim_used(const PagingMode& mode) {
   const uint64_t* const root = first_table(physical_, mode);
+  has_changed_ = false;
   const auto for_each_used = [](const uint64_t* entries, size_t first, auto&& callback) {
     for (size_t i = first; i < 512; ++i)
       if (const uint64_t entry = __atomic_load_n(entries + i, __ATOMIC_RELAXED);
@@ -111,16 +116,27 @@ void UpperView::claim_used(const PagingMode& mode) {
         callback(i, entry & table_entry::kAddress);
   };
   if (!root) return;
-  for_each_used(root, 256, [&](uint64_t i, uint64_t address) {
+  for_each_used(root, kHalf, [&](uint64_t i, uint64_t address) {
     const PhysicalMemory::Page page = physical_.page(address);
     const auto* const table = reinterpret_cast<const uint64_t*>(page.host);
-    // Some kernels have their tables as memory, by an entry that leads to its own table: that is much, of
-    // which they use little.
-    if (!table || table == root) return;
+    if (!table) return;
     has_unwatched_ |= tables_.try_emplace(page.state, Table{.address = address}).second;
     collided_ |= tables_.size() > kMostTables;
     for_each_used(table, 0, [&](uint64_t j, uint64_t) { claim_part(i << 39 | j << 30); });
   });
+}
+
+bool UpperView::see_root(const PagingMode& mode) {
+  const uint64_t* const root = first_table(physical_, mode);
+  if (!root) return true;
+  for (size_t i = 0; i < roots_.size(); ++i) {
+    if (std::memcmp(roots_[i].data(), root + kHalf, sizeof roots_[i]) != 0) continue;
+    if (i != 0) std::swap(roots_[i], roots_[i - 1]);
+    return true;
+  }
+  std::memcpy(roots_.back().data(), root + kHalf, sizeof roots_.back());
+  claim_used(mode);
+  return false;
 }
 
 std::vector<uint64_t> UpperView::take_unwatched_tables() {
@@ -132,8 +148,11 @@ std::vector<uint64_t> UpperView::take_unwatched_tables() {
 }
 
 void UpperView::table_changed(const PageState* page) {
-  has_unwatched_ |=
-      std::erase_if(tables_, [page](const auto& table) { return !page || table.first == page; }) > 0;
+  if (page && tables_.erase(page) == 0) return;
+  if (!page) tables_.clear();
+  // All that lead to it are to be looked at again.
+  roots_ = {};
+  has_changed_ = true;
 }
 
 bool UpperView::pays() {
@@ -187,6 +206,8 @@ void UpperView::gather(const TablePath& path, const PagingMode& mode, uint64_t a
 }
 
 std::byte* UpperView::show(const PagingMode& mode, uint64_t address, const std::byte* host) {
+  // Other addresses' displacements reach there.
+  if ((address & (kSize - 1)) < kReach + kLarge) return nullptr;
   const uint64_t page = address & ~(kPage - 1);
   if (std::byte* const there = find(page, host)) return there;
   const Cost cost(cost_);
@@ -288,6 +309,7 @@ void UpperView::flush(const PagingMode& mode) {
     // Another kernel may come, whose addresses are elsewhere.
     claims_ = {};
     tables_.clear();
+    roots_ = {};
   }
   if (regions_.empty()) return;
   const Cost cost(cost_);

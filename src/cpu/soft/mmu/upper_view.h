@@ -3,12 +3,13 @@
 // that what is written has one address for the host's caches. Stores look the page up as ever.
 //
 // Each view is at a fixed place of the host's address space, which PEXT makes of a linear address: its low 43
-// bits, and above them some of those that are all equal in a canonical address. In an address of the lower
-// half these are 0: what that leads to is reserved and never mapped, as is all else that PEXT can make but
-// the views themselves. An address of the upper half that has no page of its own finds the page of one that
-// is equal modulo 8 TiB, if there is any; so does one that is not canonical. A guest that uses two such
+// bits, and above them bit 63, which PDEP moves on for the second view. In an address of the lower half, and
+// in those that are not canonical and that a kernel may take for a user's, that is 0: what they lead to is
+// reserved and never mapped, as is all else that can come of an address but the views themselves. An address
+// of the upper half that has no page of its own finds the page of one that is equal modulo 8 TiB, if there is
+// any; so does one with bit 63 that is not canonical. A guest that uses two such
 // addresses, or any that are so equal as to their GiB, gets no view: the tables that tell which GiB it has
-// are watched.
+// are watched, and those that tell which tables these are are looked at when CR3 is loaded.
 //
 // It is a TLB of its own. What the guest's instructions flush is compared with the guest's tables, as mapping
 // pages anew would cost much more: kernels flush all for some pages.
@@ -40,8 +41,9 @@ class UpperView {
   UpperView(const UpperView&) = delete;
   UpperView& operator=(const UpperView&) = delete;
 
-  // For PEXT.
+  // For PEXT, and for PDEP behind it, if not 0.
   uint64_t mask() const;
+  uint64_t place_mask() const;
 
   // The guest uses this address of the upper half. False if another one that it uses, or that its tables lead
   // to, has the place: then the view is of no use any more.
@@ -54,6 +56,10 @@ class UpperView {
   std::vector<uint64_t> take_unwatched_tables();
   // A page has changed, or any may have (null), and is not watched any more.
   void table_changed(const PageState* page);
+  // Such, since claim_used() has looked last.
+  bool has_changed_tables() const { return has_changed_; }
+  // The first table is this from now on. False if that is news.
+  bool see_root(const PagingMode& mode);
   // The host has refused an access that the guest may make.
   void refused() { cost_ += kSignalCost; }
   // False if what it takes is too much of the time, or claims collided.
@@ -137,7 +143,10 @@ class UpperView {
   // Those that claims were read from. An address space has half as many.
   static constexpr size_t kMostTables = 512;
   std::unordered_map<const PageState*, Table> tables_;
-  bool has_unwatched_ = false;
+  static constexpr size_t kHalf = 256;
+  std::array<std::array<uint64_t, kHalf>, 4>
+      roots_{};  // Upper halves of first tables, often seen ones first.
+  bool has_unwatched_ = false, has_changed_ = false;
   uint64_t times_shown_ = 0;
   bool collided_ = false, displaced_ = false;
   // In ticks of the host's TSC: what it takes, since when.

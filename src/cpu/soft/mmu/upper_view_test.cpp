@@ -42,9 +42,12 @@ class UpperViewTest : public ::testing::Test {
   uint64_t& page_entry(uint64_t address) { return entry(kPt, address >> 12); }
   std::byte* show(uint64_t address, uint64_t from) { return view_->show(mode_, address, host(from)); }
   // Where translated code looks.
-  [[gnu::target("bmi2")]] const std::byte* place(uint64_t address) const {
-    return reinterpret_cast<const std::byte*>(_pext_u64(address, view_->mask()));
+  [[gnu::target("bmi2")]] static const std::byte* place(uint64_t address, const UpperView& view) {
+    const uint64_t packed = _pext_u64(address, view.mask());
+    return reinterpret_cast<const std::byte*>(view.place_mask() ? _pdep_u64(packed, view.place_mask())
+                                                                : packed);
   }
+  const std::byte* place(uint64_t address) const { return place(address, *view_); }
   // As the host's kernel sees it, without a signal.
   bool is_there(const std::byte* address) const {
     std::byte byte;
@@ -84,10 +87,19 @@ TEST_F(UpperViewTest, TwoDoNotMeet) {
   ASSERT_TRUE(other);
   EXPECT_FALSE(UpperView::create(physical(), physical().memory()));
   ASSERT_TRUE(show(kAddress, kLarge));
-  EXPECT_NE(other->mask(), view_->mask());
   const std::byte* const shown = other->show(mode_, kAddress, host(kLarge));
   ASSERT_TRUE(shown);
+  EXPECT_EQ(shown, place(kAddress, *other));
   EXPECT_NE(shown, place(kAddress));
+  // Kernels take an address without bit 63 for a user's.
+  for (unsigned bits = 0; bits < 1 << 16; ++bits) {
+    const uint64_t address = (kAddress & ~(uint64_t{0xffff} << 47)) | uint64_t{bits} << 47;
+    if (address >> 63) continue;
+    ASSERT_NE(place(address, *other), shown) << std::hex << address;
+    ASSERT_NE(place(address), shown) << std::hex << address;
+    ASSERT_NE(place(address, *other), place(kAddress)) << std::hex << address;
+    ASSERT_NE(place(address), place(kAddress)) << std::hex << address;
+  }
   other->clear();
   EXPECT_FALSE(is_there(shown));
   EXPECT_TRUE(is_there(place(kAddress)));
@@ -249,20 +261,53 @@ TEST_F(UpperViewTest, TellsWhichTablesItsClaimsAreFrom) {
   EXPECT_EQ(view_->take_unwatched_tables(), std::vector{kPdpt});
   view_->claim(mode_, kAddress + UpperView::kClaim);
   view_->table_changed(physical().page(kPd).state);
-  EXPECT_FALSE(view_->has_unwatched_tables());
+  EXPECT_FALSE(view_->has_changed_tables());
+  EXPECT_FALSE(view_->see_root(mode_));
+  EXPECT_TRUE(view_->see_root(mode_));
   view_->table_changed(physical().page(kPdpt).state);
-  EXPECT_TRUE(view_->has_unwatched_tables());
-  EXPECT_TRUE(view_->take_unwatched_tables().empty()) << "it may be none any more";
-  view_->claim_used(mode_);
+  EXPECT_TRUE(view_->has_changed_tables());
+  EXPECT_FALSE(view_->has_unwatched_tables()) << "it may be none any more";
+  PagingMode other = mode_;
+  other.cr3 = 0x6000;
+  view_->claim_used(other);
+  EXPECT_FALSE(view_->has_unwatched_tables()) << "it is another address space's";
+  EXPECT_FALSE(view_->see_root(mode_));
   EXPECT_EQ(view_->take_unwatched_tables(), std::vector{kPdpt});
 }
 
 // Some kernels find their tables by such an entry.
-TEST_F(UpperViewTest, TablesThatLeadToThemselvesAreNoMemory) {
+TEST_F(UpperViewTest, TablesThatLeadToThemselvesAreAddressesToo) {
   entry(kPml4, 0) = kPdpt | kBits;
   entry(kPml4, (kAddress >> 39) + 16) = kPml4 | kBits;
-  EXPECT_TRUE(view_->claim(mode_, kAddress & ~(UpperView::kClaim - 1)));
-  EXPECT_EQ(view_->take_unwatched_tables(), std::vector{kPdpt});
+  EXPECT_FALSE(view_->claim(mode_, kAddress));
+}
+
+TEST_F(UpperViewTest, SeesWhenOtherTablesAreInUse) {
+  EXPECT_FALSE(view_->see_root(mode_));
+  EXPECT_TRUE(view_->see_root(mode_));
+  constexpr uint64_t kOther = 0x6000;
+  entry(kOther, kAddress >> 39) = kPdpt | kBits;
+  entry(kOther, 0) = kPdpt | kBits;
+  PagingMode other = mode_;
+  other.cr3 = kOther;
+  EXPECT_TRUE(view_->see_root(other)) << "of the upper half";
+  entry(kOther, (kAddress >> 39) + 16) = kPdpt | kBits;
+  EXPECT_FALSE(view_->see_root(other));
+  EXPECT_FALSE(view_->pays());
+  EXPECT_TRUE(view_->see_root(mode_));
+  EXPECT_TRUE(view_->see_root(other));
+}
+
+// Displacements of other addresses lead there.
+TEST_F(UpperViewTest, ShowsNothingAtItsBeginning) {
+  constexpr uint64_t kFirst = 0xffff'8000'0000'0000;
+  for (const uint64_t address : {kFirst, kFirst + UpperView::kReach, kFirst + UpperView::kReach + kLarge}) {
+    entry(kPml4, address >> 39) = kPdpt | kBits;
+    entry(kPdpt, address >> 30) = kPd | kBits;
+    entry(kPd, address >> 21) = kPt | kBits;
+    page_entry(address) = kLarge | kBits;
+    EXPECT_EQ(show(address, kLarge) != nullptr, address >= kFirst + UpperView::kReach + kLarge);
+  }
 }
 
 TEST_F(UpperViewTest, AnotherKernelHasOtherAddresses) {

@@ -58,11 +58,15 @@ Window::~Window() {
 
 bool Window::can_show(const uint64_t* first_table) {
   constexpr uint64_t kPart = uint64_t{1} << 39;
-  std::bitset<kSize / kPart> used;
-  for (size_t i = 0; first_table && i < 256; ++i) {
-    if (!(__atomic_load_n(first_table + i, __ATOMIC_RELAXED) & table_entry::kPresent)) continue;
-    if (used.test(i % used.size())) return false;
-    used.set(i % used.size());
+  constexpr size_t kParts = 256, kPlaces = kSize / kPart;
+  std::bitset<kParts + 2> used, about;  // From the part before the first.
+  for (size_t i = 0; first_table && i < kParts; ++i)
+    used[i + 1] = __atomic_load_n(first_table + i, __ATOMIC_RELAXED) & table_entry::kPresent;
+  about = used | used << 1 | used >> 1;
+  std::bitset<kPlaces> taken;
+  for (size_t i = 1; i <= kParts; ++i) {
+    if (about[i] && taken[i % kPlaces]) return false;
+    taken[i % kPlaces] = taken[i % kPlaces] || about[i];
   }
   return used.count() <= kMostParts;
 }

@@ -45,9 +45,9 @@ class Window {
   Window& operator=(const Window&) = delete;
 
   // Whether the lower half is one that a window shows as it is, by its first table (null without paging): of
-  // the 512 GiB that each entry stands for no two in use have the same places. And they are few: a program
-  // that maps memory anywhere, as V8's do, may use the next for the first time by code for a window, which
-  // nobody notices.
+  // the 512 GiB that each entry stands for, no two in use or beside such have the same places. What is beside
+  // is what programs use next, or guard regions go on in. And they are few: a program that maps memory
+  // anywhere, as V8's do, may use the next for the first time by code for a window, which nobody notices.
   static bool can_show(const uint64_t* first_table);
   static constexpr unsigned kMostParts = 8;
 

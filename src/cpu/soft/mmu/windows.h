@@ -31,6 +31,8 @@ class Windows {
   // User code has run for so many ticks of the TSC; true if the address space, which has no window, has now
   // earned one.
   bool ran(uint64_t ticks);
+  // Whether there is one to give.
+  bool has_one() { return to_give() != nullptr; }
   // Gives the address space, which can have one (Window::can_show()), one with these pages. False if there is
   // none to give.
   bool open(const PagingMode& mode, std::span<const Window::Page> pages);

@@ -54,7 +54,7 @@ void SequenceMachine::make_page_tables() {
   };
   constexpr uint64_t kAll = kPresent | kWritable | kUser;
   set(kTables, 0, (kTables + kPage) | kAll);
-  set(kTables, 256, (kTables + kPage) | kAll);
+  set(kTables, kUpperIndex, (kTables + kPage) | kAll);
   set(kTables + kPage, 0, (kTables + 2 * kPage) | kAll);
   set(kTables + 2 * kPage, kBase >> 21, kLastTable | kAll);
   const auto map = [&](uint64_t begin, uint64_t end, uint64_t bits) {
@@ -76,7 +76,7 @@ void SequenceMachine::make_global() {
 }
 
 uint8_t SequenceMachine::upper_half_state() {
-  return static_cast<uint8_t>(engine_.memory()[256 * 8]);
+  return static_cast<uint8_t>(engine_.memory()[kUpperIndex * 8]);
 }
 
 void SequenceMachine::load_code(const Program& program) {

@@ -16,8 +16,9 @@ namespace alcove::cpu::soft::testing {
 namespace sequence {
 
 inline constexpr uint64_t kBase = 0x100'0000, kSize = 0x1'0000, kPage = 0x1000;
-inline constexpr uint64_t kUpper = 0xffff'8000'0000'0000;  // Where everything is a second time.
-inline constexpr uint64_t kTables = kBase;                 // Four pages, not mapped.
+// Where everything is a second time, and where an UpperView shows it.
+inline constexpr uint64_t kUpper = 0xffff'8080'0000'0000, kUpperIndex = kUpper >> 39 & 0x1ff;
+inline constexpr uint64_t kTables = kBase;  // Four pages, not mapped.
 inline constexpr uint64_t kCode = kBase + 0x5000, kCodeEnd = kBase + 0x7000;
 inline constexpr uint64_t kData = kBase + 0x8000, kDataEnd = kBase + 0xa000;  // Nothing behind them.
 inline constexpr uint64_t kReadOnly = kBase + 0xb000;

@@ -1,7 +1,7 @@
 // Memory accesses by the host's MMU, in code for an address space with a window (mmu/window.h). An address is
 // brought into the window by its low bits alone: by AND, or by PEXT, which takes two cycles more, where the
 // flags are needed. The displacement may be added afterwards, as what it can reach around the window is not
-// mapped. Code of CPL 0 reads so from an UpperView (mmu/upper_view.h), always by PEXT.
+// mapped. Code of CPL 0 reads so from an UpperView (mmu/upper_view.h), always by PEXT, and PDEP.
 #include <string_view>
 
 #include "cpu/soft/translator/emitter.h"
@@ -47,7 +47,11 @@ HostMemory BlockEmitter::shown(HostRegister scratch, int32_t displacement) const
 }
 
 void BlockEmitter::bring_into_window(HostRegister scratch, HostRegister address, bool keep_flags) {
-  if (!in_window()) return a_.pext(scratch, address, ALCOVE_TRANSLATED(upper_view).displacement);
+  if (!in_window()) {
+    a_.pext(scratch, address, ALCOVE_TRANSLATED(upper_view).displacement);
+    if (view_by_pdep_) a_.pdep(scratch, scratch, ALCOVE_TRANSLATED(upper_place).displacement);
+    return;
+  }
   const HostMemory mask = ALCOVE_TRANSLATED(window);
   const bool in_register = window_mask_ != kNoHostRegister;
   if (keep_flags)

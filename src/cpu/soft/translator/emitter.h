@@ -94,7 +94,10 @@ class BlockEmitter {
 
   // Code of CPL 0 reads by UpperView from now on, but for the instructions at these physical addresses; null:
   // it looks all memory up.
-  void read_upper_by_view(const std::unordered_set<uint64_t>* but) { not_by_view_ = but; }
+  void read_upper_by_view(const std::unordered_set<uint64_t>* but, bool by_pdep) {
+    not_by_view_ = but;
+    view_by_pdep_ = by_pdep;
+  }
 
   // Of blocks of one page and mode. They are entered by any of them. What is returned is right until the next
   // call.
@@ -285,6 +288,7 @@ class BlockEmitter {
   Assembler a_{{}, nullptr};
   const CommonCode& common_;
   const std::unordered_set<uint64_t>* not_by_view_ = nullptr;
+  bool view_by_pdep_ = false;
   uint64_t page_ = kAnyPage;
   // What follows is of one unit; the vectors keep their memory for the next.
   void begin(const Assembler& assembler, std::span<Block* const> blocks, uint64_t page);

@@ -220,7 +220,7 @@ bool may_have_used_alias(SequenceMachine& machine, const std::optional<Fault>& f
 bool may_have_used_upper_alias(const std::optional<Fault>& fault) {
   if (!fault) return false;
   if (fault->vector == kGeneralProtection || fault->vector == kStackFault) return true;
-  const uint64_t place = fault->address & (UpperView::kSize - 1);
+  const uint64_t place = (fault->address - kUpper) & (UpperView::kSize - 1);
   return fault->vector == kPageFault && place + kPage >= kBase && place < kBase + kSize + kPage &&
          (fault->address - kUpper) >= UpperView::kSize && fault->address >= UpperView::kSize;
 }

@@ -43,7 +43,7 @@ struct TranslatedState {
   uint64_t lower_pages = kLowerPages;
   uint64_t all_pages = kAllPages;
   uint64_t window = Window::kMask;
-  uint64_t upper_view = 0;  // UpperView::mask()
+  uint64_t upper_view = 0, upper_place = 0;  // UpperView::mask(), place_mask()
   uint64_t upper_jump = (uint64_t{1} << JumpCache::kUpperBits) - 1;
   uint64_t in_page = 0xfff, page_number = ~uint64_t{0xfff};
   uint64_t page_index = uint64_t{JumpCache::kPages - 1} << 12;  // In JumpCache::Rest.

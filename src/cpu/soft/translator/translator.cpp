@@ -79,7 +79,10 @@ Translator::Translator(Engine& engine, const CpuMemory& memory, std::unique_ptr<
     map_->allow_windows(memory, engine_.mmu().memory());
     map_->allow_upper_view(engine_.mmu().memory(), engine_.mmu().memory().memory());
   }
-  if (map_->upper_view()) cpu.translated.upper_view = map_->upper_view()->mask();
+  if (const UpperView* const view = map_->upper_view()) {
+    cpu.translated.upper_view = view->mask();
+    cpu.translated.upper_place = view->place_mask();
+  }
   engine_.mmu().set_flat_map(cpu, map_.get());
   install_fault_handler();
 }
@@ -123,7 +126,8 @@ void Translator::emit(std::span<Block* const> blocks) {
   const uint8_t* const begin = code_->next();
   // Code of the lower half reads from there.
   const bool upper = engine_.cpu().rip >> 63;
-  emitter_->read_upper_by_view(upper && map_->upper_view() ? &not_by_view_ : nullptr);
+  emitter_->read_upper_by_view(upper && map_->upper_view() ? &not_by_view_ : nullptr,
+                               engine_.cpu().translated.upper_place != 0);
   const Emitted& emitted = emitter_->emit(Assembler(code_->room(), begin), blocks, page);
   code_->commit((emitted.size + 15) / 16 * 16);
   TranslatedUnit& unit = units_.emplace_back(TranslatedUnit{.begin = begin,
@@ -354,10 +358,12 @@ const uint8_t* Translator::way_in(const Block& block) {
   return block.translation->near_entry;
 }
 
-void Translator::run(Block& block) {
+bool Translator::run(Block& block) {
   Cpu& cpu = engine_.cpu();
   TranslatedState& state = cpu.translated;
   if (!block.mode.user) account();  // A fault may have ended user code's run.
+  // The world may have gone on since somebody has looked.
+  if (cpu.attention.load(std::memory_order_acquire) != 0) return false;
   enter_mode(block.mode);
   link(block);
   state.result = reinterpret_cast<uint64_t>(way_in(block));
@@ -367,7 +373,7 @@ void Translator::run(Block& block) {
   reinterpret_cast<void (*)()>(reinterpret_cast<uintptr_t>(common_.enter))();
   if (!left_by_handler_) keep_returns();
   account();
-  if (left_by_handler_) return;
+  if (left_by_handler_) return true;
   see_level();
   cpu.rip = state.target;
   cpu.flags.set_arithmetic_bits(state.arithmetic_flags());
@@ -381,6 +387,7 @@ void Translator::run(Block& block) {
   } else if (state.result != kNoLink) {
     open_link_ = reinterpret_cast<const LinkSite*>(state.result);
   }
+  return true;
 }
 
 void Translator::account() {
@@ -388,7 +395,7 @@ void Translator::account() {
   const uint64_t ticks = __rdtsc() - std::exchange(user_since_, 0);
   Windows* const windows = map_->windows();
   if (!windows || !windows->ran(ticks)) return;
-  if (!can_have_window()) return windows->refuse();
+  if (!windows->has_one() || !can_have_window()) return windows->refuse();
   if (!map_->open_window(mode_of(engine_.cpu()))) return;
   if (log_) ++log_->counters.windows;
   engine_.code().update_mode(engine_.cpu());
@@ -414,13 +421,14 @@ void Translator::look_at_tables(const PageState* page) {
 
 void Translator::watch_view_tables() {
   UpperView* const view = map_->upper_view();
-  if (!view || !view->has_unwatched_tables()) return;
   const PagingMode mode = mode_of(engine_.cpu());
-  view->claim_used(mode);
-  for (const uint64_t table : view->take_unwatched_tables())
-    engine_.watch_table(table, PageState::lines(0, memory::kPageSize));
-  // They may have changed before.
-  view->claim_used(mode);
+  if (!view) return;
+  if (view->has_changed_tables()) view->claim_used(mode);
+  for (unsigned i = 0; i < 4 && view->has_unwatched_tables(); ++i) {
+    for (const uint64_t table : view->take_unwatched_tables())
+      engine_.watch_table(table, PageState::lines(0, memory::kPageSize));
+    view->claim_used(mode);  // They may have changed before.
+  }
 }
 
 void Translator::call_handler(const Insn& insn) {
@@ -490,7 +498,7 @@ const uint8_t* Translator::go_on() {
   if (cpu.interrupt_shadow) return nullptr;
   if (cpu.cpl == 0) account();
   const Block& next = *engine_.code().find(cpu);
-  if (!next.translation || !is_here(next)) return nullptr;
+  if (!next.translation || !is_here(next) || !calm()) return nullptr;
   enter_mode(next.mode);
   return way_in(next);
 }

@@ -59,7 +59,8 @@ class Translator {
   // it can't be, otherwise the block, which is kept now.
   Block* translate(Block& block, uint8_t warm);
   // Runs from the block, which has a translation and is where Cpu::rip is. Leaves Cpu::rip where to go on.
-  void run(Block& block);
+  // False if something wants attention: then nothing has run.
+  bool run(Block& block);
   // From now on run() delivers the faults of what it runs and goes on with the guest's handler. Only those
   // that come about otherwise take Cpu::fault_exit, with Engine::kShutdown if a fault can't be delivered.
   void deliver_faults();
@@ -87,6 +88,7 @@ class Translator {
   void forget_jumps(uint64_t page) { map_->clear_jumps(page); }
   // Of the present address space; null if it has none.
   Window* window() { return map_->window(); }
+  UpperView* upper_view() { return map_->upper_view(); }
   unsigned window_number() { return map_->windows() ? map_->windows()->number() : 0; }
   // For tests: see Windows::open_after().
   void open_windows_after(uint64_t ticks) {

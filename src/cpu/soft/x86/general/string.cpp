@@ -75,11 +75,10 @@ Run run_of(const Cpu& cpu, unsigned segment, uint64_t count, Address offset) {
 // Host memory behind a range within one page, or null where each access needs its own path. Downwards the
 // range does not begin with the first element, whose address a fault tells: then nothing is tried here.
 const std::byte* readable(Cpu& cpu, uint64_t address, size_t size) {
-  if (!cpu.flags.test(kDf)) load<uint8_t>(cpu, address);  // Brings the page into the TLB, or raises.
   const TlbEntry& entry = cpu.tlb->entry(address);
-  return entry.read_tag == wanted_tag(address, size, cpu.tlb_generation)
-             ? reinterpret_cast<const std::byte*>(address + entry.addend)
-             : nullptr;
+  const auto is_there = [&] { return entry.read_tag == wanted_tag(address, size, cpu.tlb_generation); };
+  if (!is_there() && !cpu.flags.test(kDf)) probe_read(cpu, address, 1);
+  return is_there() ? reinterpret_cast<const std::byte*>(address + entry.addend) : nullptr;
 }
 
 // As `fill` says. False where each access needs its own path.

@@ -55,7 +55,8 @@ enum Msr : uint32_t {
 };
 
 // RDCL_NO, SKIP_L1DFL_VMENTRY, SSB_NO, MDS_NO, PSCHANGE_MC_NO, TAA_NO, SBDR_SSDP_NO, FBSDP_NO, PSDP_NO,
-// BHI_NO, PBRSB_NO, GDS_NO, RFDS_NO, ITS_NO: an interpreter does not speculate.
+// BHI_NO, PBRSB_NO, GDS_NO, RFDS_NO, ITS_NO: translated code speculates as the host does, but what guests do
+// against that does not reach the host's processor, and costs.
 constexpr uint64_t kNotAffected = 1u << 0 | 1u << 3 | 1u << 4 | 1u << 5 | 1u << 6 | 1u << 8 | 7u << 13 |
                                   1u << 20 | 1u << 24 | 1u << 26 | 1u << 27 | uint64_t{1} << 62;
 
