@@ -82,7 +82,9 @@ void gather(Cpu& cpu, const Insn& insn) {
       continue;
     }
     Insn each = insn;
-    each.displacement += int64_t{element<std::make_signed_t<Index>>(indices, i)} * (int64_t{1} << insn.scale);
+    const auto index = static_cast<uint64_t>(int64_t{element<std::make_signed_t<Index>>(indices, i)});
+    each.displacement = static_cast<int64_t>(static_cast<uint64_t>(each.displacement) +
+                                             (index << insn.scale));  // It may wrap.
     set_element(result, i, load<T>(cpu, linear_address(cpu, each, sizeof(T), false)));
     set_element(mask, i, T{0});
   }
