@@ -11,6 +11,25 @@ namespace {
 using ::testing::ElementsAre;
 using testing::GuestMachine;
 
+// Around an interrupt's handler, which may change RAX, RCX and RDX; the end tells the x2APIC.
+asm(R"(
+  .macro begin_interrupt
+    push %rax
+    push %rcx
+    push %rdx
+  .endm
+  .macro end_interrupt
+    xor %eax, %eax
+    xor %edx, %edx
+    mov $0x80b, %ecx
+    wrmsr
+    pop %rdx
+    pop %rcx
+    pop %rax
+    iretq
+  .endm
+)");
+
 // Both processors go on behind this in 64-bit mode, R15 being their number. What follows finds its variables
 // and the like by absolute addresses: `label - GUEST + 0x10000`. The pages at 0x40000000 are mapped one by
 // one by the table at 0xb2000: to 0x100000, 0x102000 and so on, every other page of memory.
@@ -304,19 +323,10 @@ user:
   done
 
   .org shoot_downs + 0x3000       # The interrupt
-  push %rax
-  push %rcx
-  push %rdx
+  begin_interrupt
   invlpg 0x40000000
   incl flushed - shoot_downs + 0x10000
-  xor %eax, %eax
-  xor %edx, %edx
-  mov $0x80b, %ecx
-  wrmsr
-  pop %rdx
-  pop %rcx
-  pop %rax
-  iretq
+  end_interrupt
   .org shoot_downs + 0x3100       # The page fault: until the page is there and may be written
   add $8, %rsp
   sti
@@ -395,18 +405,9 @@ ALCOVE_GUEST(same_places, R"(
 interrupts: .long 501
 
   .org same_places + 0x3000       # The interrupt
-  push %rax
-  push %rcx
-  push %rdx
+  begin_interrupt
   decl interrupts - same_places + 0x10000
-  xor %eax, %eax
-  xor %edx, %edx
-  mov $0x80b, %ecx
-  wrmsr
-  pop %rdx
-  pop %rcx
-  pop %rax
-  iretq
+  end_interrupt
 )");
 
 TEST(TwoProcessors, MemoryElsewhereIsNotWhatAWindowShows) {
