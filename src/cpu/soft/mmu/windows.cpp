@@ -73,7 +73,9 @@ bool Windows::ran(uint64_t ticks) {
   }
   Candidate& runner = candidate(root_);
   runner.ticks += ticks;
-  return runner.ticks > runner.threshold;
+  if (runner.ticks <= runner.threshold) return false;
+  runner.ticks = 0;
+  return true;
 }
 
 Windows::Owned* Windows::to_give() {
@@ -90,7 +92,6 @@ Windows::Owned* Windows::to_give() {
 }
 
 bool Windows::open(const PagingMode& mode, std::span<const Window::Page> pages) {
-  candidate(root_).ticks = 0;
   Owned* const owned = to_give();
   if (!owned) return false;
   owned->window->clear();

@@ -29,7 +29,7 @@ class Windows {
   static constexpr unsigned kMaximum = 3;
 
   // User code has run for so many ticks of the TSC; true if the address space, which has no window, has now
-  // earned one.
+  // earned one. Whether it gets it or not, it begins to earn the next.
   bool ran(uint64_t ticks);
   // Whether there is one to give.
   bool has_one() { return to_give() != nullptr; }
@@ -38,8 +38,6 @@ class Windows {
   bool open(const PagingMode& mode, std::span<const Window::Page> pages);
   // A page is missing in the current window; false if so many are that it does not pay: it is closed then.
   bool missed();
-  // The address space can't have one.
-  void refuse() { candidate(root_).ticks = 0; }
   // A page of the guest's has changed, or any may have (null): takes away those that have their first table
   // there. True if the present one is among them.
   bool table_changed(const PageState* page);

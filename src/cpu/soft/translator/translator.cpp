@@ -394,9 +394,9 @@ void Translator::account() {
   if (user_since_ == 0) return;
   const uint64_t ticks = __rdtsc() - std::exchange(user_since_, 0);
   Windows* const windows = map_->windows();
-  if (!windows || !windows->ran(ticks)) return;
-  if (!windows->has_one() || !can_have_window()) return windows->refuse();
-  if (!map_->open_window(mode_of(engine_.cpu()))) return;
+  if (!windows || !windows->ran(ticks) || !windows->has_one() || !can_have_window() ||
+      !map_->open_window(mode_of(engine_.cpu())))
+    return;
   if (log_) ++log_->counters.windows;
   engine_.code().update_mode(engine_.cpu());
 }
