@@ -71,7 +71,11 @@ void BlockEmitter::system_return(const Insn& insn) {
   a_.load(kWord, ALCOVE_TRANSLATED(fast_calls));
   a_.op({.opcode = 0x85, .wide = true}, kWord, kWord);
   refuse_if(kHostEqual);
-  // To the lower half only, with TF clear, and with no interrupt to be taken.
+  // To the lower half only, with TF clear, and with nothing that wants attention or is to be delivered. What
+  // goes back and forth by SYSCALL and SYSRET alone passes no other place that looks.
+  a_.op({.opcode = 0x83}, 7, ALCOVE_CPU_MEMBER(attention));  // CMP
+  a_.byte(0);
+  refuse_if(kHostNotEqual);
   a_.move(kWord, kGuestRcx);
   a_.op({.opcode = 0xc1, .wide = true}, 5, kWord);  // SHR
   a_.byte(47);

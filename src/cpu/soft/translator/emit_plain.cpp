@@ -35,10 +35,6 @@ bool replaces_first(const Insn& insn) {
   return insn.operand_size >= 4 && std::ranges::find(kReplacing, insn.row->mnemonic) != std::end(kReplacing);
 }
 
-bool is_high_byte(uint8_t position) {
-  return position % 8 == 1;
-}
-
 }  // namespace
 
 HostOpcode BlockEmitter::host_opcode(const Insn& insn, const Plan& plan) const {
@@ -69,10 +65,8 @@ void BlockEmitter::plain(const Insn& insn, const Plan& plan) {
   HostOpcode opcode = host_opcode(insn, plan);
   const bool byte_sized = insn.operand_size == 1 || plan.memory_size == 1;
   const bool byte_reg = plan.reg == Role::general && insn.operand_size == 1;
-  // MOVZX and MOVSX have a byte in ModRM.rm only.
   const bool byte_rm = general_rm && insn.is_register && byte_sized;
-  const bool high_reg = byte_reg && is_high_byte(insn.reg_byte);
-  const bool high_rm = byte_rm && is_high_byte(insn.rm_byte);
+  const bool high_reg = is_high_byte_reg(plan, insn), high_rm = is_high_byte_rm(plan, insn);
 
   // Guest RCX, of which CH is a part, comes into RCX for the moment.
   const bool ch_reg = high_reg && insn.reg == 5, ch_rm = high_rm && insn.rm == 5;

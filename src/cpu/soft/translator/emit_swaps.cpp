@@ -23,12 +23,15 @@ bool uses_memory(const Insn& insn) {
   return operand_use(plan_of(*insn.row), insn) != OperandUse::none;
 }
 
-// Whether it uses no general registers but RAX, RDX and RBX without naming them.
-bool names_registers(const Plan& plan) {
+// Whether it uses no general registers but RAX, RDX and RBX without naming them as a whole.
+bool names_registers(const Plan& plan, const Insn& insn) {
+  constexpr unsigned kCh = 5;
   switch (plan.way) {
     case Way::plain:
     case Way::vex:
-      return !plan.count_in_cl && !plan.result_in_rcx && !plan.exchanges_pair;
+      return !plan.count_in_cl && !plan.result_in_rcx && !plan.exchanges_pair &&
+             !(is_high_byte_reg(plan, insn) && insn.reg == kCh) &&
+             !(is_high_byte_rm(plan, insn) && insn.rm == kCh);
     case Way::nothing:
     case Way::lea:
     case Way::jump_relative:
@@ -71,7 +74,7 @@ void BlockEmitter::choose_swaps() {
       const Insn& insn = part.insn(i);
       const Plan& plan = plan_of(*insn.row);
       if (!usable(plan, insn)) continue;  // Handlers find all registers in Cpu.
-      all_named &= names_registers(plan);
+      all_named &= names_registers(plan, insn);
       const bool special = plan.way != Way::plain && plan.way != Way::vex;
       if (plan.vvvv == Role::general) uses[insn.vvvv] += weight;
       if (special || plan.reg == Role::general) uses[insn.reg] += weight;

@@ -249,6 +249,8 @@ Plan make_plan(const CompiledRow& compiled) {
                                                            : 0;
   plan.mandatory_operand_size = compiled.pattern.prefix == Prefix::operand_size;
   plan.writes_first = !among(kReadOnly, name);
+  // Products of one operand are in RDX and RAX.
+  if ((name == "mul" || name == "imul") && plan.rm_first) plan.writes_first = false;
   plan.writes_second = name == "xchg" || name == "xadd" || name == "mulx";
   if (vex) plan.aligned = among(kAlignedVex, name);
   plan.zeroes_upper = name == "vzeroupper" || name == "vzeroall";
@@ -290,6 +292,16 @@ const Plan& plan_of(const Row& row) {
 
 bool goes_on(const Insn& insn) {
   return !(insn.row->flags & (kEndsBlock | kStops | kBranch)) || plan_of(*insn.row).goes_on;
+}
+
+bool is_high_byte_reg(const Plan& plan, const Insn& insn) {
+  return plan.reg == Role::general && insn.operand_size == 1 && insn.reg_byte % 8 == 1;
+}
+
+bool is_high_byte_rm(const Plan& plan, const Insn& insn) {
+  // MOVZX and MOVSX have a byte in ModRM.rm only.
+  return plan.rm == Role::general && insn.is_register && (insn.operand_size == 1 || plan.memory_size == 1) &&
+         insn.rm_byte % 8 == 1;
 }
 
 StackUse stack_use(const Plan& plan) {

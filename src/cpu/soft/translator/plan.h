@@ -98,6 +98,10 @@ const Plan& plan_of(const Row& row);
 StackUse stack_use(const Plan& plan);
 OperandUse operand_use(const Plan& plan, const Insn& insn);
 
+// Whether ModRM.reg or ModRM.rm is AH, CH, DH or BH. The number is that of RSP to RDI then.
+bool is_high_byte_reg(const Plan& plan, const Insn& insn);
+bool is_high_byte_rm(const Plan& plan, const Insn& insn);
+
 // Whether control may go on with what is next in memory without a branch having been decided. (Repeated
 // string instructions that are interrupted leave by themselves.)
 bool goes_on(const Insn& insn);

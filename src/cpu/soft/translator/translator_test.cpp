@@ -97,7 +97,6 @@ TEST_F(TranslatorTest, GoesOnWhenItsMemoryIsFull) {
   EXPECT_EQ(count, 4u * 7);
 }
 
-// Small loops are emitted several times; those within others, which may be as small, are not so in each.
 // A vector across the end of a page is read by a handler, which leaves upper halves alone that it makes zero.
 TEST_F(TranslatorTest, KeepsUpperHalvesBehindWhatAHandlerHasDone) {
   if (!host_runs_avx()) GTEST_SKIP() << "this host has no AVX";
@@ -122,6 +121,28 @@ TEST_F(TranslatorTest, KeepsUpperHalvesBehindWhatAHandlerHasDone) {
   }
 }
 
+// R9 has no host register of its own and takes that of one that is used least.
+TEST_F(TranslatorTest, ChStaysWhereItIs) {
+  const std::vector<uint8_t> code = {0x0f, 0xb6, 0xc5,  // movzx eax, ch
+                                     0x49, 0x01, 0xc1,  // add r9, rax
+                                     0x4d, 0x01, 0xf9,  // add r9, r15, and so on
+                                     0x4d, 0x01, 0xf1, 0x4d, 0x01, 0xe9, 0x4d, 0x01, 0xe1, 0x4d, 0x01,
+                                     0xc1, 0x49, 0x01, 0xf9, 0x49, 0x01, 0xf1, 0xb0, 0x55,  // mov al, 0x55
+                                     0x88, 0xc5,                                            // mov ch, al
+                                     0x06};
+  engine.write(engine.guest_address(), code);
+  for (int run = 0; run < 3; ++run) {
+    cpu.rip = engine.guest_address();
+    cpu.gpr.fill(0x1000);
+    cpu.gpr[rcx] = 0x1234;
+    EXPECT_TRUE(engine.run_translated().fault);
+    EXPECT_EQ(cpu.rip, engine.guest_address() + code.size() - 1);
+    EXPECT_EQ(cpu.gpr[r9], 0x8000u + 0x12);
+    EXPECT_EQ(cpu.gpr[rcx], 0x5534u);
+  }
+}
+
+// Small loops are emitted several times; those within others, which may be as small, are not so in each.
 TEST_F(TranslatorTest, NestedSmallLoopsStaySmall) {
   constexpr uint8_t kCounters[] = {rax, rbx, rsi, rdi, rbp};
   std::vector<uint8_t> code{0x48, 0x83, 0xc2, 0x01};  // add rdx, 1
