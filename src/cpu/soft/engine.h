@@ -72,8 +72,8 @@ class Engine {
   // Executes until something wants attention, `instructions` have been executed (checked between blocks), or
   // an exception was raised: then Cpu::fault_exit is taken, which the caller has set.
   void execute(uint64_t instruction_limit);
-  // Exactly one instruction.
-  void execute_one();
+  // Exactly one instruction, or one iteration of it at least; true if it has a prefix that repeats some.
+  bool execute_one();
 
   // To be called first after a jump to Cpu::fault_exit: accounts for the instructions of the block that the
   // jump left.

@@ -132,7 +132,7 @@ void Engine::watch_table(uint64_t physical_page, uint64_t lines) {
   state->bits.fetch_or(PageState::kTable);
 }
 
-void Engine::execute_one() {
+bool Engine::execute_one() {
   Cpu& cpu = cpu_;
   cpu.insn = nullptr;
   block_ = nullptr;
@@ -145,6 +145,7 @@ void Engine::execute_one() {
   cpu.insn = insn;
   insn->handler(cpu, *insn);
   cpu.insn = nullptr;
+  return insn->rep || insn->repne;
 }
 
 void Engine::after_jump() {

@@ -22,6 +22,7 @@ constexpr uint64_t kLongestPoll = 50'000, kShortestPoll = 5'000;  // ns
 Exit Engine::run() {
   Cpu& cpu = cpu_;
   enter();
+  restart_steal_clock(cpu);
   if (translator_) translator_->deliver_faults();
   // No local variable is used on both sides of a jump back to here.
   const int jump = setjmp(cpu.fault_exit);
@@ -81,10 +82,13 @@ bool Engine::run_shadowed() {
 }
 
 void Engine::step() {
-  const bool trap = cpu_.flags.test(kTf);
+  const bool trap = cpu_.flags.test(kTf), resumed = cpu_.flags.test(kRf);
+  const uint64_t begin = cpu_.rip;
   if (cpu_.single_step && !holds_debug_back(cpu_)) before_instruction(cpu_);
   cpu_.interrupt_shadow = false;
-  execute_one();
+  const bool repeated = execute_one();
+  // RF holds for all iterations (Intel SDM vol. 3, 18.3.1.1).
+  if (resumed && repeated && cpu_.rip == begin) cpu_.flags.set(kRf, true);
   if ((trap || cpu_.pending_debug) && !holds_debug_back(cpu_)) after_instruction(cpu_, trap);
 }
 
@@ -103,7 +107,8 @@ bool Engine::poll() {
 void Engine::wait() {
   code_.idle();
   leave();
-  if (!poll()) {
+  const bool sleeps = !poll();
+  if (sleeps) {
     tell_waiting(cpu_);
     const uint64_t begin = MachineClock::now();
     cpu_.attention.wait(0, std::memory_order_acquire);
@@ -111,7 +116,7 @@ void Engine::wait() {
     poll_time_ = MachineClock::now() - begin < kLongestPoll ? kLongestPoll : poll_time_ / 2;
   }
   enter();
-  if (tell_running(cpu_)) flush_tlb(cpu_, true);
+  if (sleeps && tell_running(cpu_)) flush_tlb(cpu_, true);
 }
 
 }  // namespace alcove::cpu::soft

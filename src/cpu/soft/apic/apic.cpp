@@ -465,12 +465,15 @@ uint32_t Apic::current_count() const {
 void Apic::set_tsc_deadline(uint64_t guest_tsc) {
   if (timer_mode() != 2) return;
   if (!guest_tsc) return stop_timer();
-  if (guest_tsc <= MachineClock::host_tsc() + cpu_.tsc_offset) {
+  // The old one's end may be under way, which would forget the new one.
+  if (tsc_deadline_) bus_.set_timer(*this, 0);
+  const uint64_t present = MachineClock::host_tsc() + cpu_.tsc_offset;
+  if (guest_tsc <= present) {
     stop_timer();
     return deliver_local(kTimer);
   }
   tsc_deadline_ = guest_tsc;
-  bus_.set_timer(*this, bus_.clock().time_of(guest_tsc - cpu_.tsc_offset));
+  bus_.set_timer(*this, bus_.clock().time_in(guest_tsc - present));
 }
 
 uint64_t Apic::timer_expired(uint64_t deadline, uint64_t now) {

@@ -303,6 +303,42 @@ TEST(Apic, NmiWaitsUntilTheHandlerReturns) {
   EXPECT_THAT(machine.run_to_end(), ElementsAre(1, 0x55, 2, 9));
 }
 
+// The handler's IRET faults, yet a second NMI comes.
+ALCOVE_GUEST(nmi_after_fault, R"(
+  .code64
+  x2apic_on
+  mov $0x830, %ecx
+  xor %edx, %edx
+  mov $0x44400, %eax              # NMI to itself
+  wrmsr
+  nop
+  jmp .
+  .org nmi_after_fault + 0x100
+  incl nmi_faults - nmi_after_fault + 0x10000
+  mov nmi_faults - nmi_after_fault + 0x10000, %eax
+  out %eax, $0xe9
+  cmp $2, %eax
+  je 1f
+  movl $0x7c, 8(%rsp)             # A selector beyond the table
+  iretq
+1:done
+  .org nmi_after_fault + 0x200    # #GP
+  say $13
+  mov $0x830, %ecx
+  xor %edx, %edx
+  mov $0x44400, %eax
+  wrmsr
+  nop
+  jmp .
+nmi_faults: .long 0
+)");
+
+TEST(Apic, NmiComesAfterAnIretThatFaulted) {
+  GuestMachine machine;
+  machine.start_long(nmi_after_fault(), {{2, 0x100}, {13, 0x200}});
+  EXPECT_THAT(machine.run_to_end(), ElementsAre(1, 13, 2));
+}
+
 ALCOVE_GUEST(base_register, R"(
   .code64
   mov $0x1b, %ecx
@@ -374,6 +410,50 @@ ALCOVE_GUEST(timer_modes, R"(
   add $8, %rsp
   iretq
 )");
+
+ALCOVE_GUEST(far_deadlines, R"(
+  .code64
+  x2apic_on
+  wr 0x832, 0x40040               # TSC deadline
+  mov $0x6e0, %ecx
+  mov $-1, %eax                   # Never
+  mov $-1, %edx
+  wrmsr
+  sti
+  rdtsc
+  lea 10000000(%rax), %esi
+1:rdtsc
+  cmp %esi, %eax
+  js 1b
+  cli
+  mov $0x6e0, %ecx
+  rdmsr
+  out %eax, $0xe9
+  out %eax, $0xe9
+  xor %eax, %eax                  # In some days, but the TSC jumps there.
+  mov $0x100000, %edx
+  wrmsr
+  mov $0x3b, %ecx
+  mov $0x200000, %edx
+  wrmsr
+  sti
+  hlt
+  mov $0x6e0, %ecx
+  rdmsr
+  mov %edx, %eax
+  out %eax, $0xe9
+  done
+  .org far_deadlines + 0x200
+  say $0x40
+  eoi
+  iretq
+)");
+
+TEST(Apic, FarDeadlinesAreInTheFuture) {
+  GuestMachine machine;
+  machine.start_long(far_deadlines(), {{0x40, 0x200}});
+  EXPECT_THAT(machine.run_to_end(), ElementsAre(0xffffffff, 0xffffffff, 0x40, 0));
+}
 
 TEST(Apic, TimerModesChange) {
   GuestMachine machine;

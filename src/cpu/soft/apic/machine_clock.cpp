@@ -72,11 +72,9 @@ MachineClock::MachineClock() {
   multiplier_ = static_cast<uint32_t>(quotient);
 }
 
-uint64_t MachineClock::time_of(uint64_t host_tsc_value) const {
-  const auto ahead = static_cast<int64_t>(host_tsc_value - host_tsc());
+uint64_t MachineClock::time_in(uint64_t ticks) const {
   const uint64_t present = now();
-  if (ahead <= 0) return present;
-  const auto wait = static_cast<unsigned __int128>(ahead) * 1'000'000 / frequency_khz_;
+  const auto wait = static_cast<unsigned __int128>(ticks) * 1'000'000 / frequency_khz_;
   constexpr uint64_t kForever = uint64_t{1} << 62;
   return wait > kForever ? present + kForever : present + static_cast<uint64_t>(wait);
 }

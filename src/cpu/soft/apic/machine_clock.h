@@ -19,8 +19,8 @@ class MachineClock {
   uint64_t start_tsc() const { return start_tsc_; }    // Of the host.
   uint64_t start_time() const { return start_time_; }  // now() at that moment.
 
-  // now() when the host's TSC will have that value; the past gives at most the present.
-  uint64_t time_of(uint64_t host_tsc_value) const;
+  // now() when that many ticks of the TSC have passed.
+  uint64_t time_in(uint64_t ticks) const;
 
   // TSC differences to nanoseconds: ((ticks << shift) * multiplier) >> 32, a negative shift being to the
   // right. This is how pvclock wants it.

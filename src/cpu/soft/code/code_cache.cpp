@@ -243,7 +243,7 @@ CodeCache::FetchEntry CodeCache::fetch_page(Cpu& cpu, uint64_t linear) {
   if (entry.tag == tag && entry.user == mode_.user) return entry;
   if (cpu.long_mode() && !is_canonical(linear)) raise(cpu, kGeneralProtection, 0);
   uint64_t page_size = 0;
-  const Mmu::Target target = engine_.mmu().fetch(cpu, linear & kPageMask, page_size);
+  const Mmu::Target target = engine_.mmu().fetch(cpu, linear, page_size);
   if (page_size > memory::kPageSize) {
     Bounds& large = large_[linear >> 63];
     large.begin = std::min(large.begin, linear & ~(page_size - 1));

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <utility>
 
 #include "cpu/soft/engine_attention.h"
 #include "cpu/soft/mmu/page_watch.h"
@@ -51,7 +52,7 @@ Mmu::Target Mmu::data(Cpu& cpu, Privilege privilege, uint64_t address, bool writ
 
   const uint64_t offset = address & ~kPageMask;
   Target target{.host = page.host + offset, .state = page.state, .physical = translation->physical};
-  if (write && page.read_only) target.host = nullptr;
+  if (write && page.read_only) target.read_only = std::exchange(target.host, nullptr);
   bool may_write = translation->may_write && !page.read_only;
   if (is_watched(*page.state)) may_write = false;
   if (may_write && memory_.logging()) {
@@ -109,9 +110,7 @@ Mmu::Target Mmu::fetch(Cpu& cpu, uint64_t address, uint64_t& page_size) {
   page_size = translation->page_size;
   if ((address >> 63) && !translation->global) upper_non_global_ = true;
   const PhysicalMemory::Page page = memory_.page(translation->physical);
-  return {.host = page.host ? page.host + (address & ~kPageMask) : nullptr,
-          .state = page.state,
-          .physical = translation->physical};
+  return {.host = page.host, .state = page.state, .physical = translation->physical & kPageMask};
 }
 
 void Mmu::clear_tlbs() {

@@ -38,13 +38,14 @@ class Mmu {
 
   // Where an access of a processor may go. Raises its fault if it may not.
   struct Target {
-    std::byte* host = nullptr;  // Null: a device, or nothing at all.
+    std::byte* host = nullptr;             // Null: a device, or nothing at all.
+    const std::byte* read_only = nullptr;  // Of a store without `host`: what is there, but can't be changed.
     PageState* state = nullptr;
     uint64_t physical = 0;
     bool direct = false;  // Stores need no after_write().
   };
   Target data(Cpu& cpu, Privilege privilege, uint64_t address, bool write);
-  // The page that instructions at `address` are fetched from; `global` and `page_size` as in Translation.
+  // The beginning of the page that the byte at `address` is fetched from; `page_size` as in Translation.
   Target fetch(Cpu& cpu, uint64_t address, uint64_t& page_size);
 
   // Forgetting: see engine_services.h.

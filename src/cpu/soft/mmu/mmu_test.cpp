@@ -2,6 +2,8 @@
 // code.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <array>
 #include <vector>
 
 #include "cpu/soft/mmu/access.h"
@@ -416,6 +418,47 @@ TEST_P(MmuTest, ManyAddressSpacesAndPages) {
       set_cpl(0);
     }
   }
+}
+
+// What a device sees of accesses.
+struct Counter final : IoHandler {
+  void port_read(uint16_t, std::span<std::byte>) override {}
+  void port_write(uint16_t, std::span<const std::byte>) override {}
+  void memory_read(uint64_t, std::span<std::byte> data) override {
+    std::ranges::fill(data, std::byte{0x55});
+    ++reads;
+  }
+  void memory_write(uint64_t, std::span<const std::byte>) override { ++writes; }
+  void end_of_interrupt(uint8_t) override {}
+  unsigned reads = 0, writes = 0;
+};
+
+TEST(Mmu, ReadOnlyMemoryIsReadByWhatCannotChangeIt) {
+  Counter io;
+  testing::FlatEngine engine(kBase, 0x1'0000, &io);
+  engine.rom()[8] = std::byte{0x78};
+  engine.rom()[11] = std::byte{0x12};
+  // lock xadd [rbx+8], eax; mov ecx, [rbx+8]
+  engine.write(kBase, std::array<uint8_t, 8>{0xf0, 0x0f, 0xc1, 0x43, 0x08, 0x8b, 0x4b, 0x08});
+  engine.cpu().gpr[rbx] = testing::FlatEngine::kRom;
+  engine.cpu().gpr[rax] = 1;
+  EXPECT_EQ(engine.run(2).executed, 2u);
+  EXPECT_EQ(engine.cpu().gpr[rax], 0x1200'0078u);
+  EXPECT_EQ(engine.cpu().gpr[rcx], 0x1200'0078u);
+  EXPECT_EQ(io.reads, 0u);
+}
+
+TEST(Mmu, FlushingALineOfADeviceReadsNothing) {
+  Counter io;
+  testing::FlatEngine engine(kBase, 0x1'0000, &io);
+  // clflush [rbx]; mov eax, [rbx]
+  engine.write(kBase, std::array<uint8_t, 5>{0x0f, 0xae, 0x3b, 0x8b, 0x03});
+  engine.cpu().gpr[rbx] = 0x8000'0000;
+  EXPECT_EQ(engine.run(1).executed, 1u);
+  EXPECT_EQ(io.reads, 0u);
+  EXPECT_EQ(engine.run(1).executed, 1u);
+  EXPECT_EQ(io.reads, 1u);
+  EXPECT_EQ(engine.cpu().gpr[rax], 0x5555'5555u);
 }
 
 INSTANTIATE_TEST_SUITE_P(, MmuTest, ::testing::Bool(),

@@ -188,6 +188,8 @@ void modify_slow(Cpu& cpu, uint64_t address, size_t size, bool locked, void* old
       if (parts.targets[i].host) continue;
       if (write) {
         device_write(cpu, parts.targets[i].physical, at, parts.sizes[i]);
+      } else if (parts.targets[i].read_only) {
+        copy_bytes(at, parts.targets[i].read_only, parts.sizes[i]);
       } else {
         device_read(cpu, parts.targets[i].physical, at, parts.sizes[i]);
       }

@@ -1,6 +1,7 @@
 #include "cpu/soft/testing/flat_engine.h"
 
 #include <algorithm>
+#include <array>
 #include <cstdlib>
 
 #include "cpu/soft/engine_attention.h"
@@ -19,8 +20,10 @@ class Nowhere final : public IoHandler {
 };
 
 memory::GuestMemory make_memory(uint64_t guest_address, uint64_t size) {
-  const memory::RegionSpec region{.guest_address = guest_address, .size = size};
-  auto memory = memory::GuestMemory::create({&region, 1});
+  const std::array<memory::RegionSpec, 2> regions{
+      {{.guest_address = guest_address, .size = size},
+       {.guest_address = FlatEngine::kRom, .size = memory::kPageSize, .read_only = true}}};
+  auto memory = memory::GuestMemory::create(regions);
   if (!memory) std::abort();
   return std::move(*memory);
 }
@@ -50,6 +53,10 @@ Cpu& FlatEngine::cpu() {
 
 std::span<std::byte> FlatEngine::memory() {
   return {memory_.regions()[0].host, memory_.regions()[0].size};
+}
+
+std::span<std::byte> FlatEngine::rom() {
+  return {memory_.regions()[1].host, memory_.regions()[1].size};
 }
 
 void FlatEngine::reset() {

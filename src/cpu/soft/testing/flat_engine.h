@@ -15,14 +15,16 @@ namespace alcove::cpu::soft::testing {
 
 class FlatEngine {
  public:
-  // RAM at [guest_address, guest_address + size), both multiples of 4 KiB. Port and memory I/O go to `io` if
-  // given, otherwise nowhere (reads give all ones).
+  // RAM at [guest_address, guest_address + size), both multiples of 4 KiB, and a page that the guest can only
+  // read at kRom. Port and memory I/O go to `io` if given, otherwise nowhere (reads give all ones).
   explicit FlatEngine(uint64_t guest_address = 0x100'0000, uint64_t size = 0x1'0000, IoHandler* io = nullptr);
+  static constexpr uint64_t kRom = 0xffff'f000;
   ~FlatEngine();
 
   Cpu& cpu();
   Engine& engine() { return *engine_; }
   std::span<std::byte> memory();
+  std::span<std::byte> rom();
   uint64_t guest_address() const { return guest_address_; }
 
   // All registers as at construction: 64-bit mode, CPL 0, flat segments, CR0 without PG, SSE on, RIP at the

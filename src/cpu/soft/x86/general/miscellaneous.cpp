@@ -41,9 +41,9 @@ void execute_fence(Cpu&, const Insn&) {
   std::atomic_thread_fence(std::memory_order_seq_cst);
 }
 
-// The operand is checked as for a read of one byte; caches are coherent with everything.
+// The operand is checked as for a read of one byte; caches are coherent with everything. Devices see nothing.
 void execute_cache_flush(Cpu& cpu, const Insn& insn) {
-  load<uint8_t>(cpu, linear_address(cpu, insn, 1, false));
+  probe_read(cpu, linear_address(cpu, insn, 1, false), 1);
 }
 
 // CF says whether there was a number; there always is unless the host's source fails.

@@ -57,7 +57,7 @@ void write_cr0(Cpu& cpu, uint64_t value) {
 
 void write_cr3(Cpu& cpu, uint64_t value) {
   const bool keep = (cpu.cr4 & kPcide) && (value & kNoFlush);
-  value &= ~kNoFlush;
+  if (cpu.cr4 & kPcide) value &= ~kNoFlush;
   if (cpu.long_mode() && value >> kPhysicalAddressBits) refuse(cpu);
   cpu.cr3 = value;
   switch_address_space(cpu, keep);

@@ -23,7 +23,6 @@ void unblock_nmi(Cpu& cpu) {
 }
 
 void after_flags_change(Cpu& cpu) {
-  unblock_nmi(cpu);
   update_mode(cpu);
   update_debug_mode(cpu);
   if (cpu.flags.test(kIf)) recheck_interrupts(cpu);
@@ -151,6 +150,7 @@ bool return_long(Cpu& cpu) {
   constexpr uint64_t kData = uint64_t{0x93} << 40, kDataBits = uint64_t{0x9b} << 40;
   const auto code_selector = static_cast<uint16_t>(frame[1]),
              stack_selector = static_cast<uint16_t>(frame[4]);
+  if (is_null(code_selector)) return false;
   const unsigned level = code_selector & 3u;
   const uint64_t code = descriptor(code_selector);
   if ((code & kCodeBits) != (kCode & kCodeBits) || (code >> 45 & 3) != level || level < cpu.cpl ||
@@ -194,6 +194,7 @@ void restore_flags(Cpu& cpu, uint32_t value, unsigned size) {
 }
 
 void return_from_interrupt(Cpu& cpu, const Insn& insn) {
+  unblock_nmi(cpu);  // Even if it faults (Intel SDM vol. 3, 6.7.1).
   if (cpu.real_mode() || cpu.virtual_8086())
     return_flat(cpu, insn.operand_size);
   else if (insn.operand_size != 8 || !return_long(cpu))

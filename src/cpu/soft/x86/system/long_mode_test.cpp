@@ -2,6 +2,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <chrono>
+#include <future>
+#include <thread>
+
 #include "cpu/soft/testing/guest_machine.h"
 #include "cpu/soft/testing/guest_macros.h"
 
@@ -277,6 +281,116 @@ TEST(LongMode, SyscallAndSysretManyTimes) {
   EXPECT_THAT(machine.run_to_end(), ElementsAre(0x600d, 0x80010, 0x33));
 }
 
+// Nothing else is executed.
+ALCOVE_GUEST(calls_for_ever, R"(
+  .code64
+  mov $0xc0000081, %ecx           # STAR: kernel 0x08/0x10, user 0x20+16/0x20+8
+  xor %eax, %eax
+  mov $0x00200008, %edx
+  wrmsr
+  mov $0xc0000082, %ecx           # LSTAR
+  lea 2f(%rip), %rax
+  xor %edx, %edx
+  wrmsr
+  mov $0xc0000084, %ecx           # SFMASK
+  mov $0x47fd5, %eax
+  wrmsr
+  lea 1f(%rip), %rcx
+  mov $2, %r11d
+  sysretq
+1:syscall
+2:sub $2, %rcx
+  sysretq
+)");
+
+TEST(LongMode, AKickEndsCallsForEver) {
+  GuestMachine machine;
+  machine.start_long(calls_for_ever());
+  auto exit = std::async(std::launch::async, [&] { return machine.vm().vcpu(0).run(); });
+  std::this_thread::sleep_for(std::chrono::milliseconds(300));
+  machine.vm().vcpu(0).kick();
+  EXPECT_EQ(exit.get(), Exit::kicked);
+}
+
+// Jumps to where nothing can be fetched: R12 gets what CR2 has wrong, R13 the error codes.
+ALCOVE_GUEST(fetch_faults, R"(
+  .code64
+  xor %r12d, %r12d
+  xor %r13d, %r13d
+  mov $300, %ebp
+1:mov $0x40000123, %ebx           # not mapped
+  mov %ebx, %ecx
+  lea 2f(%rip), %r15
+  jmp *%rcx
+2:mov $0x40000000, %ebx           # An instruction that begins in the page before
+  mov $0x3fffffff, %ecx
+  lea 3f(%rip), %r15
+  jmp *%rcx
+3:dec %ebp
+  jnz 1b
+  mov %r12d, %eax
+  out %eax, $0xe9
+  mov %r13d, %eax
+  out %eax, $0xe9
+  done
+  .org fetch_faults + 0x300
+  pop %rax
+  or %rax, %r13
+  mov %cr2, %rax
+  xor %rbx, %rax
+  or %rax, %r12
+  cmp %rcx, (%rsp)                # RIP is the instruction's.
+  mov $0x55, %eax
+  cmovne %rax, %r12
+  mov %r15, (%rsp)
+  iretq
+)");
+
+TEST(LongMode, FetchFaultsTellTheAddress) {
+  GuestMachine machine;
+  machine.start_long(fetch_faults(), {{14, 0x300}});
+  EXPECT_THAT(machine.run_to_end(), ElementsAre(0, 0x10));
+}
+
+ALCOVE_GUEST(refused, R"(
+  .code64
+  mov $0x00af9b000000ffff, %rax   # Code, but of the null selector
+  mov %rax, 0x1000
+  lea 1f(%rip), %rbx
+  mov %rsp, %rbp
+  pushq $0x10
+  push %rbp
+  pushq $2
+  pushq $8
+  push %rbx
+  iretq
+1:lea 2f(%rip), %r15
+  pushq $0x10
+  push %rbp
+  pushq $2
+  pushq $0
+  push %rbx
+  iretq
+2:say $1
+  lea 3f(%rip), %r15
+  mov %cr3, %rax                  # CR4.PCIDE is off.
+  bts $63, %rax
+  mov %rax, %cr3
+3:say $2
+  done
+  .org refused + 0x200            # #GP
+  pop %rax
+  out %eax, $0xe9
+  mov %r15, (%rsp)
+  iretq
+)");
+
+TEST(LongMode, NullCodeSegmentsAndReservedBitsOfCr3AreRefused) {
+  GuestMachine machine;
+  machine.start_long(refused(), {{13, 0x200}});
+  EXPECT_THAT(machine.run_to_end(), ElementsAre(0, 1, 0, 2));
+}
+
 // What each round writes into the instruction behind SERIALIZE, it executes: from decoded, then translated
 // code.
 ALCOVE_GUEST(serialized_changes, R"(
@@ -517,6 +631,34 @@ TEST(LongMode, SingleStepsAndBreakpoints) {
   EXPECT_EQ(output[10], 1u);
   EXPECT_EQ(output[12], 1u);
   EXPECT_EQ(output[14], 0x55u);
+}
+
+ALCOVE_GUEST(breakpoint_at_repetition, R"(
+  .code64
+  lea 1f(%rip), %rax
+  mov %rax, %dr0
+  mov $1, %eax
+  mov %rax, %dr7
+  mov $5, %ecx
+  mov $0x5000, %edi
+  mov $0x77, %al
+1:rep stosb
+  mov 0x5001, %eax
+  out %eax, $0xe9
+  done
+  .org breakpoint_at_repetition + 0x200
+  push %rax
+  mov %ecx, %eax
+  out %eax, $0xe9
+  orl $0x10000, 24(%rsp)          # RF
+  pop %rax
+  iretq
+)");
+
+TEST(LongMode, ABreakpointAtARepetitionHitsOnce) {
+  GuestMachine machine;
+  machine.start_long(breakpoint_at_repetition(), {{1, 0x200}});
+  EXPECT_THAT(machine.run_to_end(), ElementsAre(5, 0x77777777));
 }
 
 ALCOVE_GUEST(stepping_over_mov_ss, R"(

@@ -171,6 +171,9 @@ bool is_mtrr(uint32_t number) {
 void move_tsc(Cpu& cpu, uint64_t delta) {
   cpu.tsc_offset += delta;
   cpu.system.tsc_adjust += delta;
+  // What follows from the TSC: the clock that the guest reads by it, and when it will have a value.
+  write_kvm_system_time(cpu, cpu.system.kvm_system_time);
+  if (const uint64_t deadline = cpu.apic->tsc_deadline()) cpu.apic->set_tsc_deadline(deadline);
 }
 
 }  // namespace

@@ -89,11 +89,20 @@ bool write_kvm_steal_time(Cpu& cpu, uint64_t value) {
   if ((value & kEnabled) && !is_writable(cpu, value & ~kEnabled, sizeof(StealTime))) return false;
   cpu.system.kvm_steal_time = value;
   if (value & kEnabled) {
-    cpu.system.steal = {.running_since = MachineClock::now(), .thread_time = thread_time()};
+    cpu.system.steal = {};
+    restart_steal_clock(cpu);
     tell_stolen_time(cpu);
     (void)tell_running(cpu);
   }
   return true;
+}
+
+void restart_steal_clock(Cpu& cpu) {
+  if (!has_steal_time(cpu)) return;
+  StealClock& clock = cpu.system.steal;
+  clock.ran = 0;
+  clock.running_since = MachineClock::now();
+  clock.thread_time = thread_time();
 }
 
 void tell_stolen_time(Cpu& cpu) {

@@ -24,6 +24,8 @@ bool withdraw_end_of_interrupt(Cpu& cpu);
 // --- Stolen time (MSR_KVM_STEAL_TIME) ---
 
 bool write_kvm_steal_time(Cpu& cpu, uint64_t value);
+// The machine begins to run, perhaps after a pause: what was before is nobody's theft.
+void restart_steal_clock(Cpu& cpu);
 // Tells the guest now and then how long its processor could not run though it wanted to.
 void tell_stolen_time(Cpu& cpu);
 // The processor is going to wait: others need not interrupt it to have its TLB emptied.

@@ -5,6 +5,9 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <cstring>
+#include <future>
+#include <thread>
 
 #include "cpu/soft/apic/apic.h"
 #include "cpu/soft/apic/apic_bus.h"
@@ -12,6 +15,7 @@
 #include "cpu/soft/testing/guest_machine.h"
 #include "cpu/soft/testing/guest_macros.h"
 #include "cpu/soft/x86/system/kvm_clock.h"
+#include "cpu/soft/x86/system/model_specific.h"
 
 namespace alcove::cpu::soft::testing {
 namespace {
@@ -247,6 +251,61 @@ TEST(Paravirtual, TheClockSaysThatTheGuestStood) {
   EXPECT_EQ(*flags, 3);
   write_kvm_system_time(cpu, uint64_t{1} << 50 | 1);  // No memory.
   mark_guest_stopped(cpu);
+}
+
+TEST(Paravirtual, TheClockGoesOnWhenTheGuestMovesItsTsc) {
+  FlatEngine engine;
+  Nothing io;
+  ApicBus bus(io, [](Cpu&) {});
+  Apic apic(bus, engine.cpu());
+  Cpu& cpu = engine.cpu();
+  cpu.apic = &apic;
+  const auto timestamp = [&] {
+    uint64_t value;
+    std::memcpy(&value, engine.memory().data() + 8, sizeof value);
+    return value;
+  };
+  constexpr uint32_t kTscAdjust = 0x3b;
+  ASSERT_TRUE(write_model_specific(cpu, kTscAdjust, 1));  // Nowhere to tell it.
+  EXPECT_EQ(timestamp(), 0u);
+  write_kvm_system_time(cpu, engine.guest_address() | 1);
+  const uint64_t before = timestamp();
+  ASSERT_TRUE(write_model_specific(cpu, kTscAdjust, (uint64_t{1} << 40) + 1));
+  EXPECT_EQ(timestamp() - before, uint64_t{1} << 40);
+}
+
+ALCOVE_GUEST(time_passes, R"(
+  .code64
+  mov $0x4b564d03, %ecx
+  mov $0x5001, %eax
+  xor %edx, %edx
+  wrmsr
+  mov $0xfee00000, %ecx
+  movl $0x1ff, 0xf0(%rcx)
+  movl $0x20040, 0x320(%rcx)      # A periodic timer
+  movl $0xb, 0x3e0(%rcx)
+  movl $10000000, 0x380(%rcx)
+  sti
+1: jmp 1b
+  .org time_passes + 0x200
+  incl 0x5100
+  movl $0, 0xb0(%rcx)
+  iretq
+)");
+
+TEST(Paravirtual, APauseStealsNothing) {
+  GuestMachine machine;
+  machine.start_long(time_passes(), {{0x40, 0x200}});
+  for (int i = 0; i < 2; ++i) {
+    auto exit = std::async(std::launch::async, [&] { return machine.vm().vcpu(0).run(); });
+    const auto begin = machine.load<uint32_t>(0x5100);
+    while (machine.load<uint32_t>(0x5100) < begin + 3)
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    machine.vm().vcpu(0).kick();
+    EXPECT_EQ(exit.get(), Exit::kicked);
+    if (i == 0) std::this_thread::sleep_for(std::chrono::seconds(2));
+  }
+  EXPECT_LT(machine.load<uint64_t>(0x5000), 1'500'000'000u);
 }
 
 TEST(Paravirtual, OthersLeaveWordForAProcessorThatWaits) {
