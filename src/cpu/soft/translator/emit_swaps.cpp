@@ -1,6 +1,7 @@
 // Registers that a unit uses and that have no host register take the host registers of others.
 #include <algorithm>
 #include <span>
+#include <utility>
 
 #include "cpu/soft/translator/emitter.h"
 #include "cpu/soft/translator/unit.h"
@@ -47,10 +48,12 @@ bool names_registers(const Plan& plan, const Insn& insn) {
 // A loop is what lies between a part and one that leads back to it.
 void BlockEmitter::find_loops() {
   for (size_t i = 0; i < parts_.size(); ++i) {
-    for (const auto& target : {parts_[i].next, parts_[i].jump}) {
-      if (!target) continue;
-      if (!(target == parts_[i].next && *target == i + 1)) parts_[*target].jumped_to = true;
-      if (*target > i) continue;
+    const auto [next, jump] = std::pair(parts_[i].next, parts_[i].jump);
+    if (next && *next != i + 1) parts_[*next].jumped_to = true;
+    // Also if it is what comes next: loops that are done several times (repeat_loop()) jump there, too.
+    if (jump) parts_[*jump].jumped_to = true;
+    for (const auto& target : {next, jump}) {
+      if (!target || *target > i) continue;
       const auto body = std::span(parts_).subspan(*target, i + 1 - *target);
       const bool stays = std::ranges::all_of(body, [this](const Part& part) {
         const auto [on, away] = successors_of(*part.block);

@@ -311,6 +311,38 @@ TEST_P(RandomSequences, EndAlike) {
   fmt::print("{} compared, {} came to their end\n", compared, ended);
 }
 
+// A loop of several blocks is done several times between two looks at what wants attention. A jump to what
+// comes next anyway leads from each time into the first.
+TEST(RepeatedLoops, JumpsToWhatComesNext) {
+  SequenceMachine interpreter(false), translator(true);
+  if (!translator.works()) GTEST_SKIP() << "this host can't run translated code";
+  translator.engine().open_windows();
+  translator.engine().translate_units();
+  Program program{};
+  program.start = kCode;
+  program.code = {0x80,   0x01, 0x1c,                    // add byte [rcx], 0x1c
+                  0x51,                                  // push rcx
+                  0x7d,   0x00,                          // jnl to the next
+                  0x0f,   0x81, 0xf4, 0xff, 0xff, 0xff,  // jno to the first
+                  kFiller};
+  program.gpr.fill(kData);
+  program.gpr[rsp] = kStack + kPage / 2;
+  program.flags = 2;
+  program.mxcsr = 0x1f80;
+  program.cpl = 3;
+  interpreter.load_code(program);
+  translator.load_code(program);
+  interpreter.load_registers(program);
+  const auto before = interpreter.save_memory();
+  ASSERT_TRUE(interpreter.engine().run(kMaximumSteps).fault);
+  for (int round = 0; round < 4; ++round) {
+    translator.restore_memory(before);
+    translator.load_registers(program);
+    EXPECT_TRUE(translator.engine().run_translated().fault);
+    EXPECT_EQ(SequenceMachine::differences(interpreter, translator, 0), "") << round;
+  }
+}
+
 std::string name_of(const ::testing::TestParamInfo<Means>& means) {
   constexpr const char* kNames[] = {"Tables", "Windows", "UpperView"};
   return kNames[static_cast<size_t>(means.param)];

@@ -6,7 +6,6 @@
 
 #include <chrono>
 #include <cstring>
-#include <future>
 #include <thread>
 
 #include "cpu/soft/apic/apic.h"
@@ -296,15 +295,22 @@ ALCOVE_GUEST(time_passes, R"(
 TEST(Paravirtual, APauseStealsNothing) {
   GuestMachine machine;
   machine.start_long(time_passes(), {{0x40, 0x200}});
-  for (int i = 0; i < 2; ++i) {
-    auto exit = std::async(std::launch::async, [&] { return machine.vm().vcpu(0).run(); });
-    const auto begin = machine.load<uint32_t>(0x5100);
-    while (machine.load<uint32_t>(0x5100) < begin + 3)
-      std::this_thread::sleep_for(std::chrono::milliseconds(5));
-    machine.vm().vcpu(0).kick();
-    EXPECT_EQ(exit.get(), Exit::kicked);
-    if (i == 0) std::this_thread::sleep_for(std::chrono::seconds(2));
-  }
+  Vcpu& vcpu = machine.vm().vcpu(0);
+  std::jthread thread([&vcpu] {
+    EXPECT_EQ(vcpu.run(), Exit::kicked);
+    std::this_thread::sleep_for(std::chrono::seconds(3));
+    EXPECT_EQ(vcpu.run(), Exit::kicked);
+  });
+  const auto count = [&] { return machine.load<uint32_t>(0x5100); };
+  const auto wait_for_interrupts = [&](uint32_t number) {
+    while (count() < number) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  };
+  wait_for_interrupts(3);
+  vcpu.kick();
+  std::this_thread::sleep_for(std::chrono::seconds(1));
+  wait_for_interrupts(count() + 3);
+  vcpu.kick();
+  thread.join();
   EXPECT_LT(machine.load<uint64_t>(0x5000), 1'500'000'000u);
 }
 
