@@ -165,7 +165,7 @@ void GuestMemory::discard(uint64_t address, uint64_t size) {
   if (first >= last) return;
   fallocate(fd_.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
             static_cast<off_t>(region->file_offset + first), static_cast<off_t>(last - first));
-  mark_written(region->guest_address + first, last - first);
+  if (observer_) observer_->on_discard(region->guest_address + first, last - first);
 }
 
 uint64_t GuestMemory::resident_size() const {

@@ -43,6 +43,8 @@ class WriteObserver {
  public:
   virtual ~WriteObserver() = default;
   virtual void on_host_write(uint64_t guest_address, uint64_t size) = 0;
+  // The same of whole pages that the host has taken back, and that read as zero now.
+  virtual void on_discard(uint64_t guest_address, uint64_t size) { on_host_write(guest_address, size); }
 };
 
 // Told when a window moves, before its new address is seen by find_window() and locate(). Any thread, one

@@ -96,7 +96,7 @@ void Mmu::fill_neighbours(const Neighbours& neighbours, uint64_t address) {
     const bool upper = linear >> 63;
     // Supervisor pages of the lower half are a matter of its own (FlatMap::enter_user()).
     if (!neighbour.present || linear == (address & kPageMask) || (!upper && !neighbour.user)) continue;
-    const PhysicalMemory::Page page = memory_.page(neighbour.physical);
+    const PhysicalMemory::Page page = memory_.page_beside(neighbour.physical);
     if (!page.host) continue;
     const bool writable = neighbour.writable && !page.read_only && !is_watched(*page.state);
     flat_->add(linear, page.host, writable, upper && !neighbour.global);

@@ -24,9 +24,6 @@ size_t mapping_limit() {
   return limit;
 }
 
-// For large pages of which parts are read-only.
-constexpr size_t kProtected = 256;
-
 bool reserve(void* at, size_t size) {
   return mmap(at, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) !=
          MAP_FAILED;
@@ -62,14 +59,15 @@ bool PageView::is_own(const std::byte* host) const {
   });
 }
 
-bool PageView::map_run(uint64_t address, const std::byte* host, uint64_t size, bool writable) {
+bool PageView::map_run(uint64_t address, const std::byte* host, uint64_t size, bool writable, bool populate) {
   // A mapping in another's midst makes two of that.
   if (has_room(2)) {
     for (const memory::Region& region : memory_.regions()) {
       if (host < region.host || host + size > region.host + region.size) continue;
       const auto offset = static_cast<off_t>(region.file_offset + static_cast<uint64_t>(host - region.host));
       if (mmap(place(address), size, writable ? PROT_READ | PROT_WRITE : PROT_READ,
-               MAP_SHARED | MAP_FIXED | MAP_NORESERVE | MAP_POPULATE, memory_.fd(), offset) == MAP_FAILED)
+               MAP_SHARED | MAP_FIXED | MAP_NORESERVE | (populate ? MAP_POPULATE : 0), memory_.fd(),
+               offset) == MAP_FAILED)
         break;
       return true;
     }
@@ -83,17 +81,27 @@ bool PageView::unmap(uint64_t address, uint64_t size) {
     clear();
     return false;
   }
-  // There are no more mappings than pages, and as many gaps.
-  const size_t most = 2 * (pages_.size() + large_.size()) + kProtected;
-  if (counted_ > most) {
-    mappings -= counted_ - most;
-    counted_ = most;
-  }
+  settle();
   return true;
 }
 
-bool PageView::protect(uint64_t address, bool writable) {
-  if (mprotect(place(address), kPage, writable ? PROT_READ | PROT_WRITE : PROT_READ) == 0) return true;
+void PageView::settle() {
+  constexpr size_t kMostParts = 2 * kLargeSize / kPage;
+  // There are no more mappings than pages, or parts of large ones, and as many gaps.
+  large_splits_ = std::min(large_splits_, kMostParts * large_.size());
+  const size_t most = 2 * (pages_.size() + large_.size()) + large_splits_;
+  if (counted_ <= most) return;
+  mappings -= counted_ - most;
+  counted_ = most;
+}
+
+bool PageView::protect(uint64_t address, uint64_t size, bool writable) {
+  // A part of a mapping that differs from the others makes three of it.
+  if (has_room(2) && mprotect(place(address), size, writable ? PROT_READ | PROT_WRITE : PROT_READ) == 0) {
+    if (large_.contains((address & (size_ - 1)) / kLargeSize)) large_splits_ += 2;
+    settle();
+    return true;
+  }
   clear();
   return false;
 }
@@ -106,7 +114,7 @@ bool PageView::map(const Page& page) {
   if (const auto large = large_.find(large_number); large != large_.end()) {
     if (large->second.address == large_address &&
         large->second.host + (page.address - large_address) == page.host)
-      return protect(page.address, page.writable);
+      return protect(page.address, kPage, page.writable);
     large_.erase(large);
     if (!unmap(large_address, kLargeSize)) return false;
   }
@@ -114,15 +122,15 @@ bool PageView::map(const Page& page) {
     for (uint64_t i = 0; i < kLargeSize / kPage; ++i) pages_.erase(large_number * (kLargeSize / kPage) + i);
     const std::byte* const host = page.host - (page.address - large_address);
     large_.insert_or_assign(large_number, Mapped{large_address, host, true});
-    return map_run(large_address, host, kLargeSize, true);
+    return map_run(large_address, host, kLargeSize, true, page.populate);
   }
   Mapped& mapped = pages_[number];
   if (mapped.address == page.address && mapped.host == page.host) {
     if (std::exchange(mapped.writable, page.writable) == page.writable) return true;
-    return protect(page.address, page.writable);
+    return protect(page.address, kPage, page.writable);
   }
   mapped = {page.address, page.host, page.writable};
-  return map_run(page.address, page.host, kPage, page.writable);
+  return map_run(page.address, page.host, kPage, page.writable, page.populate);
 }
 
 bool PageView::map(std::span<const Page> pages) {
@@ -136,12 +144,12 @@ bool PageView::map(std::span<const Page> pages) {
     size_t count = 1;
     while (count < pages.size() && pages[count].address == first.address + count * kPage &&
            pages[count].host == first.host + count * kPage && pages[count].writable == first.writable &&
-           pages[count].address % kLargeSize != 0)
+           pages[count].populate == first.populate && pages[count].address % kLargeSize != 0)
       ++count;
     for (const Page& page : pages.first(count))
       pages_.insert_or_assign((page.address & (size_ - 1)) / kPage,
                               Mapped{page.address, page.host, page.writable});
-    if (!map_run(first.address, first.host, count * kPage, first.writable)) return false;
+    if (!map_run(first.address, first.host, count * kPage, first.writable, first.populate)) return false;
     pages = pages.subspan(count);
   }
   return true;
@@ -174,12 +182,12 @@ void PageView::forbid_writes(const std::byte* host_page) {
   for (auto& [number, mapped] : pages_) {
     if (mapped.host != host_page || !mapped.writable) continue;
     mapped.writable = false;
-    if (mprotect(place(mapped.address), kPage, PROT_READ) != 0) return clear();
+    if (!protect(mapped.address, kPage, false)) return;
   }
   for (const auto& [number, mapped] : large_)
     if (host_page >= mapped.host && host_page < mapped.host + kLargeSize &&
-        mprotect(place(mapped.address) + (host_page - mapped.host), kPage, PROT_READ) != 0)
-      return clear();
+        !protect(mapped.address + static_cast<uint64_t>(host_page - mapped.host), kPage, false))
+      return;
 }
 
 void PageView::forbid_writes(uint64_t address, uint64_t size) {
@@ -189,18 +197,19 @@ void PageView::forbid_writes(uint64_t address, uint64_t size) {
   };
   for (uint64_t page = address, end; page < address + size; page = end + kPage) {
     for (end = page; end < address + size && is_writable(end);) end += kPage;
-    if (end > page && mprotect(place(page), end - page, PROT_READ) != 0) return clear();
+    if (end > page && !protect(page, end - page, false)) return;
   }
 }
 
 void PageView::clear() {
+  pages_.clear();
+  large_.clear();
+  large_splits_ = 0;
   if (counted_ == 0) return;
   // Without this nothing would keep the guest from what is not its own any more.
   if (!reserve(reinterpret_cast<void*>(origin_), size_)) __builtin_abort();
   mappings -= counted_;
   counted_ = 0;
-  pages_.clear();
-  large_.clear();
 }
 
 }  // namespace alcove::cpu::soft

@@ -28,6 +28,7 @@ class PageView {
     const std::byte* host;
     bool writable;
     uint64_t size;
+    bool populate = true;  // Also where the host has no memory for it yet.
   };
   static constexpr uint64_t kLargeSize = 2 << 20;
   // False if the host refuses; then nothing is mapped any more. Pages of others than the memory's regions
@@ -71,15 +72,18 @@ class PageView {
 
   bool is_own(const std::byte* host) const;
   // They are false if the host refuses; everything is unmapped then.
-  bool map_run(uint64_t address, const std::byte* host, uint64_t size, bool writable);
+  bool map_run(uint64_t address, const std::byte* host, uint64_t size, bool writable, bool populate);
   bool unmap(uint64_t address, uint64_t size);
-  bool protect(uint64_t address, bool writable);
+  bool protect(uint64_t address, uint64_t size, bool writable);
   bool has_room(size_t mappings);
+  // No more mappings are counted than there can be.
+  void settle();
 
   uint64_t origin_, size_;
   const memory::GuestMemory& memory_;
   std::unordered_map<uint64_t, Mapped> pages_, large_;  // By their number within the view.
   size_t counted_ = 0;                                  // Of the process's mappings.
+  size_t large_splits_ = 0;                             // Of those, by changes of parts of large pages.
 };
 
 }  // namespace alcove::cpu::soft

@@ -13,12 +13,7 @@ namespace {
 
 constexpr uint64_t kSmallPages = memory::kLargePageSize / memory::kPageSize;
 
-// Behind the states of so many pages: for each large page whether the host was asked for it.
-std::atomic<bool>& expected(PageState* states, uint64_t pages, uint64_t page) {
-  return reinterpret_cast<std::atomic<bool>*>(states + pages)[page / kSmallPages];
-}
-
-// Of a region: large pages, unless it is small.
+// Of a region, with a byte for each large page behind them: large pages, unless it is small.
 size_t states_size(uint64_t region_size) {
   const size_t pages = region_size / memory::kPageSize;
   const size_t size = pages * sizeof(PageState) + pages / kSmallPages + 1;
@@ -58,18 +53,33 @@ PageState* PhysicalMemory::make_states(uint64_t of) {
   return static_cast<PageState*>(states);
 }
 
+std::atomic<PhysicalMemory::Use>& PhysicalMemory::use_of(const Range& range, uint64_t page) {
+  PageState* const end = range.states + (range.end - range.begin) / memory::kPageSize;
+  return reinterpret_cast<std::atomic<Use>*>(end)[page / kSmallPages];
+}
+
+const PhysicalMemory::Range* PhysicalMemory::range_of(uint64_t address) const {
+  for (const Range& range : ranges_)
+    if (address >= range.begin && address < range.end) return &range;
+  return nullptr;
+}
+
 PhysicalMemory::Page PhysicalMemory::page(uint64_t address) const {
-  for (const Range& range : ranges_) {
-    if (address >= range.begin && address < range.end) {
-      const uint64_t number = (address - range.begin) / memory::kPageSize;
-      std::atomic<bool>& known =
-          expected(range.states, (range.end - range.begin) / memory::kPageSize, number);
-      if (!known.load(std::memory_order_relaxed) && !known.exchange(true, std::memory_order_relaxed))
-          [[unlikely]]
-        begin_use(range, number);
-      return {range.host + number * memory::kPageSize, range.states + number, range.read_only};
-    }
-  }
+  const Range* const range = range_of(address);
+  if (!range) return page_in_window(address);
+  const uint64_t number = (address - range->begin) / memory::kPageSize;
+  const Use use = use_of(*range, number).load(std::memory_order_relaxed);
+  if (use == Use::none || use == Use::given_back) [[unlikely]]
+    begin_use(*range, number);
+  return page_in(*range, number);
+}
+
+PhysicalMemory::Page PhysicalMemory::look_up(uint64_t address) const {
+  const Range* const range = range_of(address);
+  return range ? page_in(*range, (address - range->begin) / memory::kPageSize) : page_in_window(address);
+}
+
+PhysicalMemory::Page PhysicalMemory::page_in_window(uint64_t address) const {
   for (const Shown& shown : windows_) {
     const uint64_t offset = address - shown.window->address();
     if (offset >= shown.window->size()) continue;
@@ -79,23 +89,31 @@ PhysicalMemory::Page PhysicalMemory::page(uint64_t address) const {
   return {};
 }
 
+bool PhysicalMemory::has_holes(uint64_t address) const {
+  const Range* const range = range_of(address);
+  if (!range) return false;
+  const Use use =
+      use_of(*range, (address - range->begin) / memory::kPageSize).load(std::memory_order_relaxed);
+  return use == Use::holes || use == Use::given_back;
+}
+
 // Guests take memory into use from one end or the other: where this page continues a run, the next of it are
-// made ready.
+// made ready, unless the guest has given them back.
 void PhysicalMemory::begin_use(const Range& range, uint64_t page) const {
   constexpr uint64_t kAhead = 2;
-  const uint64_t pages = (range.end - range.begin) / memory::kPageSize, count = pages / kSmallPages;
-  const uint64_t large = page / kSmallPages;
+  const uint64_t count = (range.end - range.begin) / memory::kLargePageSize, large = page / kSmallPages;
+  const Use before = use_of(range, page).exchange(Use::all, std::memory_order_relaxed);
+  if (before == Use::all) return;
   const auto host = [&](uint64_t number) { return range.host + number * memory::kLargePageSize; };
-  const auto known = [&](uint64_t number) {
-    return number < count &&
-           expected(range.states, pages, number * kSmallPages).load(std::memory_order_relaxed);
+  const auto is = [&](Use use, uint64_t number) {
+    return number < count && use_of(range, number * kSmallPages).load(std::memory_order_relaxed) == use;
   };
   if (large >= count || reinterpret_cast<uintptr_t>(range.host) % memory::kLargePageSize != 0) return;
   populator_.claim(host(large));
   memory::provide_large_page(host(large));
-  for (uint64_t i = 1; known(large - 1) && i <= kAhead && large + i < count && !known(large + i); ++i)
+  for (uint64_t i = 1; is(Use::all, large - 1) && i <= kAhead && is(Use::none, large + i); ++i)
     populator_.ask(host(large + i));
-  for (uint64_t i = 1; known(large + 1) && i <= kAhead && i <= large && !known(large - i); ++i)
+  for (uint64_t i = 1; is(Use::all, large + 1) && i <= kAhead && i <= large && is(Use::none, large - i); ++i)
     populator_.ask(host(large - i));
 }
 
@@ -136,10 +154,25 @@ void PhysicalMemory::on_host_write(uint64_t guest_address, uint64_t size) {
   while (size != 0) {
     const uint64_t offset = guest_address % memory::kPageSize;
     const uint64_t part = std::min(size, memory::kPageSize - offset);
-    if (const Page target = page(guest_address); target.state) after_write(*target.state, offset, part);
+    if (const Page target = look_up(guest_address); target.state) after_write(*target.state, offset, part);
     guest_address += part;
     size -= part;
   }
+}
+
+void PhysicalMemory::on_discard(uint64_t guest_address, uint64_t size) {
+  if (const Range* const range = range_of(guest_address)) {
+    const uint64_t begin = guest_address - range->begin, end = begin + size;
+    for (uint64_t at = begin; at < end;) {
+      const uint64_t next = (at / memory::kLargePageSize + 1) * memory::kLargePageSize;
+      const bool whole = at % memory::kLargePageSize == 0 && next <= end;
+      std::atomic<Use>& use = use_of(*range, at / memory::kPageSize);
+      if (whole || use.load(std::memory_order_relaxed) != Use::given_back)
+        use.store(whole ? Use::given_back : Use::holes, std::memory_order_relaxed);
+      at = next;
+    }
+  }
+  on_host_write(guest_address, size);
 }
 
 bool PhysicalMemory::take_log(uint64_t guest_address, std::span<uint64_t> bitmap) {

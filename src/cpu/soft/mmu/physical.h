@@ -54,8 +54,15 @@ class PhysicalMemory final : public memory::WriteObserver {
     PageState* state = nullptr;
     bool read_only = false;
   };
-  // `address` is any within the page, of RAM or of a window (memory::FileWindow).
+  // `address` is any within the page, of RAM or of a window (memory::FileWindow). The guest is going to use
+  // it, and gets memory for all of the large page that it is in.
   Page page(uint64_t address) const;
+  // The same for who does not use it.
+  Page look_up(uint64_t address) const;
+  // The same for who may use it soon: what was given back stays so.
+  Page page_beside(uint64_t address) const { return has_holes(address) ? look_up(address) : page(address); }
+  // Whether some of the large page that it is in has been given back: who maps it must not fill that.
+  bool has_holes(uint64_t address) const;
 
   // Whether stores to all of this range may pass: RAM without code, of which no log is kept.
   bool is_plain(uint64_t address, uint64_t size) const;
@@ -75,6 +82,7 @@ class PhysicalMemory final : public memory::WriteObserver {
 
   // WriteObserver. Any thread.
   void on_host_write(uint64_t guest_address, uint64_t size) override;
+  void on_discard(uint64_t guest_address, uint64_t size) override;
 
   // Whether write tags must be withheld until a page is marked dirty.
   bool logging() const { return logging_.load(std::memory_order_acquire); }
@@ -99,6 +107,15 @@ class PhysicalMemory final : public memory::WriteObserver {
     PageState* states;
   };
 
+  // Of a large page's memory.
+  enum class Use : uint8_t { none, all, holes, given_back };
+
+  const Range* range_of(uint64_t address) const;
+  static std::atomic<Use>& use_of(const Range& range, uint64_t page);
+  static Page page_in(const Range& range, uint64_t number) {
+    return {range.host + number * memory::kPageSize, range.states + number, range.read_only};
+  }
+  Page page_in_window(uint64_t address) const;
   static PageState* make_states(uint64_t size);
   // Of the large page that the page is in.
   void begin_use(const Range& range, uint64_t page) const;

@@ -234,20 +234,29 @@ bool UpperView::show_large(const Region& region, uint64_t address, const std::by
   has_huge_ |= region.path.count < 3;
   const uint64_t physical = region.path.physical() + (region.address & (region.path.page_size() - 1));
   const uint64_t size = physical_.is_ram(physical, kLarge) ? kLarge : kPage;
-  return pages_.map({.address = address, .host = host, .writable = true, .size = size});
+  return pages_.map({.address = address,
+                     .host = host,
+                     .writable = true,
+                     .size = size,
+                     .populate = !physical_.has_holes(physical)});
 }
 
 bool UpperView::show_gathered(Region& region) {
   shown_.clear();
   for (const Part& part : gathered_) {
-    const std::byte* const host = physical_.page(physical_of(part.entry)).host;
+    const uint64_t physical = physical_of(part.entry);
+    const std::byte* const host = physical_.page_beside(physical).host;
     if (pages_.has(part.address, host)) continue;
     // Whatever is known of the page is not of now.
     for (auto* const parts : {&region.global, &region.local})
       displaced_ |=
           std::erase_if(*parts, [&](const Part& former) { return former.address == part.address; }) > 0;
     (is_global(part.entry) ? region.global : region.local).push_back(part);
-    shown_.push_back({.address = part.address, .host = host, .writable = true, .size = kPage});
+    shown_.push_back({.address = part.address,
+                      .host = host,
+                      .writable = true,
+                      .size = kPage,
+                      .populate = !physical_.has_holes(physical)});
   }
   return pages_.map(shown_);
 }

@@ -5,6 +5,8 @@
 
 #include <array>
 #include <cstring>
+#include <fstream>
+#include <vector>
 
 #include "cpu/soft/mmu/flat_map.h"
 #include "cpu/soft/mmu/windows.h"
@@ -106,6 +108,39 @@ TEST_F(WindowTest, KeepsStoresFromPages) {
   view().forbid_writes(host(0));
   EXPECT_FALSE(probe_.writes(at(kHigh)));
   EXPECT_TRUE(probe_.reads(at(kHigh)));
+}
+
+// The host gives a process a limited number of mappings. What can't be had is not there, and comes later.
+TEST_F(WindowTest, SharesTheHostsMappings) {
+  const auto second = Window::create(cpu_, memory_);
+  if (!second) GTEST_SKIP() << "this host has no room for two windows";
+  PageView other(second->base() + Window::kOffset, Window::kSize, memory_.memory());
+  size_t limit = 65530;
+  std::ifstream("/proc/sys/vm/max_map_count") >> limit;
+  limit = limit / 4 * 3;
+  if (limit > 200'000) GTEST_SKIP() << "this host gives more than can be tried";
+  const auto take = [&](size_t mappings) {
+    for (uint64_t i = 0; i < mappings / 2; ++i) ASSERT_TRUE(view().map(page(kHigh + 2 * i * kPage, 0, true)));
+  };
+  take(limit - limit % 2);
+  *reinterpret_cast<char*>(host(2 * kPage)) = 7;
+  EXPECT_FALSE(other.map(page(kHigh, 2 * kPage, false)));
+  EXPECT_FALSE(other.has(kHigh, host(2 * kPage)));
+  EXPECT_TRUE(other.is_empty());
+  view().clear();
+  EXPECT_TRUE(other.map(page(kHigh, 2 * kPage, true)));
+  EXPECT_EQ(*other.place(kHigh), 7);
+
+  // Parts that differ from what they were mapped with count, too.
+  take(limit - 100);
+  std::vector<PageView::Page> pages;
+  for (uint64_t i = 0; i < 200; ++i) pages.push_back(page((i + 16) * kPage, (i + 4) * kPage, false));
+  EXPECT_TRUE(other.map(pages));
+  for (size_t i = 0; i < pages.size() && !other.is_empty(); i += 2) {
+    pages[i].writable = true;
+    other.map(pages[i]);
+  }
+  EXPECT_TRUE(other.is_empty());
 }
 
 TEST_F(WindowTest, APlaceIsTheLastOnes) {
