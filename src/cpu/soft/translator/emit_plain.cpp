@@ -63,9 +63,7 @@ void BlockEmitter::plain(const Insn& insn, const Plan& plan) {
 
   // What registers stand for bytes depends on the REX prefix: AH to BH are there only without one.
   HostOpcode opcode = host_opcode(insn, plan);
-  const bool byte_sized = insn.operand_size == 1 || plan.memory_size == 1;
-  const bool byte_reg = plan.reg == Role::general && insn.operand_size == 1;
-  const bool byte_rm = general_rm && insn.is_register && byte_sized;
+  const bool byte_reg = is_byte_reg(plan, insn), byte_rm = is_byte_rm(plan, insn);
   const bool high_reg = is_high_byte_reg(plan, insn), high_rm = is_high_byte_rm(plan, insn);
 
   // Guest RCX, of which CH is a part, comes into RCX for the moment.

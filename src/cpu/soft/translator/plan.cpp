@@ -294,14 +294,21 @@ bool goes_on(const Insn& insn) {
   return !(insn.row->flags & (kEndsBlock | kStops | kBranch)) || plan_of(*insn.row).goes_on;
 }
 
+bool is_byte_reg(const Plan& plan, const Insn& insn) {
+  return plan.reg == Role::general && insn.operand_size == 1;
+}
+
+bool is_byte_rm(const Plan& plan, const Insn& insn) {
+  // MOVZX and MOVSX have a byte in ModRM.rm only.
+  return plan.rm == Role::general && insn.is_register && (insn.operand_size == 1 || plan.memory_size == 1);
+}
+
 bool is_high_byte_reg(const Plan& plan, const Insn& insn) {
-  return plan.reg == Role::general && insn.operand_size == 1 && insn.reg_byte % 8 == 1;
+  return is_byte_reg(plan, insn) && insn.reg_byte % 8 == 1;
 }
 
 bool is_high_byte_rm(const Plan& plan, const Insn& insn) {
-  // MOVZX and MOVSX have a byte in ModRM.rm only.
-  return plan.rm == Role::general && insn.is_register && (insn.operand_size == 1 || plan.memory_size == 1) &&
-         insn.rm_byte % 8 == 1;
+  return is_byte_rm(plan, insn) && insn.rm_byte % 8 == 1;
 }
 
 StackUse stack_use(const Plan& plan) {

@@ -98,7 +98,10 @@ const Plan& plan_of(const Row& row);
 StackUse stack_use(const Plan& plan);
 OperandUse operand_use(const Plan& plan, const Insn& insn);
 
-// Whether ModRM.reg or ModRM.rm is AH, CH, DH or BH. The number is that of RSP to RDI then.
+// Whether ModRM.reg or ModRM.rm is a general register's byte.
+bool is_byte_reg(const Plan& plan, const Insn& insn);
+bool is_byte_rm(const Plan& plan, const Insn& insn);
+// Whether that is AH, CH, DH or BH. The number is that of RSP to RDI then.
 bool is_high_byte_reg(const Plan& plan, const Insn& insn);
 bool is_high_byte_rm(const Plan& plan, const Insn& insn);
 
