@@ -274,10 +274,7 @@ TEST(Apic, ProcessorsStartAndInterruptEachOther) {
 ALCOVE_GUEST(nmi_blocking, R"(
   .code64
   x2apic_on
-  mov $0x830, %ecx
-  xor %edx, %edx
-  mov $0x44400, %eax              # NMI to itself
-  wrmsr
+  wr 0x830, 0x44400               # NMI to itself
   nop
   say $9
   done
@@ -287,10 +284,7 @@ ALCOVE_GUEST(nmi_blocking, R"(
   out %eax, $0xe9
   cmpl $1, nmi_count - nmi_blocking + 0x10000
   jne 1f
-  mov $0x830, %ecx
-  xor %edx, %edx
-  mov $0x44400, %eax              # Waits for IRET.
-  wrmsr
+  wr 0x830, 0x44400               # Waits for IRET.
   nop
   say $0x55
 1: iretq
@@ -307,10 +301,7 @@ TEST(Apic, NmiWaitsUntilTheHandlerReturns) {
 ALCOVE_GUEST(nmi_after_fault, R"(
   .code64
   x2apic_on
-  mov $0x830, %ecx
-  xor %edx, %edx
-  mov $0x44400, %eax              # NMI to itself
-  wrmsr
+  wr 0x830, 0x44400               # NMI to itself
   nop
   jmp .
   .org nmi_after_fault + 0x100
@@ -324,10 +315,7 @@ ALCOVE_GUEST(nmi_after_fault, R"(
 1:done
   .org nmi_after_fault + 0x200    # #GP
   say $13
-  mov $0x830, %ecx
-  xor %edx, %edx
-  mov $0x44400, %eax
-  wrmsr
+  wr 0x830, 0x44400
   nop
   jmp .
 nmi_faults: .long 0

@@ -233,13 +233,18 @@ class Nothing final : public IoHandler {
   void end_of_interrupt(uint8_t) override {}
 };
 
-TEST(Paravirtual, TheClockSaysThatTheGuestStood) {
+// A processor that stands, and what it has written to memory's beginning.
+struct ParavirtualMemory : ::testing::Test {
+  ParavirtualMemory() { cpu.apic = &apic; }
+
   FlatEngine engine;
   Nothing io;
-  ApicBus bus(io, [](Cpu&) {});
-  Apic apic(bus, engine.cpu());
+  ApicBus bus{io, [](Cpu&) {}};
+  Apic apic{bus, engine.cpu()};
   Cpu& cpu = engine.cpu();
-  cpu.apic = &apic;
+};
+
+TEST_F(ParavirtualMemory, TheClockSaysThatTheGuestStood) {
   auto* const flags = reinterpret_cast<uint8_t*>(engine.memory().data() + 29);
   write_kvm_system_time(cpu, engine.guest_address());  // Not enabled.
   mark_guest_stopped(cpu);
@@ -252,13 +257,7 @@ TEST(Paravirtual, TheClockSaysThatTheGuestStood) {
   mark_guest_stopped(cpu);
 }
 
-TEST(Paravirtual, TheClockGoesOnWhenTheGuestMovesItsTsc) {
-  FlatEngine engine;
-  Nothing io;
-  ApicBus bus(io, [](Cpu&) {});
-  Apic apic(bus, engine.cpu());
-  Cpu& cpu = engine.cpu();
-  cpu.apic = &apic;
+TEST_F(ParavirtualMemory, TheClockGoesOnWhenTheGuestMovesItsTsc) {
   const auto timestamp = [&] {
     uint64_t value;
     std::memcpy(&value, engine.memory().data() + 8, sizeof value);
@@ -314,13 +313,7 @@ TEST(Paravirtual, APauseStealsNothing) {
   EXPECT_LT(machine.load<uint64_t>(0x5000), 1'500'000'000u);
 }
 
-TEST(Paravirtual, OthersLeaveWordForAProcessorThatWaits) {
-  FlatEngine engine;
-  Nothing io;
-  ApicBus bus(io, [](Cpu&) {});
-  Apic apic(bus, engine.cpu());
-  Cpu& cpu = engine.cpu();
-  cpu.apic = &apic;
+TEST_F(ParavirtualMemory, OthersLeaveWordForAProcessorThatWaits) {
   ASSERT_TRUE(write_kvm_steal_time(cpu, engine.guest_address() | 1));
   auto* const preempted = reinterpret_cast<uint8_t*>(engine.memory().data() + 16);
   tell_waiting(cpu);
