@@ -94,7 +94,7 @@ class CodeCache {
   static constexpr size_t kJumps = 1 << 15, kFetches = 128, kBuckets = 1 << 17, kLone = 512,
                           kFilterBits = 1 << 16;
   // Blocks to be kept, and before them others. Once the processor idles, not much is kept.
-  static constexpr size_t kNewSize = 14u << 20, kKeptSize = 34u << 20, kArenaSize = kNewSize + kKeptSize;
+  static constexpr size_t kNewSize = 8u << 20, kKeptSize = 30u << 20, kArenaSize = kNewSize + kKeptSize;
   static constexpr size_t kIdleSize = 2u << 20;
 
   static uint64_t linear_rip(const Cpu& cpu) {

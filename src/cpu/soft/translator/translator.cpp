@@ -23,7 +23,7 @@
 namespace alcove::cpu::soft {
 namespace {
 
-constexpr size_t kCodeSize = 44u << 20;  // With what the code cache has, at most 92 MiB a processor.
+constexpr size_t kCodeSize = 34u << 20;  // With what the code cache has, at most 72 MiB a processor.
 constexpr size_t kLargestAccess = 32;    // Of translated instructions, in bytes.
 constexpr uint64_t kCr4Smap = 1u << 21;
 constexpr uint64_t kMappingTicks = 25'000;  // Of the TSC, to map a page in a window.
