@@ -83,7 +83,9 @@ Mmu::Target Mmu::data(Cpu& cpu, Privilege privilege, uint64_t address, bool writ
       upper_non_global_ = true;
     }
   }
-  if (flat_ && !(cpu.dr[7] & 0xff) && !memory_.logging())
+  // A store that has to come here each time has found its neighbours filled.
+  const bool fills = flat_ && (may_write || !write);
+  if (fills && !(cpu.dr[7] & 0xff) && !memory_.logging())
     fill_neighbours(find_neighbours(translation->last_table, mode, address), address);
   return target;
 }
