@@ -83,7 +83,7 @@ Mmu::Target Mmu::data(Cpu& cpu, Privilege privilege, uint64_t address, bool writ
       upper_non_global_ = true;
     }
   }
-  // A store that has to come here each time has found its neighbours filled.
+  // A store that may not go by the map comes here each time: it is not to walk past its neighbours again.
   const bool fills = flat_ && (may_write || !write);
   if (fills && !(cpu.dr[7] & 0xff) && !memory_.logging())
     fill_neighbours(find_neighbours(translation->last_table, mode, address), address);
